@@ -1,0 +1,30 @@
+//! One file per peer, and the list of them.
+//!
+//! Folio's own file, `folio.rs`, stands first in [`all`] when it is there: the report compares every other column with
+//! the peer whose kind is [`crate::peer::Kind::Subject`], and does without where there is none.
+
+mod codec;
+mod hash_map;
+mod imbl;
+mod lmdb;
+mod papaya;
+mod redb;
+mod spacetimedb;
+mod sqlite;
+mod surrealmx;
+
+use crate::peer::Peer;
+
+/// Every peer, in the order of the report's columns.
+pub(crate) fn all() -> Vec<Box<dyn Peer>> {
+    vec![
+        Box::new(hash_map::HashMapPeer),
+        Box::new(papaya::PapayaPeer),
+        Box::new(imbl::ImblPeer),
+        Box::new(spacetimedb::SpacetimePeer),
+        Box::new(surrealmx::SurrealPeer),
+        Box::new(lmdb::LmdbPeer),
+        Box::new(redb::RedbPeer),
+        Box::new(sqlite::SqlitePeer),
+    ]
+}

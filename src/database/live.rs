@@ -1,0 +1,166 @@
+//! The table handle: reads of the newest version, and writes that are transactions of their own.
+
+use crate::error::Result;
+use crate::page::Guard;
+use crate::table::definition::TableDef;
+use crate::table::reader::{Reader, Source, sealed};
+use crate::transaction::catalog::Listed;
+use crate::transaction::core::Core;
+use crate::transaction::row_mut::RowMut;
+use crate::transaction::tables::TransactionTable;
+use crate::value::ToKey;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A table of a database: all the reads of a [`Reader`] on the newest version, and writes, each a transaction of its own.
+///
+/// A handle: cloning is cheap, any thread may use it, and it stays good through schema changes. Each read sees the
+/// newest version at the moment of the call; for several reads of one version take a
+/// [`snapshot`](crate::Database::snapshot).
+#[derive(Clone)]
+pub struct Table {
+    reader: Reader<Live>,
+}
+
+/// See [`Source`].
+#[derive(Clone)]
+pub struct Live {
+    core: Arc<Core>,
+    slot: usize,
+    def: Arc<TableDef>,
+}
+
+impl sealed::Sealed for Live {}
+
+#[allow(private_interfaces)]
+impl Source for Live {
+    #[inline(always)]
+    fn guard(&self) -> Result<Guard<'_>> {
+        Ok(self.core.store.pin())
+    }
+
+    #[inline(always)]
+    fn slot(&self) -> usize {
+        self.slot
+    }
+
+    #[inline(always)]
+    fn def(&self) -> &TableDef {
+        &self.def
+    }
+}
+
+impl Deref for Table {
+    type Target = Reader<Live>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.reader
+    }
+}
+
+impl Table {
+    pub(super) fn new(core: Arc<Core>, listed: Listed) -> Self {
+        Self { reader: Reader { source: Live { core, slot: listed.slot, def: listed.def } } }
+    }
+
+    /// Runs one operation as a transaction.
+    #[inline]
+    fn write<T>(&self, operation: impl FnOnce(&TransactionTable<'_>) -> Result<T>) -> Result<T> {
+        let Live { core, slot, def } = &self.reader.source;
+        let transaction = core.begin(true)?;
+        let answer = operation(&TransactionTable::borrowed(&transaction, *slot, def)?)?;
+        transaction.commit()?;
+        Ok(answer)
+    }
+
+    /// Stores a row and answers its key: the primary key where that is one integer (a negative one in two's
+    /// complement), else the row id.
+    ///
+    /// `row` is anything that serde can serialize: a struct or map with the columns' names, or a tuple or sequence in
+    /// the columns' order. Columns left out get their default, else null, else that is an error; an auto-increment key
+    /// left out or null gets the next number. Visible to others on return. Cost: O(log n) pages copied, and one update
+    /// per index.
+    ///
+    /// # Errors
+    /// - Of kind [`Row`](crate::ErrorKind::Row): the row does not fit the schema; the error says where.
+    /// - [`Error::Unique`](crate::Error::Unique), [`Error::Check`](crate::Error::Check).
+    /// - [`Error::AutoIncrementExhausted`](crate::Error::AutoIncrementExhausted),
+    ///   [`Error::Limit`](crate::Error::Limit), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    /// - [`Error::Reentrant`](crate::Error::Reentrant) from inside a write of this database.
+    ///
+    /// In every case nothing was changed. This holds for all writes below.
+    pub fn insert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
+        self.write(|table| table.insert(row))
+    }
+
+    /// Stores a row and answers it as stored, with its key and defaults.
+    ///
+    /// # Errors
+    /// As [`insert`](Table::insert), and [`Error::Decode`](crate::Error::Decode) if `T` does not fit the row.
+    pub fn insert_returning<R: Serialize + ?Sized, T: DeserializeOwned>(&self, row: &R) -> Result<T> {
+        self.write(|table| table.insert_returning(row))
+    }
+
+    /// Stores many rows in one transaction, all or none, and answers how many. Several times faster than single inserts.
+    ///
+    /// # Errors
+    /// [`Error::InBatch`](crate::Error::InBatch), which names the row (from 0) and what is wrong with it.
+    pub fn insert_many<R: Serialize>(&self, rows: impl IntoIterator<Item = R>) -> Result<u64> {
+        self.write(|table| table.insert_many(rows))
+    }
+
+    /// Stores a row: in the place of the one with the same primary key, else as a new one. Answers its key as
+    /// [`insert`](Table::insert) does. The whole row is replaced; columns left out get their defaults.
+    ///
+    /// # Errors
+    /// As [`insert`](Table::insert); [`Error::InvalidQuery`](crate::Error::InvalidQuery) if there is no primary key.
+    pub fn upsert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
+        self.write(|table| table.upsert(row))
+    }
+
+    /// Replaces the whole row that has the same primary key as `row`.
+    ///
+    /// # Errors
+    /// As [`upsert`](Table::upsert), and [`Error::NoSuchRow`](crate::Error::NoSuchRow).
+    pub fn replace<R: Serialize + ?Sized>(&self, row: &R) -> Result<()> {
+        self.write(|table| table.replace(row))
+    }
+
+    /// Changes some columns of the row with this key: those that `patch`, a struct or map, names.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRow`](crate::Error::NoSuchRow), and as [`insert`](Table::insert).
+    pub fn update<P: Serialize + ?Sized>(&self, key: impl ToKey, patch: &P) -> Result<()> {
+        self.write(|table| table.update(key, patch))
+    }
+
+    /// Changes the row with this key by a closure, and answers what it answers.
+    ///
+    /// `change` is called once, inside the write: it may read from the database but not write to it. If it answers an
+    /// error or panics, nothing was changed.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRow`](crate::Error::NoSuchRow), the closure's error, and as [`insert`](Table::insert).
+    pub fn modify<T>(&self, key: impl ToKey, change: impl FnOnce(&mut RowMut<'_>) -> Result<T>) -> Result<T> {
+        self.write(|table| table.modify(key, change))
+    }
+
+    /// Deletes the row with this key and answers whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::Reentrant`](crate::Error::Reentrant).
+    pub fn delete(&self, key: impl ToKey) -> Result<bool> {
+        self.write(|table| table.delete(key))
+    }
+
+    /// Deletes all rows. Numbers given to keys are not given again. Cost: O(1) now, the memory is given back in slices.
+    ///
+    /// # Errors
+    /// [`Error::Reentrant`](crate::Error::Reentrant).
+    pub fn clear(&self) -> Result<()> {
+        self.write(|table| table.clear())
+    }
+}

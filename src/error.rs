@@ -1,0 +1,388 @@
+//! The error of every operation: one enum, with a stable code and a coarse kind.
+//!
+//! Each variant names what it concerns (table, column, value) and says what would be right. Errors of rows come from the
+//! value layer without a table's name, which is added here ([`RowError::in_table`]). Texts named `expected` finish the
+//! sentence "expected ...".
+
+use std::fmt;
+
+use crate::value::{RowError, RowErrorKind};
+
+/// What an operation answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong. Match on the variants, or on [`Error::kind`] for what to do and [`Error::code`] for a stable name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A schema that cannot be: all that is wrong with it.
+    #[error("the schema of table `{table}` is invalid:{}", Lines(.problems))]
+    #[allow(missing_docs)] // here and below the fields' names say it
+    InvalidSchema { table: Box<str>, problems: Vec<SchemaProblem> },
+    /// No table has this name.
+    #[error("no table `{table}`{}", Similar(.similar))]
+    #[allow(missing_docs)]
+    NoSuchTable { table: Box<str>, similar: Option<Box<str>> },
+    /// A table of this name is there already.
+    #[error("table `{table}` exists already")]
+    #[allow(missing_docs)]
+    TableExists { table: Box<str> },
+    /// No column of the table has this name.
+    #[error("table `{table}` has no column `{column}`{}", Similar(.similar))]
+    #[allow(missing_docs)]
+    NoSuchColumn { table: Box<str>, column: Box<str>, similar: Option<Box<str>> },
+    /// No index of the table has this name.
+    #[error("table `{table}` has no index `{index}`{}", Similar(.similar))]
+    #[allow(missing_docs)]
+    NoSuchIndex { table: Box<str>, index: Box<str>, similar: Option<Box<str>> },
+    /// An index of this name is there already.
+    #[error("table `{table}` has an index `{index}` already")]
+    #[allow(missing_docs)]
+    IndexExists { table: Box<str>, index: Box<str> },
+    /// An index that cannot be dropped, because a unique column needs it.
+    #[error("index `{index}` of table `{table}` keeps a column unique and cannot be dropped")]
+    #[allow(missing_docs)]
+    IndexInUse { table: Box<str>, index: Box<str> },
+    /// A column handle of the wrong type.
+    #[error("column `{table}.{column}` cannot be read as {requested}: ask for `{expected}`")]
+    #[allow(missing_docs)]
+    WrongHandle { table: Box<str>, column: Box<str>, requested: Box<str>, expected: Box<str> },
+    /// A column handle of another table.
+    #[error("a handle for column `{column}` of table `{handle_table}` was used on table `{table}`")]
+    #[allow(missing_docs)]
+    ForeignHandle { table: Box<str>, column: Box<str>, handle_table: Box<str> },
+
+    /// A value that is no row at all.
+    #[error("a row of table `{table}` is a struct, map, tuple or sequence; found {found}")]
+    #[allow(missing_docs)]
+    NotARow { table: Box<str>, found: Box<str> },
+    /// A row with a field that the table has no column for.
+    #[error("table `{table}` has no column for the field `{field}`{}", Similar(.similar))]
+    #[allow(missing_docs)]
+    UnknownField { table: Box<str>, field: Box<str>, similar: Option<Box<str>> },
+    /// A row with the same field twice.
+    #[error("the row gives `{table}.{column}` twice")]
+    #[allow(missing_docs)]
+    DuplicateField { table: Box<str>, column: Box<str> },
+    /// A row without a field that has no default.
+    #[error("the row has no `{table}.{column}`, which is not nullable and has no default")]
+    #[allow(missing_docs)]
+    MissingField { table: Box<str>, column: Box<str> },
+    /// Null in a column that is not nullable.
+    #[error("`{table}.{column}` cannot be null: the column is not nullable")]
+    #[allow(missing_docs)]
+    NullNotAllowed { table: Box<str>, column: Box<str> },
+    /// A value of a type that does not fit the column.
+    #[error("wrong type for `{table}.{column}`: expected {expected}, found {found}")]
+    #[allow(missing_docs)]
+    WrongType { table: Box<str>, column: Box<str>, expected: Box<str>, found: Box<str> },
+    /// A number that the column cannot hold.
+    #[error("{value} is out of range for `{table}.{column}`: expected {expected}")]
+    #[allow(missing_docs)]
+    OutOfRange { table: Box<str>, column: Box<str>, value: Box<str>, expected: Box<str> },
+    /// A tuple or sequence of the wrong length, for a whole row (no column) or for an array.
+    #[error("{}: expected {expected} values, found {found}", Place(.table, .column))]
+    #[allow(missing_docs)]
+    WrongArity { table: Box<str>, column: Option<Box<str>>, expected: usize, found: usize },
+    /// NaN in a column of a key or an index, where it would have no place.
+    #[error("`{table}.{column}` cannot be NaN: the column is part of a key or an index")]
+    #[allow(missing_docs)]
+    NanInKey { table: Box<str>, column: Box<str> },
+    /// Text that does not parse as what the column holds.
+    #[error("`{value}` is no value for `{table}.{column}`: expected {expected}")]
+    #[allow(missing_docs)]
+    InvalidValue { table: Box<str>, column: Box<str>, value: Box<str>, expected: Box<str> },
+    /// A message of the row's own `Serialize`.
+    #[error("{}: {message}", Place(.table, .column))]
+    #[allow(missing_docs)]
+    Encode { table: Box<str>, column: Option<Box<str>>, message: Box<str> },
+    /// A row that does not fit the type it was to be read into.
+    #[error("{}: {message}", Place(.table, .column))]
+    #[allow(missing_docs)]
+    Decode { table: Box<str>, column: Option<Box<str>>, message: Box<str> },
+
+    /// Another row has the same key, or the same value in a unique index.
+    #[error("{value} is taken: `{table}` has a row with that value of {columns}")]
+    #[allow(missing_docs)]
+    Unique { table: Box<str>, columns: Box<str>, value: Box<str> },
+    /// A check that refused a value, or (without a column) a row.
+    #[error("{}: {value} fails the check \"{check}\"", Place(.table, .column))]
+    #[allow(missing_docs)]
+    Check { table: Box<str>, column: Option<Box<str>>, check: Box<str>, value: Box<str> },
+
+    /// No row has this key.
+    #[error("table `{table}` has no row with the key {key}")]
+    #[allow(missing_docs)]
+    NoSuchRow { table: Box<str>, key: Box<str> },
+    /// A key of the wrong type or with the wrong number of values.
+    #[error("wrong key for table `{table}`: expected {expected}, found {found}")]
+    #[allow(missing_docs)]
+    InvalidKey { table: Box<str>, expected: Box<str>, found: Box<str> },
+    /// A query that cannot be answered as it stands.
+    #[error("invalid query: {message}")]
+    #[allow(missing_docs)]
+    InvalidQuery { message: Box<str> },
+    /// Two snapshots, of which neither comes from the other or from a common origin.
+    #[error("the two snapshots are of unrelated databases and cannot be compared")]
+    UnrelatedSnapshots,
+
+    /// The last number of an auto-increment column has been given. Numbers are never given twice.
+    #[error("`{table}.{column}` has given its last number; a wider integer type would have more")]
+    #[allow(missing_docs)]
+    AutoIncrementExhausted { table: Box<str>, column: Box<str> },
+    /// A size beyond a stated limit.
+    #[error("{what}: {found} is above the limit of {limit}")]
+    #[allow(missing_docs)]
+    Limit { what: Box<str>, limit: u64, found: u64 },
+    /// The allocator refused.
+    #[error("cannot allocate {bytes} bytes")]
+    #[allow(missing_docs)]
+    OutOfMemory { bytes: usize },
+
+    /// A write started inside another write of the same database on the same thread, where it would wait for ever.
+    #[error("a write was started inside a write of the same database: use the transaction that is running")]
+    Reentrant,
+    /// A write where only reads are allowed.
+    #[error("{what} is read-only")]
+    #[allow(missing_docs)]
+    ReadOnly { what: Box<str> },
+    /// An operation of the transaction failed half-way or its closure's error was swallowed: it can only roll back.
+    /// A row of a batch is at fault; none of the batch was stored.
+    #[error("row {row} of the batch: {source}")]
+    #[allow(missing_docs)]
+    InBatch { row: u64, source: Box<Error> },
+    #[error("the transaction has failed and can only be rolled back")]
+    TransactionFailed,
+    /// The user's own reason to roll a transaction back; see [`Error::abort`].
+    #[error("aborted: {source}")]
+    #[allow(missing_docs)]
+    Aborted { source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+/// What to do about an error, coarsely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A table, column or index is declared or named wrongly: fix the program.
+    Schema,
+    /// A row does not fit its table, or a type its row: fix the row.
+    Row,
+    /// A row is refused by a unique key or a check.
+    Constraint,
+    /// What was asked for is not there.
+    NotFound,
+    /// An operation that is not possible here: fix the call.
+    Usage,
+    /// A size, a number range or memory has come to its end.
+    Limit,
+    /// A transaction was rolled back, and nothing happened.
+    Aborted,
+}
+
+/// One thing that is wrong with a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaProblem {
+    code: &'static str,
+    message: Box<str>,
+}
+
+impl SchemaProblem {
+    pub(crate) fn new(code: &'static str, message: impl Into<Box<str>>) -> SchemaProblem {
+        SchemaProblem { code, message: message.into() }
+    }
+
+    /// A stable name in kebab case, such as `duplicate-column`.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What is wrong, and what would be right.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for SchemaProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+// An error travels in every `Result`: what is larger is boxed.
+const _: () = assert!(size_of::<Error>() <= 96);
+
+impl Error {
+    /// The user's own reason to roll back, from a message or an error.
+    ///
+    /// ```ignore
+    /// db.transaction(|tx| -> folio::Result<()> { Err(Error::abort("not enough money")) })
+    /// ```
+    pub fn abort(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Aborted { source: reason.into() }
+    }
+
+    /// A stable name in kebab case, such as `unique-violation`. It does not change between versions.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::InvalidSchema { .. } => "invalid-schema",
+            Error::NoSuchTable { .. } => "no-such-table",
+            Error::TableExists { .. } => "table-exists",
+            Error::NoSuchColumn { .. } => "no-such-column",
+            Error::NoSuchIndex { .. } => "no-such-index",
+            Error::IndexExists { .. } => "index-exists",
+            Error::IndexInUse { .. } => "index-in-use",
+            Error::WrongHandle { .. } => "wrong-handle",
+            Error::ForeignHandle { .. } => "foreign-handle",
+            Error::NotARow { .. } => "not-a-row",
+            Error::UnknownField { .. } => "unknown-field",
+            Error::DuplicateField { .. } => "duplicate-field",
+            Error::MissingField { .. } => "missing-field",
+            Error::NullNotAllowed { .. } => "null-not-allowed",
+            Error::WrongType { .. } => "wrong-type",
+            Error::OutOfRange { .. } => "out-of-range",
+            Error::WrongArity { .. } => "wrong-arity",
+            Error::NanInKey { .. } => "nan-in-key",
+            Error::InvalidValue { .. } => "invalid-value",
+            Error::Encode { .. } => "encode",
+            Error::Decode { .. } => "decode",
+            Error::Unique { .. } => "unique-violation",
+            Error::Check { .. } => "check-violation",
+            Error::NoSuchRow { .. } => "no-such-row",
+            Error::InvalidKey { .. } => "invalid-key",
+            Error::InvalidQuery { .. } => "invalid-query",
+            Error::UnrelatedSnapshots => "unrelated-snapshots",
+            Error::AutoIncrementExhausted { .. } => "auto-increment-exhausted",
+            Error::Limit { .. } => "limit",
+            Error::OutOfMemory { .. } => "out-of-memory",
+            Error::Reentrant => "reentrant-write",
+            Error::ReadOnly { .. } => "read-only",
+            Error::InBatch { source, .. } => source.code(),
+            Error::TransactionFailed => "transaction-failed",
+            Error::Aborted { .. } => "aborted",
+        }
+    }
+
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::InvalidSchema { .. }
+            | Error::TableExists { .. }
+            | Error::IndexExists { .. }
+            | Error::IndexInUse { .. } => ErrorKind::Schema,
+            Error::NotARow { .. }
+            | Error::UnknownField { .. }
+            | Error::DuplicateField { .. }
+            | Error::MissingField { .. }
+            | Error::NullNotAllowed { .. }
+            | Error::WrongType { .. }
+            | Error::OutOfRange { .. }
+            | Error::WrongArity { .. }
+            | Error::NanInKey { .. }
+            | Error::InvalidValue { .. }
+            | Error::Encode { .. }
+            | Error::Decode { .. } => ErrorKind::Row,
+            Error::Unique { .. } | Error::Check { .. } => ErrorKind::Constraint,
+            Error::NoSuchTable { .. }
+            | Error::NoSuchColumn { .. }
+            | Error::NoSuchIndex { .. }
+            | Error::NoSuchRow { .. } => ErrorKind::NotFound,
+            Error::WrongHandle { .. }
+            | Error::ForeignHandle { .. }
+            | Error::InvalidKey { .. }
+            | Error::InvalidQuery { .. }
+            | Error::UnrelatedSnapshots
+            | Error::Reentrant
+            | Error::ReadOnly { .. } => ErrorKind::Usage,
+            Error::AutoIncrementExhausted { .. } | Error::Limit { .. } | Error::OutOfMemory { .. } => ErrorKind::Limit,
+            Error::InBatch { source, .. } => source.kind(),
+            Error::TransactionFailed | Error::Aborted { .. } => ErrorKind::Aborted,
+        }
+    }
+}
+
+impl RowError {
+    /// The public error: the same, in this table.
+    #[cold]
+    pub(crate) fn in_table(self, table: &str) -> Error {
+        let (located, kind) = self.into_parts();
+        let table = Box::from(table);
+        // Errors of one value have a column wherever a row is written; a key's values, which have none, say so.
+        let column = located.clone().unwrap_or_else(|| "(key)".into());
+        match kind {
+            RowErrorKind::NotARow { found } => Error::NotARow { table, found },
+            RowErrorKind::UnknownField { field, similar } => Error::UnknownField { table, field, similar },
+            RowErrorKind::DuplicateField => Error::DuplicateField { table, column },
+            RowErrorKind::MissingField => Error::MissingField { table, column },
+            RowErrorKind::NullNotAllowed => Error::NullNotAllowed { table, column },
+            RowErrorKind::WrongType { expected, found } => Error::WrongType { table, column, expected, found },
+            RowErrorKind::OutOfRange { value, expected } => Error::OutOfRange { table, column, value, expected },
+            RowErrorKind::WrongArity { expected, found } => {
+                Error::WrongArity { table, column: located, expected, found }
+            }
+            RowErrorKind::NanInKey => Error::NanInKey { table, column },
+            RowErrorKind::InvalidValue { value, expected } => Error::InvalidValue { table, column, value, expected },
+            RowErrorKind::Check { check, value } => Error::Check { table, column: located, check, value },
+            RowErrorKind::OutOfMemory { bytes } => Error::OutOfMemory { bytes },
+            RowErrorKind::Encode { message } => Error::Encode { table, column: located, message },
+            RowErrorKind::Decode { message } => Error::Decode { table, column: located, message },
+        }
+    }
+}
+
+/// Each problem on a line of its own.
+struct Lines<'a>(&'a [SchemaProblem]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|problem| write!(f, "\n- {problem}"))
+    }
+}
+
+/// The question behind an unknown name, if a known one is near.
+struct Similar<'a>(&'a Option<Box<str>>);
+
+impl fmt::Display for Similar<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, "; did you mean `{name}`?"))
+    }
+}
+
+/// A table, or a column of it.
+struct Place<'a>(&'a str, &'a Option<Box<str>>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(column) => write!(f, "`{}.{column}`", self.0),
+            None => write!(f, "table `{}`", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_say_what_would_be_right() {
+        let problems = vec![SchemaProblem::new("a", "first"), SchemaProblem::new("b", "second")];
+        let error = Error::InvalidSchema { table: "t".into(), problems };
+        assert_eq!(error.to_string(), "the schema of table `t` is invalid:\n- first\n- second");
+        let error = Error::NoSuchTable { table: "t".into(), similar: Some("tt".into()) };
+        assert_eq!(error.to_string(), "no table `t`; did you mean `tt`?");
+        assert_eq!((error.code(), error.kind()), ("no-such-table", ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn an_aborted_transaction_keeps_its_reason() {
+        let error = Error::abort("not enough money");
+        assert_eq!(error.to_string(), "aborted: not enough money");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn a_row_error_becomes_the_tables() {
+        let error = RowError::at("age", RowErrorKind::NullNotAllowed).in_table("people");
+        assert_eq!(error.to_string(), "`people.age` cannot be null: the column is not nullable");
+    }
+}

@@ -1,0 +1,22 @@
+//! Folio: an embeddable in-memory database whose every version is a value.
+
+#![deny(unsafe_code)]
+
+mod database;
+mod error;
+mod page;
+mod schema;
+mod table;
+mod transaction;
+mod value;
+
+pub use database::{Change, Database, Diff, MemoryStats, Snapshot, SnapshotTable, Stats, Table, TableStats};
+pub use error::{Error, ErrorKind, Result, SchemaProblem};
+pub use schema::{CheckRow, Column, ColumnDef, DefaultValue, Index, IndexDef, IndexKind, Schema, SchemaBuilder};
+pub use table::reader::{ColumnName, Reader};
+pub use table::row::{Field, Row};
+pub use table::rows::Rows;
+pub use transaction::row_mut::RowMut;
+pub use transaction::tables::TransactionTable;
+pub use transaction::tx::Transaction;
+pub use value::{Array, Readable, Scalar, Timestamp, ToKey, Type, Uuid, Value, ValueRef};

@@ -1,0 +1,621 @@
+//! The memory of one store: blocks by size class, cut from spans, cut from chunks.
+//!
+//! A chunk (2 MiB, the first ones smaller) comes from the process's allocator, zeroed once. It is cut into spans of
+//! 64 KiB; a span serves one size class and keeps its own free list and count of live blocks, so that a span without a
+//! live block can serve another class, and a chunk without a live span can go back to the system. Blocks above
+//! [`SMALL_MAX`] come from the process's allocator one by one and hang in a list.
+//!
+//! Not shared: a heap belongs to the writer of one store. Readers only look into blocks.
+//!
+//! - H1: every byte that is handed out has been initialised once (zeroed chunk, or an earlier block's bytes).
+//! - H2: a block is on a free list, or handed out, never both.
+//! - H3: dropping the heap gives all its memory back, live blocks included.
+
+use super::block::{BLOCK_BYTES_MAX, Header, Link, block_size};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr::{self, NonNull};
+
+const SPAN_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 2 << 20;
+const FIRST_CHUNK_BYTES: usize = 4 * SPAN_BYTES;
+/// The largest block, header included, that a span serves. Above, a span's tail would waste more than 1/16.
+const SMALL_MAX: usize = 4096;
+const CLASS_COUNT: usize = class_of(SMALL_MAX) + 1;
+/// Marks a block that did not come from a span.
+const CLASS_LARGE: u16 = u16::MAX;
+/// Free spans are kept up to this many bytes, or an eighth of the heap if that is more.
+const MARGIN_BYTES: usize = 4 << 20;
+
+/// The process's allocator had no memory for a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutOfMemory {
+    /// How many bytes were asked for.
+    pub(crate) bytes: usize,
+}
+
+/// Steps of 16 bytes up to 512, of 32 up to 2,048, of 64 up to 4,096: a page of about 2 KiB wastes under 2 %.
+const fn class_of(size: usize) -> usize {
+    if size <= 512 {
+        size.div_ceil(16)
+    } else if size <= 2048 {
+        32 + (size - 512).div_ceil(32)
+    } else {
+        80 + (size - 2048).div_ceil(64)
+    }
+}
+
+const fn class_bytes(class: usize) -> usize {
+    if class <= 32 {
+        class * 16
+    } else if class <= 80 {
+        512 + (class - 32) * 32
+    } else {
+        2048 + (class - 80) * 64
+    }
+}
+
+const _: () = assert!(class_bytes(CLASS_COUNT - 1) == SMALL_MAX && class_bytes(class_of(513)) == 544);
+
+/// The head of a span; blocks follow.
+#[repr(C, align(64))]
+struct Span {
+    /// Free blocks that were handed out before, linked through their first word.
+    free: *mut FreeBlock,
+    /// Offset of the first byte never handed out.
+    fresh: u32,
+    live: u32,
+    class: u32,
+    /// Whether the span is in its class's list of spans with room.
+    listed: bool,
+    previous: *mut Span,
+    next: *mut Span,
+}
+
+const _: () = assert!(size_of::<Span>() == 64);
+
+struct FreeBlock {
+    next: *mut FreeBlock,
+}
+
+struct Chunk {
+    memory: NonNull<u8>,
+    bytes: usize,
+    spans_free: usize,
+}
+
+/// What stands before a block that did not come from a span.
+#[repr(C, align(16))]
+struct Large {
+    previous: *mut Large,
+    next: *mut Large,
+    bytes: usize,
+}
+
+const LARGE_HEAD: usize = size_of::<Large>().next_multiple_of(16);
+
+/// See the module.
+pub(super) struct Heap {
+    /// Per class, the spans with room; the first one serves.
+    rooms: [*mut Span; CLASS_COUNT],
+    spans_free: Vec<*mut Span>,
+    chunks: BTreeMap<usize, Chunk>,
+    /// Starts of the chunks of which every span is free.
+    chunks_free: BTreeSet<usize>,
+    large: *mut Large,
+    used_bytes: usize,
+    reserved_bytes: usize,
+    used_blocks: usize,
+    /// Blocks that are still given before there is "no memory" for the next ones.
+    #[cfg(test)]
+    pub(super) blocks_until_full: Option<usize>,
+}
+
+// SAFETY: the heap owns all the memory its pointers point to; nothing in it is tied to a thread.
+unsafe impl Send for Heap {}
+
+impl Heap {
+    pub(super) fn new() -> Self {
+        Self {
+            rooms: [ptr::null_mut(); CLASS_COUNT],
+            spans_free: Vec::new(),
+            chunks: BTreeMap::new(),
+            chunks_free: BTreeSet::new(),
+            large: ptr::null_mut(),
+            used_bytes: 0,
+            reserved_bytes: 0,
+            used_blocks: 0,
+            #[cfg(test)]
+            blocks_until_full: None,
+        }
+    }
+
+    /// Bytes of the blocks handed out, rounded up to their classes.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
+    /// Bytes taken from the process's allocator.
+    pub(super) fn reserved_bytes(&self) -> usize {
+        self.reserved_bytes
+    }
+
+    /// How many blocks are handed out.
+    pub(super) fn used_blocks(&self) -> usize {
+        self.used_blocks
+    }
+
+    /// A block with absent links and bytes of unspecified content. Cost: O(1).
+    #[inline]
+    pub(super) fn alloc(
+        &mut self,
+        birth: u64,
+        link_count: usize,
+        bytes_len: usize,
+    ) -> Result<NonNull<Header>, OutOfMemory> {
+        if bytes_len > BLOCK_BYTES_MAX || link_count > u16::MAX as usize {
+            return Err(OutOfMemory { bytes: bytes_len });
+        }
+        #[cfg(test)]
+        if let Some(left) = &mut self.blocks_until_full {
+            *left = left.checked_sub(1).ok_or(OutOfMemory { bytes: bytes_len })?;
+        }
+        let size = block_size(link_count, bytes_len);
+        let (memory, class) = if size <= SMALL_MAX && !cfg!(folio_block_per_page) {
+            let class = class_of(size);
+            (self.alloc_small(class)?.cast::<Header>(), class as u16)
+        } else {
+            (self.alloc_large(size)?.cast::<Header>(), CLASS_LARGE)
+        };
+        self.used_blocks += 1;
+        // SAFETY: `memory` is `size` bytes, 16-aligned, and ours alone: the header, then `link_count` words.
+        unsafe {
+            memory.write(Header { birth, bytes_len: bytes_len as u32, link_count: link_count as u16, class });
+            let links = memory.as_ptr().add(1).cast::<Option<Link>>();
+            for index in 0..link_count {
+                links.add(index).write(None);
+            }
+        }
+        Ok(memory)
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    /// `block` came from this heap's [`Heap::alloc`], was not freed since, and nobody will look at it again.
+    #[inline]
+    pub(super) unsafe fn free(&mut self, block: NonNull<Header>) {
+        // SAFETY: the caller's promise: the block is live.
+        let (class, size) = unsafe {
+            let header = block.as_ref();
+            (header.class, block_size(header.link_count as usize, header.bytes_len as usize))
+        };
+        self.used_blocks -= 1;
+        if class == CLASS_LARGE {
+            // SAFETY: the class says that the block came from `alloc_large`.
+            unsafe { self.free_large(block.cast(), size) }
+        } else {
+            #[cfg(debug_assertions)]
+            // SAFETY: the block's own bytes; a reader that still looks shall see that it is wrong.
+            unsafe {
+                block.cast::<u8>().as_ptr().write_bytes(0xDD, size);
+            }
+            // SAFETY: the class says that the block came from `alloc_small`.
+            unsafe { self.free_small(block.cast(), class as usize) }
+        }
+    }
+
+    #[inline]
+    fn alloc_small(&mut self, class: usize) -> Result<NonNull<u8>, OutOfMemory> {
+        let bytes = class_bytes(class);
+        if self.rooms[class].is_null() {
+            let span = self.take_span()?;
+            // SAFETY: a free span is 64 KiB of initialised memory that nobody uses.
+            unsafe {
+                span.write(Span {
+                    free: ptr::null_mut(),
+                    fresh: size_of::<Span>() as u32,
+                    live: 0,
+                    class: class as u32,
+                    listed: false,
+                    previous: ptr::null_mut(),
+                    next: ptr::null_mut(),
+                });
+                self.list(span);
+            }
+        }
+        let span = self.rooms[class];
+        self.used_bytes += bytes;
+        // SAFETY: a listed span has a free block or room for a fresh one; both lie inside the span.
+        unsafe {
+            (*span).live += 1;
+            let block = if (*span).free.is_null() {
+                let block = span.cast::<u8>().add((*span).fresh as usize);
+                (*span).fresh += bytes as u32;
+                block
+            } else {
+                let block = (*span).free;
+                (*span).free = (*block).next;
+                block.cast::<u8>()
+            };
+            if (*span).free.is_null() && (*span).fresh as usize + bytes > SPAN_BYTES {
+                self.unlist(span);
+            }
+            Ok(NonNull::new_unchecked(block))
+        }
+    }
+
+    /// # Safety
+    /// As [`Heap::free`], for a block that a span of `class` served.
+    #[inline]
+    unsafe fn free_small(&mut self, block: NonNull<u8>, class: usize) {
+        self.used_bytes -= class_bytes(class);
+        let span = block.as_ptr().map_addr(|address| address & !(SPAN_BYTES - 1)).cast::<Span>();
+        // SAFETY: spans are aligned to their size, so masking finds the span's head; the block is ours to reuse.
+        unsafe {
+            let free = block.as_ptr().cast::<FreeBlock>();
+            free.write(FreeBlock { next: (*span).free });
+            (*span).free = free;
+            (*span).live -= 1;
+            if !(*span).listed {
+                self.list(span);
+            } else if (*span).live == 0 && !((*span).previous.is_null() && (*span).next.is_null()) {
+                // The last span of a class stays, lest a block that comes and goes moves a span each time.
+                self.unlist(span);
+                self.give_span(span);
+            }
+        }
+    }
+
+    /// # Safety
+    /// `span` is a live span of this heap that is not listed.
+    unsafe fn list(&mut self, span: *mut Span) {
+        // SAFETY: the caller's promise; list neighbours are live spans.
+        unsafe {
+            let first = &mut self.rooms[(*span).class as usize];
+            (*span).listed = true;
+            (*span).previous = ptr::null_mut();
+            (*span).next = *first;
+            if !first.is_null() {
+                (**first).previous = span;
+            }
+            *first = span;
+        }
+    }
+
+    /// # Safety
+    /// `span` is a live span of this heap that is listed.
+    unsafe fn unlist(&mut self, span: *mut Span) {
+        // SAFETY: the caller's promise; list neighbours are live spans.
+        unsafe {
+            let (previous, next) = ((*span).previous, (*span).next);
+            if previous.is_null() {
+                self.rooms[(*span).class as usize] = next;
+            } else {
+                (*previous).next = next;
+            }
+            if !next.is_null() {
+                (*next).previous = previous;
+            }
+            (*span).listed = false;
+        }
+    }
+
+    fn take_span(&mut self) -> Result<*mut Span, OutOfMemory> {
+        if self.spans_free.is_empty() {
+            let bytes = if self.reserved_bytes < CHUNK_BYTES { FIRST_CHUNK_BYTES } else { CHUNK_BYTES };
+            self.add_chunk(bytes)?;
+        }
+        let Some(span) = self.spans_free.pop() else {
+            return Err(OutOfMemory { bytes: SPAN_BYTES });
+        };
+        if let Some((start, chunk)) = self.chunks.range_mut(..=span.addr()).next_back() {
+            if chunk.spans_free * SPAN_BYTES == chunk.bytes {
+                self.chunks_free.remove(start);
+            }
+            chunk.spans_free -= 1;
+        }
+        Ok(span)
+    }
+
+    fn add_chunk(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+        let out_of_memory = OutOfMemory { bytes };
+        let layout = Layout::from_size_align(bytes, chunk_align(bytes)).map_err(|_| out_of_memory)?;
+        self.spans_free.try_reserve(bytes / SPAN_BYTES).map_err(|_| out_of_memory)?;
+        // SAFETY: the layout's size is not zero.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(out_of_memory)?;
+        // From the last to the first, so that spans are taken in the order of their addresses.
+        for index in (0..bytes / SPAN_BYTES).rev() {
+            // SAFETY: the span lies inside the chunk.
+            self.spans_free.push(unsafe { start.as_ptr().add(index * SPAN_BYTES) }.cast());
+        }
+        self.chunks.insert(start.as_ptr().addr(), Chunk { memory: start, bytes, spans_free: bytes / SPAN_BYTES });
+        self.chunks_free.insert(start.as_ptr().addr());
+        self.reserved_bytes += bytes;
+        Ok(())
+    }
+
+    /// Takes back a span without live blocks, and gives chunks to the system that are free as a whole, as long as the
+    /// margin is kept without them.
+    fn give_span(&mut self, span: *mut Span) {
+        self.spans_free.push(span);
+        let Some((&start, chunk)) = self.chunks.range_mut(..=span.addr()).next_back() else { return };
+        chunk.spans_free += 1;
+        if chunk.spans_free * SPAN_BYTES < chunk.bytes {
+            return;
+        }
+        self.chunks_free.insert(start);
+        // More than one when the heap, and with it the margin, has shrunk.
+        while let Some(&start) = self.chunks_free.last() {
+            let Some(&Chunk { memory, bytes, .. }) = self.chunks.get(&start) else { return };
+            let margin = MARGIN_BYTES.max(self.reserved_bytes / 8);
+            if self.spans_free.len() * SPAN_BYTES < margin + bytes {
+                return;
+            }
+            self.chunks_free.remove(&start);
+            self.chunks.remove(&start);
+            self.spans_free.retain(|span| !(start..start + bytes).contains(&span.addr()));
+            self.reserved_bytes -= bytes;
+            // SAFETY: the chunk was allocated with this layout in `add_chunk`; none of its spans is in use or listed.
+            unsafe { dealloc(memory.as_ptr(), Layout::from_size_align_unchecked(bytes, chunk_align(bytes))) }
+        }
+    }
+
+    #[cold]
+    fn alloc_large(&mut self, size: usize) -> Result<NonNull<u8>, OutOfMemory> {
+        let bytes = size + LARGE_HEAD;
+        let layout = Layout::from_size_align(bytes, 16).map_err(|_| OutOfMemory { bytes })?;
+        // SAFETY: the layout's size is not zero.
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory { bytes })?;
+        let large = memory.as_ptr().cast::<Large>();
+        // SAFETY: the memory begins with room for the head; `self.large` is a live head or null.
+        unsafe {
+            large.write(Large { previous: ptr::null_mut(), next: self.large, bytes });
+            if !self.large.is_null() {
+                (*self.large).previous = large;
+            }
+            self.large = large;
+            self.used_bytes += bytes;
+            self.reserved_bytes += bytes;
+            Ok(memory.add(LARGE_HEAD))
+        }
+    }
+
+    /// # Safety
+    /// As [`Heap::free`], for a block that `alloc_large` served with `size`.
+    unsafe fn free_large(&mut self, block: NonNull<u8>, size: usize) {
+        // SAFETY: the head stands right before the block; its neighbours are live heads; the layout is the one that
+        // `alloc_large` used for `size`.
+        unsafe {
+            let large = block.as_ptr().sub(LARGE_HEAD).cast::<Large>();
+            let Large { previous, next, bytes } = large.read();
+            debug_assert_eq!(bytes, size + LARGE_HEAD, "a block's size does not change");
+            if previous.is_null() {
+                self.large = next;
+            } else {
+                (*previous).next = next;
+            }
+            if !next.is_null() {
+                (*next).previous = previous;
+            }
+            self.used_bytes -= bytes;
+            self.reserved_bytes -= bytes;
+            dealloc(large.cast(), Layout::from_size_align_unchecked(bytes, 16));
+        }
+    }
+}
+
+const fn chunk_align(bytes: usize) -> usize {
+    if bytes >= CHUNK_BYTES { CHUNK_BYTES } else { SPAN_BYTES }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        for &Chunk { memory, bytes, .. } in self.chunks.values() {
+            // SAFETY: allocated with this layout in `add_chunk` and not given back since.
+            unsafe { dealloc(memory.as_ptr(), Layout::from_size_align_unchecked(bytes, chunk_align(bytes))) }
+        }
+        let mut large = self.large;
+        while !large.is_null() {
+            // SAFETY: heads in the list are live; each is read before its memory goes.
+            unsafe {
+                let Large { next, bytes, .. } = large.read();
+                dealloc(large.cast(), Layout::from_size_align_unchecked(bytes, 16));
+                large = next;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::{BlockMut, BlockRef};
+    use super::super::tests::Random;
+    use super::*;
+
+    /// A block that is handed out, as the test remembers it.
+    struct Live {
+        block: NonNull<Header>,
+        birth: u64,
+        link_count: usize,
+        bytes_len: usize,
+    }
+
+    impl Live {
+        /// A block whose bytes are all told by its birth.
+        fn new(heap: &mut Heap, birth: u64, link_count: usize, bytes_len: usize) -> Self {
+            let block = heap.alloc(birth, link_count, bytes_len).expect("memory");
+            // SAFETY: the block is fresh and ours alone.
+            let mut own = unsafe { BlockMut::new(block) };
+            own.bytes().fill(birth as u8);
+            Self { block, birth, link_count, bytes_len }
+        }
+
+        fn check(&self) {
+            // SAFETY: the block is handed out, and not written meanwhile.
+            let block = unsafe { BlockRef::new(self.block) };
+            assert_eq!(block.birth(), self.birth);
+            assert!(block.links().len() == self.link_count && block.links().iter().all(Option::is_none));
+            assert!(block.bytes().len() == self.bytes_len && block.bytes().iter().all(|&byte| byte == self.birth as u8));
+        }
+
+        fn free(self, heap: &mut Heap) {
+            self.check();
+            // SAFETY: handed out once, and forgotten here.
+            unsafe { heap.free(self.block) }
+        }
+
+        fn range(&self) -> (usize, usize) {
+            let start = self.block.as_ptr().addr();
+            (start, start + block_size(self.link_count, self.bytes_len))
+        }
+
+        /// What the heap accounts for the block.
+        fn used_bytes(&self) -> usize {
+            let size = block_size(self.link_count, self.bytes_len);
+            if size > SMALL_MAX || cfg!(folio_block_per_page) {
+                size + LARGE_HEAD
+            } else {
+                class_bytes(class_of(size))
+            }
+        }
+    }
+
+    fn check_no_overlap(live: &[Live]) {
+        let mut ranges: Vec<_> = live.iter().map(Live::range).collect();
+        ranges.sort_unstable();
+        assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+        assert!(ranges.iter().all(|range| range.0 % 16 == 0));
+    }
+
+    fn check_accounts(heap: &Heap, live: &[Live]) {
+        assert_eq!(heap.used_blocks(), live.len());
+        assert_eq!(heap.used_bytes(), live.iter().map(Live::used_bytes).sum::<usize>());
+        let chunks = heap.chunks.values().map(|chunk| chunk.bytes).sum::<usize>();
+        let large = live.iter().filter(|live| live.used_bytes() > SMALL_MAX || cfg!(folio_block_per_page));
+        assert_eq!(heap.reserved_bytes(), chunks + large.map(Live::used_bytes).sum::<usize>());
+        let free = heap.chunks.values().map(|chunk| chunk.spans_free).sum::<usize>();
+        assert_eq!(heap.spans_free.len(), free);
+        let whole = heap.chunks.iter().filter(|(_, chunk)| chunk.spans_free * SPAN_BYTES == chunk.bytes);
+        assert!(whole.map(|(start, _)| start).eq(&heap.chunks_free));
+    }
+
+    /// The most that a heap without blocks keeps: the margin, less than one chunk beyond it, and an empty span of each
+    /// class with the chunk that this holds back.
+    const KEPT_BYTES_MAX: usize = MARGIN_BYTES + CHUNK_BYTES + CLASS_COUNT * SPAN_BYTES;
+
+    #[test]
+    fn blocks_are_apart_and_keep_their_content() {
+        for seed in 0..4 {
+            println!("seed {seed}");
+            let mut random = Random::new(seed);
+            let mut heap = Heap::new();
+            let mut live = Vec::new();
+            for step in 0..60_000_u64 {
+                // Grows and shrinks in turns, to nearly nothing at the end of each.
+                let grow = if step / 10_000 % 2 == 0 { 70 } else { 25 };
+                if live.is_empty() || random.chance(grow) {
+                    let bytes_len = match random.below(20) {
+                        0 => random.below(40_000),
+                        1..4 => random.below(4200),
+                        _ => random.below(300),
+                    };
+                    let link_count = if random.chance(50) { 0 } else { random.below(33) };
+                    live.push(Live::new(&mut heap, step, link_count, bytes_len));
+                } else {
+                    live.swap_remove(random.below(live.len())).free(&mut heap);
+                }
+                if step % 5000 == 0 {
+                    live.iter().for_each(Live::check);
+                    check_no_overlap(&live);
+                    check_accounts(&heap, &live);
+                }
+            }
+            live.drain(..).for_each(|live| live.free(&mut heap));
+            check_accounts(&heap, &live);
+            assert_eq!((heap.used_blocks(), heap.used_bytes()), (0, 0));
+            assert!(heap.reserved_bytes() <= KEPT_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn every_size_fits_its_class_and_wastes_little() {
+        for size in size_of::<Header>()..=SMALL_MAX {
+            let class = class_of(size);
+            assert!(class < CLASS_COUNT && class_bytes(class) >= size && class_bytes(class) % 16 == 0);
+            assert!(class_bytes(class - 1) < size, "the smallest class that fits");
+            assert!(class_bytes(class) - size < 16.max(size / 16));
+        }
+    }
+
+    #[test]
+    fn an_empty_span_serves_another_class() {
+        let mut heap = Heap::new();
+        let many: Vec<_> = (0..100_000).map(|birth| Live::new(&mut heap, birth, 0, 32)).collect();
+        let peak = heap.reserved_bytes();
+        many.into_iter().for_each(|live| live.free(&mut heap));
+        let other: Vec<_> = (0..40_000).map(|birth| Live::new(&mut heap, birth, 0, 80)).collect();
+        check_no_overlap(&other);
+        check_accounts(&heap, &other);
+        assert!(heap.reserved_bytes() <= peak);
+    }
+
+    #[test]
+    fn a_heap_that_shrinks_gives_its_chunks_back() {
+        let mut heap = Heap::new();
+        // The margin of this heap, an eighth, is above that of a small one: chunks kept early must go later.
+        let many: Vec<_> = (0..50_000).map(|birth| Live::new(&mut heap, birth, 0, 2000)).collect();
+        assert!(heap.reserved_bytes() > 96 << 20);
+        many.into_iter().for_each(|live| live.free(&mut heap));
+        check_accounts(&heap, &[]);
+        assert!(heap.reserved_bytes() <= MARGIN_BYTES + 2 * CHUNK_BYTES, "{}", heap.reserved_bytes());
+    }
+
+    #[test]
+    fn a_block_that_comes_and_goes_takes_no_new_memory() {
+        let mut heap = Heap::new();
+        let first = Live::new(&mut heap, 0, 0, 100);
+        let reserved = heap.reserved_bytes();
+        for birth in 1..100_000 {
+            Live::new(&mut heap, birth, 0, 1000).free(&mut heap);
+        }
+        assert!(heap.reserved_bytes() <= reserved);
+        first.free(&mut heap);
+    }
+
+    #[test]
+    fn large_blocks_come_and_go_one_by_one() {
+        let mut heap = Heap::new();
+        let mut live: Vec<_> =
+            (0..32).map(|birth| Live::new(&mut heap, birth, birth as usize, SMALL_MAX << (birth % 8))).collect();
+        check_no_overlap(&live);
+        check_accounts(&heap, &live);
+        let mut random = Random::new(1);
+        while !live.is_empty() {
+            live.swap_remove(random.below(live.len())).free(&mut heap);
+            live.iter().for_each(Live::check);
+            check_accounts(&heap, &live);
+        }
+        assert_eq!(heap.reserved_bytes(), 0);
+    }
+
+    #[test]
+    fn a_block_above_the_limits_is_an_error() {
+        let mut heap = Heap::new();
+        assert!(heap.alloc(1, 0, BLOCK_BYTES_MAX + 1).is_err());
+        assert!(heap.alloc(1, usize::from(u16::MAX) + 1, 0).is_err());
+        assert!(heap.alloc(1, 0, usize::MAX).is_err());
+        assert_eq!((heap.used_blocks(), heap.used_bytes(), heap.reserved_bytes()), (0, 0, 0));
+        Live::new(&mut heap, 1, usize::from(u16::MAX), 5).free(&mut heap);
+    }
+
+    #[test]
+    fn dropping_the_heap_gives_back_what_is_live() {
+        // What it would leave behind, the leak checks of AddressSanitizer and valgrind report (scripts/check-memory.sh).
+        let mut heap = Heap::new();
+        for birth in 0..3000 {
+            Live::new(&mut heap, birth, 3, if birth % 100 == 0 { 10_000 } else { birth as usize % 2000 });
+        }
+        drop(heap);
+    }
+}

@@ -1,0 +1,22 @@
+//! Pages: persistent memory blocks, the versions made of them, and their reclamation. The only `unsafe` code of the
+//! crate is in this folder, outside `tree`.
+
+#![allow(unsafe_code)]
+
+mod block;
+mod epoch;
+mod heap;
+mod reclaim;
+mod store;
+mod sync;
+#[cfg(test)]
+mod tests;
+#[forbid(unsafe_code)]
+mod tree;
+mod writer;
+
+pub(crate) use block::{BLOCK_BYTES_MAX, BlockMut, BlockRef, Link};
+pub(crate) use heap::OutOfMemory;
+pub(crate) use store::{BeginError, Guard, Held, MemoryUse, Pinned, Store};
+pub(crate) use tree::{Tree, TreeRef};
+pub(crate) use writer::{Busy, Donor, Pages, Savepoint, Transaction, Writer};

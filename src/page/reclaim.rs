@@ -1,0 +1,224 @@
+//! Reclamation: which blocks that the newest version no longer reaches may be used again.
+//!
+//! A block lives in the versions from its birth up to, not including, the stamp at which it died. It is free when no
+//! reader announces a stamp before its death (the horizon, see `epoch`), and no named snapshot lies within its life.
+//! Snapshots are exact: a block that one of them holds waits in that snapshot's own list, so that an old snapshot holds
+//! what it can see and nothing else.
+//!
+//! Work is done by the writer, a bounded slice at each commit, so that dropping an old snapshot or a large table never
+//! stalls anyone. `deep` deaths are whole subtrees: they unfold into their children as they are freed.
+//!
+//! - R1: a block enters a queue once, and leaves it to be freed or to be held.
+//! - R2: horizon first, snapshots second: a snapshot is registered while its maker still announces an older stamp.
+//! - R3: a subtree is walked before any block is freed that it links to without owning it: abandoned subtrees go before
+//!   the queue, and of one write those that were rolled back first go first. (A link's target tells by its birth whether
+//!   it is owned, so the target must still be there.)
+
+use super::block::{BlockRef, Header};
+use super::heap::Heap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ptr::NonNull;
+
+/// Blocks looked at by one commit beside twice what it added.
+const SLICE_BLOCKS: usize = 256;
+/// Garbage below both figures is left to a later commit: a look at the readers costs a fence.
+const PATIENCE_BLOCKS: usize = 48;
+const PATIENCE_BYTES: usize = 64 << 10;
+
+/// The end of a block: from `died` on, no version reaches it.
+#[derive(Clone, Copy)]
+pub(super) struct Death {
+    pub(super) block: NonNull<Header>,
+    pub(super) died: u64,
+    /// Whether the whole subtree died, and its links have to be followed.
+    pub(super) deep: bool,
+}
+
+/// Blocks that only one ended write saw: those of the subtree that were born after `floor`.
+#[derive(Clone, Copy)]
+pub(super) struct Abandoned {
+    pub(super) block: NonNull<Header>,
+    pub(super) floor: u64,
+}
+
+impl Abandoned {
+    /// The block alone. Its links belong to the block that replaced it, and what they lead to may be freed already: they
+    /// are not even looked at.
+    pub(super) fn alone(block: NonNull<Header>) -> Self {
+        Self { block, floor: u64::MAX }
+    }
+}
+
+/// See the module.
+pub(super) struct Reclaimer {
+    queue: VecDeque<Death>,
+    queue_bytes: usize,
+    /// By snapshot stamp: the blocks that this snapshot is the newest to hold.
+    held: BTreeMap<u64, Vec<Death>>,
+    held_bytes: usize,
+    /// Blocks of snapshots that are gone, to be held by an older one or freed.
+    unsettled: Vec<Vec<Death>>,
+    /// A stack, emptied before anything else is freed (R3).
+    abandoned: Vec<Abandoned>,
+    /// Blocks born at or before belong to the store that this one was forked from.
+    base: u64,
+    snapshots_dropped_seen: u64,
+}
+
+// SAFETY: deaths are addresses of blocks of the one heap that the same writer owns.
+unsafe impl Send for Reclaimer {}
+
+impl Reclaimer {
+    pub(super) fn new(base: u64) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            unsettled: Vec::new(),
+            abandoned: Vec::new(),
+            base,
+            snapshots_dropped_seen: 0,
+        }
+    }
+
+    /// Bytes of dead blocks that wait for readers to move on.
+    pub(super) fn queue_bytes(&self) -> usize {
+        self.queue_bytes
+    }
+
+    /// Bytes of dead blocks that named snapshots hold.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    #[inline]
+    pub(super) fn bury(&mut self, death: Death) {
+        self.queue_bytes += bytes_of(death.block);
+        self.queue.push_back(death);
+    }
+
+    pub(super) fn abandon(&mut self, abandoned: Abandoned) {
+        self.abandoned.push(abandoned);
+    }
+
+    /// Whether enough has gathered for a slice to be worth its fence.
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        self.queue.len() + self.abandoned.len() >= PATIENCE_BLOCKS || self.queue_bytes >= PATIENCE_BYTES
+    }
+
+    /// Whether nothing waits that a slice could free now, were there no readers.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.unsettled.is_empty() && self.abandoned.is_empty()
+    }
+
+    /// One slice. `horizon` was taken before `snapshots` (sorted stamps) was read (R2). Answers how many blocks it
+    /// looked at; none means that nothing can be freed now. Cost: O(`added` + a constant).
+    pub(super) fn slice(
+        &mut self,
+        heap: &mut Heap,
+        horizon: u64,
+        snapshots: &[(u64, usize)],
+        snapshots_dropped: u64,
+        added: usize,
+    ) -> usize {
+        let mut budget = SLICE_BLOCKS + 2 * added;
+        let full = budget;
+        if snapshots_dropped != self.snapshots_dropped_seen {
+            self.snapshots_dropped_seen = snapshots_dropped;
+            self.unsettle(snapshots);
+        }
+        self.free_abandoned(heap, &mut budget);
+        while budget > 0 {
+            let Some(&death) = self.queue.front() else { break };
+            if death.died > horizon {
+                break;
+            }
+            self.queue.pop_front();
+            self.queue_bytes -= bytes_of(death.block);
+            budget -= 1;
+            self.settle(heap, snapshots, death);
+        }
+        while budget > 0 {
+            let Some(list) = self.unsettled.last_mut() else { break };
+            match list.pop() {
+                Some(death) => {
+                    budget -= 1;
+                    self.held_bytes -= bytes_of(death.block);
+                    self.settle(heap, snapshots, death);
+                }
+                None => drop(self.unsettled.pop()),
+            }
+        }
+        full - budget
+    }
+
+    /// Moves the lists of snapshots that are gone to the unsettled ones.
+    fn unsettle(&mut self, snapshots: &[(u64, usize)]) {
+        let gone: Vec<u64> = self
+            .held
+            .keys()
+            .copied()
+            .filter(|stamp| snapshots.binary_search_by_key(stamp, |&(stamp, _)| stamp).is_err())
+            .collect();
+        self.unsettled.extend(gone.iter().filter_map(|stamp| self.held.remove(stamp)));
+    }
+
+    /// Frees a block that no reader can reach, or gives it to the newest snapshot that holds it.
+    fn settle(&mut self, heap: &mut Heap, snapshots: &[(u64, usize)], death: Death) {
+        // SAFETY: a buried block stays allocated until it is freed below.
+        let block = unsafe { BlockRef::new(death.block) };
+        let older = snapshots.partition_point(|&(stamp, _)| stamp < death.died);
+        let holder = older.checked_sub(1).map(|last| snapshots[last].0).filter(|&stamp| stamp >= block.birth());
+        if let Some(stamp) = holder {
+            self.held_bytes += bytes_of(death.block);
+            self.held.entry(stamp).or_default().push(death);
+            return;
+        }
+        if death.deep {
+            for child in block.links().iter().flatten() {
+                if child.block().birth() > self.base {
+                    // At the front: what is freed next lies near, and the queue stays as short as the tree is deep.
+                    self.queue_bytes += bytes_of(child.0);
+                    self.queue.push_front(Death { block: child.0, ..death });
+                }
+            }
+        }
+        // SAFETY: the block is of this heap (born after `base`), dead for the newest version, behind the horizon for
+        // readers, and within no snapshot's reach; it left its queue just now (R1).
+        unsafe { heap.free(death.block) }
+        #[cfg(folio_plant = "double_free")]
+        // SAFETY: none: this is the planted bug.
+        unsafe {
+            heap.free(death.block)
+        }
+    }
+
+    fn free_abandoned(&mut self, heap: &mut Heap, budget: &mut usize) {
+        while *budget > 0 {
+            let Some(Abandoned { block, floor }) = self.abandoned.pop() else { break };
+            *budget -= 1;
+            if floor < u64::MAX {
+                // SAFETY: a rolled-back block stays allocated until it is freed here, and what it links to until it
+                // has been walked (R3).
+                let links = unsafe { BlockRef::new(block) }.links();
+                for child in links.iter().flatten() {
+                    if child.block().birth() > floor {
+                        self.abandoned.push(Abandoned { block: child.0, floor });
+                    }
+                }
+            }
+            // SAFETY: born in a write that has ended, and replaced or rolled back in it: it was never published, and no
+            // view of the write is left.
+            unsafe { heap.free(block) }
+        }
+    }
+}
+
+#[inline]
+fn bytes_of(block: NonNull<Header>) -> usize {
+    // SAFETY: called for blocks in a queue, which stay allocated while they are there.
+    let header = unsafe { block.as_ref() };
+    super::block::block_size(header.link_count as usize, header.bytes_len as usize)
+}

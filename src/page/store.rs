@@ -1,0 +1,431 @@
+//! A store: one line of versions, its readers, its one writer, its snapshots; and forks, which are stores that begin at
+//! a version of another.
+//!
+//! Owns the published head, the registry of named snapshots, and the memory. What a version contains is the business of
+//! the layers above: to the store it is a root block.
+//!
+//! - S1: published stamps rise. A store's stamps begin above the version that it was forked from, so `birth > base` says
+//!   whether a block that this store reaches is its own.
+//! - S2: a fork holds its origin's version as a snapshot does, for as long as it lives: the origin's writer frees none of
+//!   the shared blocks, and the fork's writer frees none that is not its own.
+//! - S3: a guard's root, and all it reaches, stays readable until the guard is dropped.
+
+use super::block::{BlockRef, Header, Link};
+use super::epoch::{Epochs, Slot};
+use super::heap::{Heap, OutOfMemory};
+use super::reclaim::{Death, Reclaimer};
+use super::writer::{Pages, Transaction, Writer};
+use parking_lot::Mutex;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Why a write could not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BeginError {
+    /// The calling thread is inside a write of this store already.
+    Reentrant,
+}
+
+/// What the memory of a store is used for, in bytes unless said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct MemoryUse {
+    pub(crate) used_bytes: usize,
+    pub(crate) reserved_bytes: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) held_bytes: usize,
+    pub(crate) blocks: usize,
+    pub(crate) snapshots: usize,
+    pub(crate) reader_slots: usize,
+}
+
+/// See the module.
+pub(crate) struct Store {
+    id: u64,
+    pub(super) epochs: Epochs<Header>,
+    /// Stamps of the named snapshots and how often each is held, sorted.
+    snapshots: Mutex<Vec<(u64, usize)>>,
+    snapshots_dropped: AtomicU64,
+    pub(super) writer: Mutex<RefCell<Writer<'static>>>,
+    /// The thread inside a write, by the address of its token; 0 for none.
+    pub(super) owner: AtomicUsize,
+    /// Kept for S2.
+    origin: Option<Pinned>,
+}
+
+static NEXT_STORE: AtomicU64 = AtomicU64::new(1);
+
+// SAFETY: all that is behind raw pointers is reached under the reader protocol or the writer's lock.
+unsafe impl Send for Store {}
+// SAFETY: as above.
+unsafe impl Sync for Store {}
+
+impl Store {
+    /// A store whose first version is a root block with so many links and these bytes.
+    pub(crate) fn new(link_count: usize, bytes: &[u8]) -> Result<Arc<Self>, OutOfMemory> {
+        let mut heap = Heap::new();
+        let root = heap.alloc(1, link_count, bytes.len())?;
+        // SAFETY: the block is fresh and ours alone.
+        unsafe { super::block::BlockMut::new(root) }.bytes().copy_from_slice(bytes);
+        Ok(Self::with_root(root, 1, 0, heap, None))
+    }
+
+    fn with_root(root: NonNull<Header>, stamp: u64, base: u64, heap: Heap, origin: Option<Pinned>) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT_STORE.fetch_add(1, Ordering::Relaxed),
+            epochs: Epochs::new(stamp, root.as_ptr()),
+            snapshots: Mutex::new(Vec::new()),
+            snapshots_dropped: AtomicU64::new(0),
+            writer: Mutex::new(RefCell::new(Writer {
+                root: Link(root),
+                pages: Pages::new(heap, Reclaimer::new(base), stamp, base),
+            })),
+            owner: AtomicUsize::new(0),
+            origin,
+        })
+    }
+
+    /// A number that no other store of this process has had.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The published version, kept readable while the guard lives. Takes no lock and waits for nobody; the first read of
+    /// a thread registers it. Cost: O(1).
+    #[inline]
+    pub(crate) fn pin(&self) -> Guard<'_> {
+        let slot = self.slot();
+        let root = self.epochs.enter(slot);
+        // SAFETY: a published root is never null.
+        Guard { root: unsafe { NonNull::new_unchecked(root) }, hold: Hold::Slot(slot) }
+    }
+
+    #[inline(always)]
+    fn slot(&self) -> &Slot {
+        let (id, slot) = LAST_SLOT.get();
+        if id == self.id {
+            // SAFETY: the pair was stored by `slot_slow` for this very store, by this thread. The store keeps all its
+            // slots while it lives, and it lives, being borrowed; ids are never used again.
+            return unsafe { &*slot };
+        }
+        self.slot_slow()
+    }
+
+    #[cold]
+    fn slot_slow(&self) -> &Slot {
+        let slot = OWN_SLOTS
+            .try_with(|own| Arc::as_ptr(own.borrow_mut().of(self)))
+            // The thread is ending: a slot that is never handed back serves the destructor that reads.
+            .unwrap_or_else(|_| Arc::as_ptr(&self.epochs.register()));
+        LAST_SLOT.set((self.id, slot));
+        // SAFETY: `register` answers slots that the store keeps while it lives.
+        unsafe { &*slot }
+    }
+
+    /// A named snapshot of the published version. Cost: O(1).
+    pub(crate) fn snapshot(self: &Arc<Self>) -> Pinned {
+        let guard = self.pin();
+        Pinned::of(Arc::clone(self), guard.root)
+    }
+
+    /// A store that begins at the version of `origin` and shares its blocks. Cost: O(1).
+    pub(crate) fn fork(origin: Pinned) -> Arc<Self> {
+        let (root, stamp) = (origin.root, origin.stamp());
+        Self::with_root(root, stamp, stamp, Heap::new(), Some(origin))
+    }
+
+    /// Takes the writer's lock, waiting for the write that holds it. Cost: O(1).
+    pub(crate) fn begin(&self) -> Result<Transaction<'_>, BeginError> {
+        let me = thread_token();
+        if self.owner.load(Ordering::Relaxed) == me {
+            return Err(BeginError::Reentrant);
+        }
+        let writer = self.writer.lock();
+        self.owner.store(me, Ordering::Relaxed);
+        Ok(Transaction::new(self, writer))
+    }
+
+    /// Whether the calling thread is inside a write of this store.
+    pub(crate) fn is_writing_here(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == thread_token()
+    }
+
+    /// One slice of reclamation; see [`Reclaimer::slice`].
+    pub(super) fn reclaim(&self, work: &mut Pages<'_>, added: usize) -> usize {
+        let horizon = self.epochs.horizon();
+        let snapshots = self.snapshots.lock();
+        let dropped = self.snapshots_dropped.load(Ordering::Relaxed);
+        work.reclaimer.slice(&mut work.heap, horizon, &snapshots, dropped, added)
+    }
+
+    /// Frees all that no reader and no snapshot holds, in slices, letting other writers in between them. Answers when
+    /// nothing more can be freed. Does nothing inside a write of this thread.
+    pub(crate) fn reclaim_all(&self) {
+        if self.is_writing_here() {
+            return;
+        }
+        loop {
+            let mut writer = self.writer.lock();
+            let work = &mut writer.get_mut().pages;
+            if self.reclaim(work, 0) == 0 || work.reclaimer.is_idle() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the running write, if any, unless it is this thread's: then answers nothing.
+    pub(crate) fn memory_use(&self) -> Option<MemoryUse> {
+        if self.is_writing_here() {
+            return None;
+        }
+        let mut writer = self.writer.lock();
+        Some(self.memory_use_of(&writer.get_mut().pages))
+    }
+
+    pub(super) fn memory_use_of(&self, work: &Pages<'_>) -> MemoryUse {
+        MemoryUse {
+            used_bytes: work.heap.used_bytes(),
+            reserved_bytes: work.heap.reserved_bytes(),
+            waiting_bytes: work.reclaimer.queue_bytes(),
+            held_bytes: work.reclaimer.held_bytes(),
+            blocks: work.heap.used_blocks(),
+            snapshots: self.snapshots.lock().iter().map(|&(_, count)| count).sum(),
+            reader_slots: self.epochs.slot_count(),
+        }
+    }
+
+    fn register_snapshot(&self, stamp: u64) {
+        let mut snapshots = self.snapshots.lock();
+        match snapshots.binary_search_by_key(&stamp, |&(stamp, _)| stamp) {
+            Ok(found) => snapshots[found].1 += 1,
+            Err(place) => snapshots.insert(place, (stamp, 1)),
+        }
+    }
+
+    fn forget_snapshot(&self, stamp: u64) {
+        let mut snapshots = self.snapshots.lock();
+        if let Ok(found) = snapshots.binary_search_by_key(&stamp, |&(stamp, _)| stamp) {
+            snapshots[found].1 -= 1;
+            if snapshots[found].1 == 0 {
+                snapshots.remove(found);
+                self.snapshots_dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Store {
+    /// Forks of forks, each held by the next one alone, make a chain as long as its user likes: it goes link by link
+    /// here, not by recursion.
+    fn drop(&mut self) {
+        let mut origin = self.origin.take();
+        while let Some(pinned) = origin {
+            let store = Arc::clone(&pinned.store);
+            drop(pinned);
+            origin = Arc::into_inner(store).and_then(|mut store| store.origin.take());
+        }
+    }
+}
+
+thread_local! {
+    /// The store read last and this thread's slot in it: most programs have one.
+    static LAST_SLOT: Cell<(u64, *const Slot)> = const { Cell::new((0, std::ptr::null())) };
+    static OWN_SLOTS: RefCell<OwnSlots> = RefCell::new(OwnSlots { by_store: HashMap::new(), sweep_at: 64 });
+    static TOKEN: u8 = const { 0 };
+}
+
+/// A number that no other living thread has.
+#[inline(always)]
+fn thread_token() -> usize {
+    TOKEN.with(|token| std::ptr::from_ref(token).addr())
+}
+
+/// This thread's slots by store.
+struct OwnSlots {
+    by_store: HashMap<u64, Arc<Slot>>,
+    /// At this many slots those of stores that are gone are looked for; doubles with the stores that live.
+    sweep_at: usize,
+}
+
+impl OwnSlots {
+    fn of(&mut self, store: &Store) -> &Arc<Slot> {
+        if self.by_store.len() >= self.sweep_at && !self.by_store.contains_key(&store.id) {
+            // Slots of stores that are gone are held by nobody else.
+            self.by_store.retain(|_, slot| Arc::strong_count(slot) > 1);
+            self.sweep_at = 64.max(2 * self.by_store.len());
+        }
+        self.by_store.entry(store.id).or_insert_with(|| store.epochs.register())
+    }
+}
+
+impl Drop for OwnSlots {
+    fn drop(&mut self) {
+        LAST_SLOT.set((0, std::ptr::null()));
+        for slot in self.by_store.values() {
+            slot.release();
+        }
+    }
+}
+
+/// What keeps a guard's version readable.
+enum Hold<'a> {
+    /// The calling thread announces it.
+    Slot(&'a Slot),
+    /// A snapshot or a fork that is borrowed for `'a` holds it.
+    Borrowed(PhantomData<&'a Pinned>),
+    /// A running write counts it as a view, and overwrites nothing that the view can see.
+    Write(&'a Cell<usize>),
+}
+
+/// One version, readable while the guard lives. Tied to its thread.
+pub(crate) struct Guard<'a> {
+    root: NonNull<Header>,
+    hold: Hold<'a>,
+}
+
+/// Says that `'g` ends before `'a` does, where a closure must be told.
+pub(crate) struct Within<'g, 'a>(PhantomData<&'g &'a ()>);
+
+impl<'a> Guard<'a> {
+    pub(super) fn of_write(root: NonNull<Header>, views: &'a Cell<usize>) -> Self {
+        views.set(views.get() + 1);
+        Self { root, hold: Hold::Write(views) }
+    }
+
+    /// The root of the version.
+    #[inline(always)]
+    pub(crate) fn root(&self) -> BlockRef<'_> {
+        // SAFETY: S3: the root and what it reaches stay while the guard is borrowed.
+        unsafe { BlockRef::new(self.root) }
+    }
+
+    /// Keeps the block that `find` answers readable for as long as the result lives. `find` works for any lifetime of the
+    /// root within the guard's own, so that it can answer a block of this version only.
+    #[inline(always)]
+    pub(crate) fn hold<T>(
+        self,
+        find: impl for<'g> FnOnce(BlockRef<'g>, Within<'g, 'a>) -> Option<(BlockRef<'g>, T)>,
+    ) -> Option<(Held<'a>, T)> {
+        let (block, extra) = find(self.root(), Within(PhantomData)).map(|(block, extra)| (block.header, extra))?;
+        Some((Held { block, guard: self }, extra))
+    }
+}
+
+impl Clone for Guard<'_> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        let hold = match self.hold {
+            Hold::Slot(slot) => {
+                slot.nest();
+                Hold::Slot(slot)
+            }
+            Hold::Borrowed(marker) => Hold::Borrowed(marker),
+            Hold::Write(views) => {
+                views.set(views.get() + 1);
+                Hold::Write(views)
+            }
+        };
+        Self { root: self.root, hold }
+    }
+}
+
+impl Drop for Guard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        match self.hold {
+            Hold::Slot(slot) => slot.leave(),
+            Hold::Borrowed(_) => {}
+            Hold::Write(views) => views.set(views.get() - 1),
+        }
+    }
+}
+
+/// A block together with the guard that keeps it readable.
+pub(crate) struct Held<'a> {
+    block: NonNull<Header>,
+    guard: Guard<'a>,
+}
+
+impl<'a> Held<'a> {
+    #[inline(always)]
+    pub(crate) fn block(&self) -> BlockRef<'_> {
+        // SAFETY: `Guard::hold` found the block in the guard's version, which stays while the guard does.
+        unsafe { BlockRef::new(self.block) }
+    }
+
+    /// A block that stays readable for `'a` by other means.
+    #[inline(always)]
+    pub(crate) fn borrowed(block: BlockRef<'a>) -> Self {
+        let guard = Guard { root: block.header, hold: Hold::Borrowed(PhantomData) };
+        Self { block: block.header, guard }
+    }
+}
+
+impl Clone for Held<'_> {
+    fn clone(&self) -> Self {
+        Self { block: self.block, guard: self.guard.clone() }
+    }
+}
+
+/// A named version, readable from any thread for as long as it is kept. Cheap to clone.
+pub(crate) struct Pinned {
+    root: NonNull<Header>,
+    store: Arc<Store>,
+}
+
+// SAFETY: the version's blocks are immutable and stay while the registry counts this snapshot.
+unsafe impl Send for Pinned {}
+// SAFETY: as above.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    /// The caller keeps `root`'s version readable during the call.
+    fn of(store: Arc<Store>, root: NonNull<Header>) -> Self {
+        // SAFETY: the root is readable, see above.
+        let stamp = unsafe { root.as_ref() }.birth;
+        store.register_snapshot(stamp);
+        Self { root, store }
+    }
+
+    /// The stamp of the version.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.root().birth()
+    }
+
+    pub(crate) fn root(&self) -> BlockRef<'_> {
+        // SAFETY: the registry holds the version while `self` lives.
+        unsafe { BlockRef::new(self.root) }
+    }
+
+    #[inline]
+    pub(crate) fn guard(&self) -> Guard<'_> {
+        Guard { root: self.root, hold: Hold::Borrowed(PhantomData) }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+impl Clone for Pinned {
+    fn clone(&self) -> Self {
+        self.store.register_snapshot(self.stamp());
+        Self { root: self.root, store: Arc::clone(&self.store) }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.store.forget_snapshot(self.stamp());
+    }
+}
+
+/// What one ended write leaves to the reclaimer.
+pub(super) fn bury(work: &mut Pages<'_>, blocks: &[NonNull<Header>], died: u64, deep: bool) {
+    for &block in blocks {
+        work.reclaimer.bury(Death { block, died, deep });
+    }
+}

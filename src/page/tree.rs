@@ -1,0 +1,730 @@
+//! The page tree: a persistent radix tree from page numbers to blocks, with the number of live entries under each child.
+//!
+//! A node has up to 32 children, told apart by five bits of the page number; absent children take no space. Its bytes
+//! are a mask of the children present (`u32`, then padding to 8), then one `u32` count per child. Height 0 means that
+//! the root itself is page 0. Counts make `nth` and `rank` O(log n).
+//!
+//! Used for row pages (entries are rows) and for hash buckets (entries are not counted: zero).
+//!
+//! - T1: a full node is indexed directly, without a look at its mask.
+//! - T2: a node has at least one child; a child's count is the sum of what is below it.
+
+use super::block::{BlockRef, Link};
+use super::heap::OutOfMemory;
+use super::writer::Pages;
+use std::ops::ControlFlow;
+
+const BITS: u32 = 5;
+const FAN_OUT: usize = 1 << BITS;
+/// Twelve levels of five bits tell all page numbers of 59 bits apart.
+const HEIGHT_MAX: u32 = 12;
+const COUNTS_AT: usize = 8;
+
+/// One tree of a version, for reading.
+#[derive(Clone, Copy)]
+pub(crate) struct TreeRef<'g> {
+    root: Option<BlockRef<'g>>,
+    height: u32,
+}
+
+/// What a node's bytes say.
+#[derive(Clone, Copy)]
+struct Node<'g> {
+    block: BlockRef<'g>,
+    links: &'g [Option<Link>],
+}
+
+impl<'g> Node<'g> {
+    #[inline(always)]
+    fn new(block: BlockRef<'g>) -> Self {
+        Self { block, links: block.links() }
+    }
+
+    fn mask(self) -> u32 {
+        mask_of(self.block.bytes())
+    }
+
+    #[inline(always)]
+    fn child(self, index: usize) -> Option<BlockRef<'g>> {
+        let position = if self.links.len() == FAN_OUT { index } else { position_of(self.mask(), index)? };
+        self.links.get(position)?.as_ref().map(Link::block)
+    }
+
+    fn count(self, position: usize) -> u64 {
+        count_at(self.block.bytes(), position)
+    }
+}
+
+#[inline(always)]
+fn mask_of(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().map_or(0, |mask| u32::from_le_bytes(*mask))
+}
+
+/// Where child `index` stands among those present.
+#[inline(always)]
+fn position_of(mask: u32, index: usize) -> Option<usize> {
+    (mask >> index & 1 == 1).then(|| (mask & ((1 << index) - 1)).count_ones() as usize)
+}
+
+fn count_at(bytes: &[u8], position: usize) -> u64 {
+    let at = COUNTS_AT + 4 * position;
+    bytes
+        .get(at..at + 4)
+        .and_then(|count| count.try_into().ok())
+        .map_or(0, |count| u64::from(u32::from_le_bytes(count)))
+}
+
+fn add_count(bytes: &mut [u8], position: usize, delta: i64) {
+    let at = COUNTS_AT + 4 * position;
+    let count = count_at(bytes, position).wrapping_add_signed(delta) as u32;
+    if let Some(place) = bytes.get_mut(at..at + 4) {
+        place.copy_from_slice(&count.to_le_bytes());
+    }
+}
+
+impl<'g> TreeRef<'g> {
+    pub(crate) fn new(root: Option<&'g Link>, height: u8) -> Self {
+        Self { root: root.map(Link::block), height: u32::from(height) }
+    }
+
+    /// The block of page `number`. Cost: O(log n), without a branch that depends on data in a tree without gaps.
+    #[inline(always)]
+    pub(crate) fn get(self, number: u64) -> Option<BlockRef<'g>> {
+        let mut block = self.root?;
+        if number >> (BITS * self.height) != 0 {
+            return None;
+        }
+        let mut shift = BITS * self.height;
+        while shift > 0 {
+            shift -= BITS;
+            block = Node::new(block).child((number >> shift) as usize % FAN_OUT)?;
+        }
+        Some(block)
+    }
+
+    /// Runs `visit` on the pages with numbers in `first..=last`, in rising order, until it breaks. The next page is
+    /// asked from memory while one is visited. Cost: O(log n + pages visited).
+    #[inline]
+    pub(crate) fn scan<B>(
+        self,
+        first: u64,
+        last: u64,
+        mut visit: impl FnMut(u64, BlockRef<'g>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        match self.root {
+            Some(root) => scan_node(root, self.height, 0, (first, last), &mut visit),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The first page at or after `number`.
+    pub(crate) fn at_or_after(self, number: u64) -> Option<(u64, BlockRef<'g>)> {
+        match self.scan(number, u64::MAX, |number, block| ControlFlow::Break((number, block))) {
+            ControlFlow::Break(found) => Some(found),
+            ControlFlow::Continue(()) => None,
+        }
+    }
+
+    /// The last page at or before `number`.
+    pub(crate) fn at_or_before(self, number: u64) -> Option<(u64, BlockRef<'g>)> {
+        last_in_node(self.root?, self.height, 0, number)
+    }
+
+    /// The page that holds entry `rank` (from 0), and the entry's rank within that page. Cost: O(log n).
+    pub(crate) fn nth(self, mut rank: u64) -> Option<(u64, BlockRef<'g>, u64)> {
+        let mut block = self.root?;
+        let mut number = 0;
+        for _ in 0..self.height {
+            let node = Node::new(block);
+            let mut mask = node.mask();
+            let mut position = 0;
+            loop {
+                if mask == 0 {
+                    return None;
+                }
+                let count = node.count(position);
+                if rank < count {
+                    break;
+                }
+                rank -= count;
+                position += 1;
+                mask &= mask - 1;
+            }
+            number = number << BITS | u64::from(mask.trailing_zeros());
+            block = block.child(position)?;
+        }
+        // Where nodes led here, their counts have bounded the rank.
+        (self.height > 0 || rank < page_count(block)).then_some((number, block, rank))
+    }
+
+    /// How many entries lie on pages before `number`. Cost: O(log n).
+    pub(crate) fn rank(self, number: u64) -> u64 {
+        let Some(mut block) = self.root else { return 0 };
+        let beyond = number >> (BITS * self.height) != 0;
+        if self.height == 0 {
+            return if beyond { page_count(block) } else { 0 };
+        }
+        let mut before = 0;
+        for level in (0..self.height).rev() {
+            let node = Node::new(block);
+            let index = if beyond { FAN_OUT } else { (number >> (BITS * level)) as usize % FAN_OUT };
+            let mask = node.mask();
+            let smaller = (u64::from(mask) & ((1 << index) - 1)).count_ones() as usize;
+            before += (0..smaller).map(|position| node.count(position)).sum::<u64>();
+            match node.child(index % FAN_OUT).filter(|_| index < FAN_OUT) {
+                Some(child) => block = child,
+                None => break,
+            }
+        }
+        before
+    }
+
+    /// Runs `visit` on the pages in which `self` (the older) and `other` differ: number, page here, page there. Subtrees
+    /// that both share are skipped whole. Cost: O(log n) per differing page.
+    pub(crate) fn diff<B>(
+        self,
+        other: TreeRef<'g>,
+        visit: &mut impl FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let height = self.height.max(other.height);
+        diff_nodes(Raised::new(self, height), Raised::new(other, height), height, 0, visit)
+    }
+}
+
+/// A subtree seen as if it hung `missing` levels deeper, always as the first child: so trees of different heights can
+/// be walked side by side.
+#[derive(Clone, Copy)]
+struct Raised<'g> {
+    block: Option<BlockRef<'g>>,
+    missing: u32,
+}
+
+impl<'g> Raised<'g> {
+    fn new(tree: TreeRef<'g>, height: u32) -> Self {
+        Self { block: tree.root, missing: height - tree.height }
+    }
+
+    fn child(self, index: usize) -> Self {
+        match (self.block, self.missing) {
+            (None, _) => self,
+            (Some(block), 0) => Self { block: Node::new(block).child(index), missing: 0 },
+            (_, missing) if index == 0 => Self { block: self.block, missing: missing - 1 },
+            _ => Self { block: None, missing: 0 },
+        }
+    }
+}
+
+fn diff_nodes<'g, B>(
+    a: Raised<'g>,
+    b: Raised<'g>,
+    level: u32,
+    number: u64,
+    visit: &mut impl FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    match (a.block, b.block) {
+        (None, None) => return ControlFlow::Continue(()),
+        (Some(x), Some(y)) if x.same(y) && a.missing == b.missing => return ControlFlow::Continue(()),
+        _ if level == 0 => return visit(number, a.block, b.block),
+        _ => {}
+    }
+    for index in 0..FAN_OUT {
+        diff_nodes(a.child(index), b.child(index), level - 1, number << BITS | index as u64, visit)?;
+    }
+    ControlFlow::Continue(())
+}
+
+fn scan_node<'g, B>(
+    block: BlockRef<'g>,
+    level: u32,
+    number: u64,
+    range: (u64, u64),
+    visit: &mut impl FnMut(u64, BlockRef<'g>) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    if level == 0 {
+        return if (range.0..=range.1).contains(&number) { visit(number, block) } else { ControlFlow::Continue(()) };
+    }
+    let links = block.links();
+    let mut mask = mask_of(block.bytes());
+    let below = BITS * (level - 1);
+    let mut position = 0;
+    while mask != 0 {
+        let child_number = number << BITS | u64::from(mask.trailing_zeros());
+        let first = child_number << below;
+        let last = first + ((1 << below) - 1);
+        if first > range.1 {
+            break;
+        }
+        if last >= range.0
+            && let Some(Some(child)) = links.get(position)
+        {
+            if let Some(Some(next)) = links.get(position + 1) {
+                next.block().prefetch(0);
+            }
+            scan_node(child.block(), level - 1, child_number, range, visit)?;
+        }
+        position += 1;
+        mask &= mask - 1;
+    }
+    ControlFlow::Continue(())
+}
+
+fn last_in_node(block: BlockRef<'_>, level: u32, number: u64, bound: u64) -> Option<(u64, BlockRef<'_>)> {
+    if level == 0 {
+        return (number <= bound).then_some((number, block));
+    }
+    let node = Node::new(block);
+    let mask = node.mask();
+    let below = BITS * (level - 1);
+    for index in (0..FAN_OUT).rev() {
+        let Some(child) = position_of(mask, index).and_then(|position| block.child(position)) else { continue };
+        let child_number = number << BITS | index as u64;
+        if child_number << below > bound {
+            continue;
+        }
+        if let found @ Some(_) = last_in_node(child, level - 1, child_number, bound) {
+            return found;
+        }
+    }
+    None
+}
+
+/// One tree of the running write.
+pub(crate) struct Tree<'l> {
+    root: &'l mut Option<Link>,
+    height: &'l mut u8,
+}
+
+/// What became of a page: the change in its number of entries, and the caller's answer.
+type Changed<R> = Result<(i64, R), OutOfMemory>;
+
+impl<'l> Tree<'l> {
+    pub(crate) fn new(root: &'l mut Option<Link>, height: &'l mut u8) -> Self {
+        Self { root, height }
+    }
+
+    /// Lets `change` put, replace or take the block of page `number`, given as a slot that it may find empty or leave
+    /// empty, and copies the path above it. `change` answers by how many entries the page grew.
+    /// Cost: O(log n) blocks copied, fewer where the running write made them.
+    pub(crate) fn change<R>(
+        &mut self,
+        pages: &mut Pages<'_>,
+        number: u64,
+        change: impl FnOnce(&mut Pages<'_>, &mut Option<Link>) -> Changed<R>,
+    ) -> Result<R, OutOfMemory> {
+        if self.root.is_none() {
+            *self.height = 0;
+            while number >> (BITS * u32::from(*self.height)) != 0 {
+                *self.height += 1;
+            }
+        }
+        while number >> (BITS * u32::from(*self.height)) != 0 {
+            self.raise(pages)?;
+        }
+        debug_assert!(u32::from(*self.height) <= HEIGHT_MAX);
+        let level = u32::from(*self.height);
+        let (_, answer) = change_slot(pages, self.root, level, number, change)?;
+        if self.root.is_none() {
+            *self.height = 0;
+        }
+        Ok(answer)
+    }
+
+    /// Puts a root above the root.
+    fn raise(&mut self, pages: &mut Pages<'_>) -> Result<(), OutOfMemory> {
+        let count = match &self.root {
+            Some(root) if *self.height > 0 => {
+                let root = root.block();
+                (0..root.links().len()).map(|position| count_at(root.bytes(), position)).sum()
+            }
+            Some(page) => page_count(page.block()),
+            None => 0,
+        };
+        // Takes the root only when there is memory for what stands above it.
+        let node = new_node(pages, 1, count, self.root)?;
+        *self.root = Some(node);
+        *self.height += 1;
+        Ok(())
+    }
+}
+
+/// A row page begins with its mask of live rows; a page of another kind counts for nothing that is asked.
+fn page_count(page: BlockRef<'_>) -> u64 {
+    u64::from(mask_of(page.bytes()).count_ones())
+}
+
+/// A node with one child, present in `mask`, which is taken out of `child`, unless there is no memory.
+fn new_node(pages: &mut Pages<'_>, mask: u32, count: u64, child: &mut Option<Link>) -> Result<Link, OutOfMemory> {
+    let mut link = pages.alloc(1, COUNTS_AT + 4)?;
+    if let Some(mut node) = pages.fresh(&mut link) {
+        let (links, bytes) = node.parts();
+        bytes.fill(0);
+        bytes[..4].copy_from_slice(&mask.to_le_bytes());
+        bytes[COUNTS_AT..].copy_from_slice(&(count as u32).to_le_bytes());
+        links[0] = child.take();
+    }
+    Ok(link)
+}
+
+fn change_slot<R>(
+    pages: &mut Pages<'_>,
+    slot: &mut Option<Link>,
+    level: u32,
+    number: u64,
+    change: impl FnOnce(&mut Pages<'_>, &mut Option<Link>) -> Changed<R>,
+) -> Changed<R> {
+    if level == 0 {
+        return change(pages, slot);
+    }
+    let index = (number >> (BITS * (level - 1))) as usize % FAN_OUT;
+    let Some(link) = slot else {
+        let mut child = None;
+        let (delta, answer) = change_slot(pages, &mut child, level - 1, number, change)?;
+        if child.is_some() {
+            let node = new_node(pages, 1 << index, delta.unsigned_abs(), &mut child);
+            *slot = Some(node.inspect_err(|_| discard(pages, child.take()))?);
+        }
+        return Ok((delta, answer));
+    };
+    let Some(position) = position_of(mask_of(link.block().bytes()), index) else {
+        let mut child = None;
+        let (delta, answer) = change_slot(pages, &mut child, level - 1, number, change)?;
+        if child.is_some() {
+            insert_child(pages, slot, index, &mut child, delta.unsigned_abs())
+                .inspect_err(|_| discard(pages, child.take()))?;
+        }
+        return Ok((delta, answer));
+    };
+    let mut node = pages.make_mut(link)?;
+    let (links, bytes) = node.parts();
+    let (delta, answer) = change_slot(pages, &mut links[position], level - 1, number, change)?;
+    let emptied = links[position].is_none();
+    if delta != 0 {
+        add_count(bytes, position, delta);
+    }
+    if emptied {
+        remove_child(pages, slot, index);
+    }
+    Ok((delta, answer))
+}
+
+fn discard(pages: &mut Pages<'_>, link: Option<Link>) {
+    if let Some(link) = link {
+        pages.discard(link);
+    }
+}
+
+/// Rebuilds a node with one more child, which is taken out of `child`, unless there is no memory: then nothing is
+/// changed.
+fn insert_child(
+    pages: &mut Pages<'_>,
+    slot: &mut Option<Link>,
+    index: usize,
+    child: &mut Option<Link>,
+    count: u64,
+) -> Result<(), OutOfMemory> {
+    let old_count = slot.as_ref().map_or(0, |old| old.block().links().len());
+    let mut link = pages.alloc(old_count + 1, COUNTS_AT + 4 * (old_count + 1))?;
+    let Some(old) = slot.take() else { return Ok(()) };
+    let mask = mask_of(old.block().bytes());
+    let position = (mask & ((1 << index) - 1)).count_ones() as usize;
+    let mut donor = pages.donate(old);
+    for from in 0..old_count {
+        let moved = pages.take(&mut donor, from);
+        if let Some(mut node) = pages.fresh(&mut link) {
+            node.links()[from + usize::from(from >= position)] = moved;
+        }
+    }
+    if let Some(mut node) = pages.fresh(&mut link) {
+        let (links, bytes) = node.parts();
+        let old = donor.block().bytes();
+        let split = COUNTS_AT + 4 * position;
+        bytes[..split].copy_from_slice(&old[..split]);
+        bytes[split..split + 4].copy_from_slice(&(count as u32).to_le_bytes());
+        bytes[split + 4..].copy_from_slice(&old[split..]);
+        bytes[..4].copy_from_slice(&(mask | 1 << index).to_le_bytes());
+        links[position] = child.take();
+    }
+    pages.finish(donor);
+    *slot = Some(link);
+    Ok(())
+}
+
+/// Rebuilds a node without the child at `index`, whose slot is empty already; the last child takes the node with it.
+/// Without memory for the new node the old one stays, with an absent link, which every walk here passes over.
+fn remove_child(pages: &mut Pages<'_>, slot: &mut Option<Link>, index: usize) {
+    let Some(old) = slot.take() else { return };
+    let mask = mask_of(old.block().bytes());
+    let position = (mask & ((1 << index) - 1)).count_ones() as usize;
+    let old_count = old.block().links().len();
+    if old.block().links().iter().all(Option::is_none) {
+        pages.discard(old);
+        return;
+    }
+    let Ok(mut link) = pages.alloc(old_count - 1, COUNTS_AT + 4 * (old_count - 1)) else {
+        *slot = Some(old);
+        return;
+    };
+    let mut donor = pages.donate(old);
+    for from in (0..old_count).filter(|&from| from != position) {
+        let moved = pages.take(&mut donor, from);
+        if let Some(mut node) = pages.fresh(&mut link) {
+            node.links()[from - usize::from(from > position)] = moved;
+        }
+    }
+    if let Some(mut node) = pages.fresh(&mut link) {
+        let bytes = node.bytes();
+        let old = donor.block().bytes();
+        let split = COUNTS_AT + 4 * position;
+        bytes[..split].copy_from_slice(&old[..split]);
+        bytes[split..].copy_from_slice(&old[split + 4..]);
+        bytes[..4].copy_from_slice(&(mask & !(1 << index)).to_le_bytes());
+    }
+    pages.finish(donor);
+    *slot = Some(link);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::{Guard, Pinned, Store};
+    use super::super::tests::Random;
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    /// Pages by number: the mask of live entries, and a number that tells versions of a page apart.
+    type Model = BTreeMap<u64, (u32, u64)>;
+
+    fn tree_of<'g>(guard: &'g Guard<'_>) -> TreeRef<'g> {
+        let root = guard.root();
+        TreeRef::new(root.links()[0].as_ref(), root.bytes()[0])
+    }
+
+    fn new_store() -> Arc<Store> {
+        Store::new(1, &[0; 8]).expect("memory for one block")
+    }
+
+    fn content(block: BlockRef<'_>) -> (u32, u64) {
+        let bytes = block.bytes();
+        (mask_of(bytes), u64::from_le_bytes(*bytes[8..].first_chunk().expect("eight bytes")))
+    }
+
+    /// Applies changes in one transaction: a page's new content, or that it goes.
+    fn apply(store: &Arc<Store>, model: &mut Model, changes: &[(u64, Option<(u32, u64)>)]) {
+        let transaction = store.begin().expect("no other write");
+        let written = transaction.write(|writer| {
+            for &(number, change) in changes {
+                let mut root = writer.pages.make_mut(&mut writer.root).expect("memory");
+                let (links, bytes) = root.parts();
+                let mut tree = Tree::new(&mut links[0], &mut bytes[0]);
+                let changed = tree.change(&mut writer.pages, number, |pages, slot| change_page(pages, slot, change));
+                assert_eq!(changed.expect("memory"), model.get(&number).copied(), "what was there before");
+                match change {
+                    Some(new) => model.insert(number, new),
+                    None => model.remove(&number),
+                };
+            }
+        });
+        written.expect("not busy");
+        transaction.commit();
+    }
+
+    fn change_page(
+        pages: &mut Pages<'_>,
+        slot: &mut Option<Link>,
+        change: Option<(u32, u64)>,
+    ) -> Changed<Option<(u32, u64)>> {
+        let before = slot.as_ref().map(|link| content(link.block()));
+        match (change, slot.take()) {
+            (Some((mask, number)), taken) => {
+                let mut link = match taken {
+                    Some(link) => link,
+                    None => pages.alloc(0, 16)?,
+                };
+                let mut page = pages.make_mut(&mut link)?;
+                page.bytes()[..4].copy_from_slice(&mask.to_le_bytes());
+                page.bytes()[8..].copy_from_slice(&number.to_le_bytes());
+                *slot = Some(link);
+            }
+            (None, Some(link)) => pages.discard(link),
+            (None, None) => {}
+        }
+        let entries = |page: Option<(u32, u64)>| page.map_or(0, |(mask, _)| i64::from(mask.count_ones()));
+        Ok((entries(change) - entries(before), before))
+    }
+
+    /// Numbers near and far, so that trees of all heights and shapes come up.
+    fn random_number(random: &mut Random) -> u64 {
+        let bits = [3, 5, 6, 10, 11, 20, 35, 55, 59][random.below(9)];
+        let number = random.next() & ((1 << bits) - 1);
+        if random.chance(30) { (1 << bits) - 1 - number % 3 } else { number }
+    }
+
+    fn check(tree: TreeRef<'_>, model: &Model, random: &mut Random) {
+        check_nodes(tree);
+        let all = collect(tree, 0, u64::MAX);
+        assert!(all.iter().map(|&(number, block)| (number, content(block))).eq(model.iter().map(|(&n, &page)| (n, page))));
+        let entries = entries_of(model.values());
+        assert_eq!(tree.rank(u64::MAX), entries);
+        assert!(tree.nth(entries).is_none() && tree.nth(u64::MAX).is_none());
+        for _ in 0..20 {
+            let number = if random.chance(50) { random_number(random) } else { random_key(model, random) };
+            check_at(tree, model, number);
+            let last = number.saturating_add(random_number(random));
+            let part = collect(tree, number, last).into_iter().map(|(number, _)| number);
+            assert!(part.eq(model.range(number..=last).map(|(&number, _)| number)));
+            assert_eq!(collect(tree, last, number).is_empty(), last > number || !model.contains_key(&number));
+        }
+        let mut before = 0;
+        for (&number, &(mask, _)) in model {
+            let count = u64::from(mask.count_ones());
+            assert_eq!(tree.rank(number), before);
+            for (rank, within) in [(before, 0), (before + count.saturating_sub(1), count.saturating_sub(1))] {
+                if count > 0 {
+                    let (at, block, rest) = tree.nth(rank).expect("the entry is there");
+                    assert_eq!((at, content(block), rest), (number, model[&number], within));
+                }
+            }
+            before += count;
+        }
+    }
+
+    fn entries_of<'a>(pages: impl Iterator<Item = &'a (u32, u64)>) -> u64 {
+        pages.map(|(mask, _)| u64::from(mask.count_ones())).sum()
+    }
+
+    fn random_key(model: &Model, random: &mut Random) -> u64 {
+        let start = random_number(random);
+        let near = model.range(start..).next().or_else(|| model.iter().next()).map_or(0, |(&number, _)| number);
+        (near + random.below(3) as u64).saturating_sub(1)
+    }
+
+    fn check_at(tree: TreeRef<'_>, model: &Model, number: u64) {
+        let page = |(number, block)| (number, content(block));
+        let own = |(&number, &content): (&u64, &(u32, u64))| (number, content);
+        assert_eq!(tree.get(number).map(content), model.get(&number).copied());
+        assert_eq!(tree.at_or_after(number).map(page), model.range(number..).next().map(own));
+        assert_eq!(tree.at_or_before(number).map(page), model.range(..=number).next_back().map(own));
+        assert_eq!(tree.rank(number), entries_of(model.range(..number).map(|(_, page)| page)));
+    }
+
+    fn collect(tree: TreeRef<'_>, first: u64, last: u64) -> Vec<(u64, BlockRef<'_>)> {
+        let mut found = Vec::new();
+        let whole: ControlFlow<()> = tree.scan(first, last, |number, block| {
+            found.push((number, block));
+            ControlFlow::Continue(())
+        });
+        assert!(whole.is_continue());
+        found
+    }
+
+    /// T2, and that a node's shape is what its mask says.
+    fn check_nodes(tree: TreeRef<'_>) {
+        fn check_node(block: BlockRef<'_>, level: u32) -> u64 {
+            if level == 0 {
+                return page_count(block);
+            }
+            let count = mask_of(block.bytes()).count_ones() as usize;
+            assert!(count > 0 && block.links().len() == count && block.bytes().len() == COUNTS_AT + 4 * count);
+            let below = block.links().iter().enumerate().map(|(position, link)| {
+                let below = check_node(link.as_ref().expect("a present child").block(), level - 1);
+                assert_eq!(count_at(block.bytes(), position), below);
+                below
+            });
+            below.sum()
+        }
+        if let Some(root) = tree.root {
+            check_node(root, tree.height);
+        }
+    }
+
+    fn check_diff(older: &(Pinned, Model), newer: &(Pinned, Model)) {
+        let (from, to) = (older.0.guard(), newer.0.guard());
+        let mut seen = BTreeSet::new();
+        let whole: ControlFlow<()> = tree_of(&from).diff(tree_of(&to), &mut |number, here, there| {
+            assert!(seen.last().is_none_or(|&last| last < number), "in rising order, each once");
+            seen.insert(number);
+            assert_eq!(here.map(content), older.1.get(&number).copied());
+            assert_eq!(there.map(content), newer.1.get(&number).copied());
+            ControlFlow::Continue(())
+        });
+        assert!(whole.is_continue());
+        let both = older.1.keys().chain(newer.1.keys());
+        assert!(both.filter(|number| older.1.get(number) != newer.1.get(number)).all(|number| seen.contains(number)));
+    }
+
+    #[test]
+    fn trees_agree_with_maps() {
+        for seed in 0..60 {
+            println!("seed {seed}");
+            let mut random = Random::new(seed);
+            let store = new_store();
+            let mut model = Model::new();
+            let mut versions: Vec<(Pinned, Model)> = vec![(store.snapshot(), model.clone())];
+            for round in 0..40 {
+                // Some rounds mostly remove, down to the empty tree.
+                let removing = if round % 10 > 6 { 90 } else { 20 };
+                let changes: Vec<_> = (0..random.below(30))
+                    .map(|_| {
+                        if random.chance(removing) {
+                            (random_key(&model, &mut random), None)
+                        } else {
+                            (random_number(&mut random), Some((random.next() as u32, random.next())))
+                        }
+                    })
+                    .collect();
+                apply(&store, &mut model, &changes);
+                if random.chance(5) {
+                    let all: Vec<_> = model.keys().map(|&number| (number, None)).collect();
+                    apply(&store, &mut model, &all);
+                }
+                let pinned = store.pin();
+                check(tree_of(&pinned), &model, &mut random);
+                let now = (store.snapshot(), model.clone());
+                check_diff(&versions[random.below(versions.len())], &now);
+                check_diff(&now, &versions[random.below(versions.len())]);
+                versions.push(now);
+            }
+            for (snapshot, model) in &versions {
+                check(tree_of(&snapshot.guard()), model, &mut random);
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_tree_is_indexed_without_gaps() {
+        let store = new_store();
+        let mut model = Model::new();
+        let changes: Vec<_> = (0..5000).map(|number| (number, Some((u32::MAX, number)))).collect();
+        apply(&store, &mut model, &changes);
+        let pinned = store.pin();
+        check(tree_of(&pinned), &model, &mut Random::new(1));
+        let (number, _, within) = tree_of(&pinned).nth(32 * 4321 + 7).expect("the entry is there");
+        assert_eq!((number, within), (4321, 7));
+        assert!(tree_of(&pinned).get(5000).is_none());
+    }
+
+    #[test]
+    fn a_lone_page_has_ranks_too() {
+        let store = new_store();
+        let mut model = Model::new();
+        apply(&store, &mut model, &[(0, Some((0b1011, 5)))]);
+        let pinned = store.pin();
+        assert_eq!(pinned.root().bytes()[0], 0, "height 0");
+        check(tree_of(&pinned), &model, &mut Random::new(1));
+        assert_eq!((tree_of(&pinned).rank(0), tree_of(&pinned).rank(1)), (0, 3));
+        assert!(tree_of(&pinned).nth(2).is_some() && tree_of(&pinned).nth(3).is_none());
+    }
+
+    #[test]
+    fn an_emptied_tree_has_no_root_and_no_height() {
+        let store = new_store();
+        let mut model = Model::new();
+        let far = (1 << 59) - 1;
+        apply(&store, &mut model, &[(3, Some((1, 1))), (far, Some((1, 2)))]);
+        assert_eq!(u32::from(store.pin().root().bytes()[0]), HEIGHT_MAX);
+        apply(&store, &mut model, &[(3, None), (far, None)]);
+        let pinned = store.pin();
+        assert!(pinned.root().links()[0].is_none() && pinned.root().bytes()[0] == 0);
+        check(tree_of(&pinned), &model, &mut Random::new(1));
+    }
+}

@@ -1,0 +1,399 @@
+//! The one write that a store has at a time: a private root, blocks of its own, savepoints, commit and rollback.
+//!
+//! A write changes blocks through [`Pages::make_mut`]: a block that it made itself under the current stamp is changed in
+//! place, any other is copied first and the old one noted as dead. Raising the stamp therefore freezes everything made
+//! so far, which is all that a savepoint, or a view of the unfinished write, needs.
+//!
+//! Where a replaced block goes depends on its birth, compared with the stamp at which this write started:
+//!
+//! | born | who may see it | goes to |
+//! |---|---|---|
+//! | under the current stamp | nobody | straight back to the heap |
+//! | earlier in this write | a savepoint, a view of this write | `limbo`, freed when the write ends |
+//! | before this write | readers, snapshots | `dead`, buried when it commits |
+//! | before the fork that made this store | the origin | nowhere: it is the origin's |
+//!
+//! - W1: nothing of a write is visible before [`Transaction::commit`]; dropping the transaction instead costs O(1).
+//! - W2: while a view of the write is open, no block that it can reach is changed or freed.
+
+use super::block::{BlockMut, BlockRef, Header, Link};
+use super::heap::{Heap, OutOfMemory};
+use super::reclaim::{Abandoned, Reclaimer};
+use super::store::{Guard, Store, bury};
+use parking_lot::MutexGuard;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+/// Lists longer than this are given back after the write that needed them.
+const LIST_KEPT: usize = 1 << 16;
+
+/// Makes, changes and retires blocks for one write. With the private root, what the writer's lock protects.
+pub(crate) struct Pages<'s> {
+    pub(super) heap: Heap,
+    pub(super) reclaimer: Reclaimer,
+    /// The stamp of blocks made now. Rises only.
+    stamp: u64,
+    /// The stamp when the running write began; its own blocks are younger.
+    start: u64,
+    /// Replaced blocks from before this write.
+    dead: Vec<NonNull<Header>>,
+    /// Replaced blocks that an earlier part of this write made.
+    limbo: Vec<NonNull<Header>>,
+    /// Subtrees taken out whole.
+    deep: Vec<NonNull<Header>>,
+    /// Roots of rolled-back parts of this write.
+    abandoned: Vec<Abandoned>,
+    /// Blocks born at or before belong to the store that this one was forked from.
+    base: u64,
+    scope: PhantomData<&'s ()>,
+}
+
+// SAFETY: the pointers are to blocks of `heap`, which moves along.
+unsafe impl Send for Pages<'_> {}
+
+impl Pages<'_> {
+    pub(super) fn new(heap: Heap, reclaimer: Reclaimer, stamp: u64, base: u64) -> Self {
+        Self {
+            heap,
+            reclaimer,
+            stamp,
+            start: stamp,
+            dead: Vec::new(),
+            limbo: Vec::new(),
+            deep: Vec::new(),
+            abandoned: Vec::new(),
+            base,
+            scope: PhantomData,
+        }
+    }
+}
+
+/// A write in progress. Holds the writer's lock; dropping it rolls back.
+pub(crate) struct Transaction<'s> {
+    store: &'s Store,
+    /// Open views of the unfinished write (W2).
+    views: Cell<usize>,
+    writer: MutexGuard<'s, RefCell<Writer<'static>>>,
+    ended: bool,
+}
+
+/// Access to the write is taken already: a closure called from inside an operation wanted to use the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+/// The private root and the means to change it. Between writes, the root is the published one.
+pub(crate) struct Writer<'s> {
+    pub(crate) root: Link,
+    pub(crate) pages: Pages<'s>,
+}
+
+/// A point of a write to go back to.
+#[derive(Clone, Copy)]
+pub(crate) struct Savepoint {
+    root: NonNull<Header>,
+    stamp: u64,
+    dead: usize,
+    limbo: usize,
+    deep: usize,
+}
+
+impl<'s> Transaction<'s> {
+    pub(super) fn new(store: &'s Store, mut writer: MutexGuard<'s, RefCell<Writer<'static>>>) -> Self {
+        let pages = &mut writer.get_mut().pages;
+        pages.start = pages.stamp;
+        pages.stamp += 1;
+        Self { store, views: Cell::new(0), writer, ended: false }
+    }
+
+    /// Runs one operation on the private root. The operation must leave the root whole, also when it answers an error.
+    #[inline]
+    pub(crate) fn write<R>(&self, operation: impl FnOnce(&mut Writer<'static>) -> R) -> Result<R, Busy> {
+        let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
+        if self.views.get() > 0 {
+            writer.pages.stamp += 1;
+        }
+        Ok(operation(&mut writer))
+    }
+
+    /// The unfinished write as its own reads see it: a version that later operations do not change.
+    #[inline]
+    pub(crate) fn view(&self) -> Result<Guard<'_>, Busy> {
+        let writer = self.writer.try_borrow().map_err(|_| Busy)?;
+        Ok(Guard::of_write(writer.root.0, &self.views))
+    }
+
+    /// A point to go back to. Cost: O(1).
+    pub(crate) fn savepoint(&self) -> Result<Savepoint, Busy> {
+        let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
+        let root = writer.root.0;
+        let work = &mut writer.pages;
+        let stamp = work.stamp;
+        work.stamp += 1;
+        Ok(Savepoint { root, stamp, dead: work.dead.len(), limbo: work.limbo.len(), deep: work.deep.len() })
+    }
+
+    /// Goes back to a savepoint of this transaction, to which no earlier savepoint has been gone back since.
+    /// Cost: O(blocks replaced since).
+    pub(crate) fn rollback_to(&self, point: &Savepoint) -> Result<(), Busy> {
+        let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
+        let left = std::mem::replace(&mut writer.root, Link(point.root));
+        let work = &mut writer.pages;
+        if left.block().birth() > point.stamp {
+            work.abandoned.push(Abandoned { block: left.0, floor: point.stamp });
+        }
+        work.dead.truncate(point.dead);
+        let mut place = point.limbo;
+        for index in point.limbo..work.limbo.len() {
+            let block = work.limbo[index];
+            // Blocks from before the savepoint are in use again; the others stay in limbo.
+            if birth_of(block) > point.stamp {
+                work.limbo[place] = block;
+                place += 1;
+            }
+        }
+        work.limbo.truncate(place);
+        for block in work.deep.drain(point.deep..) {
+            if birth_of(block) > point.stamp {
+                work.abandoned.push(Abandoned { block, floor: point.stamp });
+            }
+        }
+        work.stamp += 1;
+        Ok(())
+    }
+
+    /// Publishes the private root as the newest version, or does nothing if the write changed nothing. Answers the
+    /// stamp of the published version. Cost: O(blocks replaced), and one slice of reclamation.
+    pub(crate) fn commit(mut self) -> u64 {
+        self.ended = true;
+        let writer = self.writer.get_mut();
+        let root = writer.root.0;
+        let work = &mut writer.pages;
+        let stamp = birth_of(root);
+        if stamp > work.start {
+            self.store.epochs.publish(stamp, root.as_ptr());
+            bury_lists(work, stamp);
+        } else {
+            abandon_deep(work);
+        }
+        let added = end_lists(work);
+        if work.reclaimer.is_due() {
+            self.store.reclaim(work, added);
+        }
+        stamp
+    }
+
+    fn rollback(&mut self) {
+        let writer = self.writer.get_mut();
+        let published = self.store.epochs.root_for_writer();
+        // SAFETY: a published root is never null.
+        let root = std::mem::replace(&mut writer.root, Link(unsafe { NonNull::new_unchecked(published) })).0;
+        let work = &mut writer.pages;
+        let floor = work.start;
+        work.dead.clear();
+        if birth_of(root) > floor {
+            work.reclaimer.abandon(Abandoned { block: root, floor });
+        }
+        abandon_deep(work);
+        let added = end_lists(work);
+        self.store.reclaim(work, added.min(1024));
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.rollback();
+        }
+        // Before the guard inside `writer` unlocks.
+        self.store.owner.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Hands what the commit replaced to the reclaimer.
+fn bury_lists(work: &mut Pages<'_>, died: u64) {
+    let dead = std::mem::take(&mut work.dead);
+    bury(work, &dead, died, false);
+    work.dead = dead;
+    let deep = std::mem::take(&mut work.deep);
+    bury(work, &deep, died, true);
+    work.deep = deep;
+}
+
+/// Of the subtrees taken out by a write that publishes nothing, those that it made itself are free.
+fn abandon_deep(work: &mut Pages<'_>) {
+    let floor = work.start;
+    for index in 0..work.deep.len() {
+        let block = work.deep[index];
+        if birth_of(block) > floor {
+            work.reclaimer.abandon(Abandoned { block, floor });
+        }
+    }
+    work.deep.clear();
+}
+
+/// Empties the lists of an ended write. No view is open any more, so that what only this write saw is free.
+fn end_lists(work: &mut Pages<'_>) -> usize {
+    let added = work.dead.len() + work.deep.len();
+    work.dead.clear();
+    work.deep.clear();
+    for index in 0..work.limbo.len() {
+        work.reclaimer.abandon(Abandoned::alone(work.limbo[index]));
+    }
+    work.limbo.clear();
+    // Backwards onto a stack: what was rolled back first is freed first. What is rolled back later may own blocks that an
+    // earlier part only linked to (R3 of `reclaim`).
+    for index in (0..work.abandoned.len()).rev() {
+        work.reclaimer.abandon(work.abandoned[index]);
+    }
+    work.abandoned.clear();
+    if work.dead.capacity() > LIST_KEPT {
+        work.dead = Vec::new();
+    }
+    if work.limbo.capacity() > LIST_KEPT {
+        work.limbo = Vec::new();
+    }
+    added
+}
+
+#[inline(always)]
+fn birth_of(block: NonNull<Header>) -> u64 {
+    // SAFETY: called for blocks that the running write reaches or has replaced; none of them is freed before it ends.
+    unsafe { block.as_ref() }.birth
+}
+
+impl Writer<'_> {
+    /// Whether the private root is another than the one that the write began with.
+    pub(crate) fn is_changed(&self) -> bool {
+        birth_of(self.root.0) > self.pages.start
+    }
+}
+
+impl Pages<'_> {
+    /// A new block with absent links; its bytes have unspecified content. Cost: O(1).
+    #[inline]
+    pub(crate) fn alloc(&mut self, link_count: usize, bytes_len: usize) -> Result<Link, OutOfMemory> {
+        let stamp = self.stamp;
+        self.heap.alloc(stamp, link_count, bytes_len).map(Link)
+    }
+
+    /// The block behind `link` for writing: in place if the running write made it, else a copy that takes its place.
+    /// Cost: O(1) or O(block).
+    #[inline]
+    pub(crate) fn make_mut<'l>(&mut self, link: &'l mut Link) -> Result<BlockMut<'l>, OutOfMemory> {
+        let stamp = self.stamp;
+        if birth_of(link.0) != stamp {
+            let old = link.block();
+            let (links, bytes) = (old.links().len(), old.bytes().len());
+            let copy = self.heap.alloc(stamp, links, bytes)?;
+            // SAFETY: both blocks have the same shape, and the copy is ours alone. The links move to the copy; the old
+            // block is retired without them.
+            unsafe {
+                let from = link.0.as_ptr().add(1).cast::<u8>();
+                let to = copy.as_ptr().add(1).cast::<u8>();
+                to.copy_from_nonoverlapping(from, links * size_of::<Option<Link>>() + bytes);
+            }
+            self.retire(link.0);
+            link.0 = copy;
+        }
+        // SAFETY: born under the current stamp, so reached by this write alone, through this link.
+        Ok(unsafe { BlockMut::new(link.0) })
+    }
+
+    /// Lets so many more blocks be made before memory is said to be out.
+    #[cfg(test)]
+    pub(super) fn limit_memory(&mut self, blocks: Option<usize>) {
+        self.heap.blocks_until_full = blocks;
+    }
+
+    /// Blocks born later are this store's own.
+    #[cfg(test)]
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Whether the running write could change the block in place.
+    #[inline(always)]
+    pub(crate) fn owns(&self, link: &Link) -> bool {
+        birth_of(link.0) == self.stamp
+    }
+
+    /// The block of a new link, for writing.
+    #[inline(always)]
+    pub(crate) fn fresh<'l>(&self, link: &'l mut Link) -> Option<BlockMut<'l>> {
+        // SAFETY: as in `make_mut`.
+        self.owns(link).then(|| unsafe { BlockMut::new(link.0) })
+    }
+
+    /// Takes the whole subtree out of the version. Cost: O(1) now; its blocks are freed in slices later.
+    pub(crate) fn discard(&mut self, link: Link) {
+        if link.block().links().iter().all(Option::is_none) {
+            self.retire(link.0);
+        } else if birth_of(link.0) > self.base {
+            self.deep.push(link.0);
+        }
+    }
+
+    /// A block that others will take the place of: its links can be moved on, then it is retired by [`Pages::finish`].
+    pub(crate) fn donate(&mut self, link: Link) -> Donor {
+        Donor { link, next: 0 }
+    }
+
+    /// Moves link `index` out of a donor. Links are taken in rising order; those passed over are discarded with their
+    /// subtrees. A link that was passed already answers `None`.
+    pub(crate) fn take(&mut self, donor: &mut Donor, index: usize) -> Option<Link> {
+        if index < donor.next {
+            return None;
+        }
+        self.discard_links(donor, index);
+        donor.next = index + 1;
+        if let Some(block) = self.fresh(&mut donor.link) {
+            // Else the donor could still show a block that is changed in place, or freed, through the link answered.
+            return block.into_parts().0.get_mut(index)?.take();
+        }
+        // The old block keeps its copy of the address for readers of older versions; within this version the link is
+        // the one answered here (`next` only rises).
+        donor.link.block().links().get(index)?.as_ref().map(|link| Link(link.0))
+    }
+
+    /// Retires a donor; links that were not taken are discarded with their subtrees.
+    pub(crate) fn finish(&mut self, mut donor: Donor) {
+        self.discard_links(&mut donor, usize::MAX);
+        self.retire(donor.link.0);
+    }
+
+    fn discard_links(&mut self, donor: &mut Donor, until: usize) {
+        let links = donor.link.block().links();
+        for link in links.iter().take(until).skip(donor.next).flatten() {
+            self.discard(Link(link.0));
+        }
+    }
+
+    /// Puts a replaced block where its birth says (see the module); its links are not its own any more.
+    #[inline]
+    fn retire(&mut self, block: NonNull<Header>) {
+        let birth = birth_of(block);
+        let work = self;
+        if birth == work.stamp {
+            // SAFETY: made under the current stamp, so seen by nobody else, and just replaced.
+            unsafe { work.heap.free(block) }
+        } else if birth > work.start {
+            work.limbo.push(block);
+        } else if birth > work.base {
+            work.dead.push(block);
+        }
+    }
+}
+
+/// See [`Pages::donate`]. Dropped without [`Pages::finish`], it only leaks its block until the store goes.
+pub(crate) struct Donor {
+    link: Link,
+    next: usize,
+}
+
+impl Donor {
+    pub(crate) fn block(&self) -> BlockRef<'_> {
+        self.link.block()
+    }
+}

@@ -1,0 +1,79 @@
+//! The builder of a schema.
+
+use std::sync::Arc;
+
+use super::check::{Check, CheckRow, RowCheck};
+use super::column::ColumnDef;
+use super::definition::Schema;
+use super::index::Index;
+use super::validate::validate;
+use crate::error::Error;
+
+/// Collects what a table is to be; [`SchemaBuilder::build`] judges it.
+#[derive(Debug, Clone)]
+pub struct SchemaBuilder {
+    pub(super) name: Box<str>,
+    pub(super) columns: Vec<ColumnDef>,
+    /// One entry for each call of `primary_key`.
+    pub(super) primary_keys: Vec<Vec<Box<str>>>,
+    pub(super) indexes: Vec<Index>,
+    pub(super) checks: Vec<RowCheck>,
+}
+
+impl SchemaBuilder {
+    pub(super) fn new(name: impl Into<Box<str>>) -> SchemaBuilder {
+        SchemaBuilder {
+            name: name.into(),
+            columns: Vec::new(),
+            primary_keys: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// Adds a column behind the others.
+    pub fn column(mut self, column: impl Into<ColumnDef>) -> SchemaBuilder {
+        self.columns.push(column.into());
+        self
+    }
+
+    /// Makes these columns together the primary key, in this order.
+    pub fn primary_key<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> SchemaBuilder {
+        self.primary_keys.push(columns.into_iter().map(|column| column.into().into()).collect());
+        self
+    }
+
+    /// Adds an index.
+    pub fn index(mut self, index: Index) -> SchemaBuilder {
+        self.indexes.push(index);
+        self
+    }
+
+    /// Refuses rows for which `check` is false. `name` stands in the error.
+    ///
+    /// It is called once for each row that is inserted or updated, after the columns' own checks, while the write runs;
+    /// it cannot itself write to the database. It is not part of the schema's JSON form.
+    ///
+    /// ```ignore
+    /// builder.check("ends after it starts", |row| row.get::<i64>("start") <= row.get::<i64>("end"))
+    /// ```
+    pub fn check(
+        mut self,
+        name: impl Into<String>,
+        check: impl Fn(&CheckRow<'_>) -> bool + Send + Sync + 'static,
+    ) -> SchemaBuilder {
+        self.checks.push(Check { name: name.into().into(), test: Some(Arc::new(check)) });
+        self
+    }
+
+    /// The schema, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchema`] with all problems found.
+    pub fn build(self) -> Result<Schema, Error> {
+        match validate(&self) {
+            Ok(valid) => Ok(Schema::assemble(self, valid)),
+            Err(problems) => Err(Error::InvalidSchema { table: self.name, problems }),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! A schema made from another: with an index more or less.
+
+use super::{Index, Schema};
+use crate::error::{Error, Result};
+use crate::value::similar;
+
+impl Schema {
+    /// This schema with one more index. Indexes that are there keep their order and come first.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchema`] if the index does not fit, by name or columns.
+    pub fn with_index(&self, index: Index) -> Result<Schema> {
+        self.to_builder(None).index(index).build()
+    }
+
+    /// This schema without the index `name`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchIndex`]; [`Error::IndexInUse`] if the index keeps a `unique` column unique.
+    pub fn without_index(&self, name: &str) -> Result<Schema> {
+        let Some(index) = self.indexes().iter().find(|index| index.name() == name) else {
+            return Err(Error::NoSuchIndex {
+                table: self.name().into(),
+                index: name.into(),
+                similar: similar(name, self.indexes().iter().map(|index| index.name())).map(Into::into),
+            });
+        };
+        let columns = self.columns();
+        if let [column] = index.columns()
+            && index.is_unique()
+            && columns.get(*column).is_some_and(|column| column.is_unique())
+        {
+            return Err(Error::IndexInUse { table: self.name().into(), index: name.into() });
+        }
+        self.to_builder(Some(name)).build()
+    }
+}

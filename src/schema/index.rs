@@ -1,0 +1,99 @@
+//! Indexes: how they are declared, and what a schema keeps of them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What an index can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IndexKind {
+    /// Rows with these values. About 11 bytes an entry.
+    Hash,
+    /// Rows with these values, ranges, prefixes, and rows in order.
+    Ordered,
+}
+
+impl fmt::Display for IndexKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            IndexKind::Hash => "hash",
+            IndexKind::Ordered => "ordered",
+        })
+    }
+}
+
+/// An index on its way into a schema.
+///
+/// ```ignore
+/// Index::ordered(["country", "gpa"]).named("best_of_country");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Index {
+    pub(super) name: Option<Box<str>>,
+    pub(super) kind: IndexKind,
+    pub(super) columns: Vec<Box<str>>,
+    pub(super) unique: bool,
+}
+
+impl Index {
+    /// A hash index over these columns.
+    pub fn hash<C: Into<String>>(columns: impl IntoIterator<Item = C>) -> Index {
+        Index::new(IndexKind::Hash, columns)
+    }
+
+    /// An ordered index over these columns, the first being compared first.
+    pub fn ordered<C: Into<String>>(columns: impl IntoIterator<Item = C>) -> Index {
+        Index::new(IndexKind::Ordered, columns)
+    }
+
+    pub(super) fn new<C: Into<String>>(kind: IndexKind, columns: impl IntoIterator<Item = C>) -> Index {
+        let columns = columns.into_iter().map(|column| column.into().into()).collect();
+        Index { name: None, kind, columns, unique: false }
+    }
+
+    /// Refuses rows with the values of another. Rows with a null among them are not compared.
+    pub fn unique(mut self) -> Index {
+        self.unique = true;
+        self
+    }
+
+    /// Names the index. Without a name it is `<table>_by_<column>_<column>`, with the kind behind it, and then a number,
+    /// where that is taken.
+    pub fn named(mut self, name: impl Into<String>) -> Index {
+        self.name = Some(name.into().into());
+        self
+    }
+}
+
+/// An index of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexDef {
+    pub(super) name: Box<str>,
+    pub(super) kind: IndexKind,
+    pub(super) columns: Box<[usize]>,
+    pub(super) unique: bool,
+}
+
+impl IndexDef {
+    /// Its name, unique in the table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> IndexKind {
+        self.kind
+    }
+
+    /// The places of its columns in the schema, in the index's order.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// Whether no two rows have the same values.
+    pub fn is_unique(&self) -> bool {
+        self.unique
+    }
+}

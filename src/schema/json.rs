@@ -1,0 +1,213 @@
+//! The JSON form of a schema. It is stable: names and meanings here do not change, what is new is optional.
+//!
+//! ```json
+//! { "name": "students",
+//!   "columns": [{ "name": "id", "type": "u64", "auto_increment": true },
+//!               { "name": "gpa", "type": "f64", "default": 0.0, "checks": ["between 0 and 4"] }],
+//!   "primary_key": ["id"],
+//!   "indexes": [{ "name": "students_by_gpa", "kind": "ordered", "columns": ["gpa"], "unique": false }],
+//!   "checks": [] }
+//! ```
+//!
+//! Unique columns' indexes are not listed: the columns say it. A default by closure is `"default_closure": true`.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::builder::SchemaBuilder;
+use super::check::Check;
+use super::column::{ColumnDef, DefaultValue};
+use super::definition::Schema;
+use super::index::{Index, IndexKind};
+use crate::value::{Columns, RowBuf, RowError, Shape, ShapeColumn, Type, Value};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SchemaForm {
+    name: String,
+    columns: Vec<ColumnForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    primary_key: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    indexes: Vec<IndexForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnForm {
+    name: String,
+    #[serde(rename = "type")]
+    ty: Type,
+    #[serde(default, skip_serializing_if = "is_false")]
+    nullable: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    unique: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    auto_increment: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    default_closure: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IndexForm {
+    name: String,
+    kind: IndexKind,
+    columns: Vec<String>,
+    #[serde(default)]
+    unique: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = |places: &[usize]| -> Vec<String> {
+            places
+                .iter()
+                .filter_map(|place| self.columns().get(*place))
+                .map(|column| column.name().to_owned())
+                .collect()
+        };
+        let unique_count = self.columns().iter().filter(|column| column.is_unique()).count();
+        let listed = self.indexes().iter().skip(unique_count);
+        SchemaForm {
+            name: self.name().to_owned(),
+            columns: self
+                .columns()
+                .iter()
+                .map(ColumnForm::of)
+                .collect::<Result<_, _>>()
+                .map_err(serde::ser::Error::custom)?,
+            primary_key: names(self.primary_key()),
+            indexes: listed
+                .map(|index| IndexForm {
+                    name: index.name().to_owned(),
+                    kind: index.kind(),
+                    columns: names(index.columns()),
+                    unique: index.is_unique(),
+                })
+                .collect(),
+            checks: self.checks().map(str::to_owned).collect(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Schema, D::Error> {
+        use serde::de::Error;
+
+        let form = SchemaForm::deserialize(deserializer)?;
+        let mut builder = SchemaBuilder::new(form.name);
+        for column in form.columns {
+            builder = builder.column(column.into_def().map_err(D::Error::custom)?);
+        }
+        if !form.primary_key.is_empty() {
+            builder = builder.primary_key(form.primary_key);
+        }
+        for IndexForm { name, kind, columns, unique } in form.indexes {
+            let index = Index::new(kind, columns).named(name);
+            builder = builder.index(if unique { index.unique() } else { index });
+        }
+        builder.checks = form.checks.into_iter().map(|name| Check { name: name.into(), test: None }).collect();
+        builder.build().map_err(D::Error::custom)
+    }
+}
+
+impl ColumnForm {
+    fn of(column: &ColumnDef) -> serde_json::Result<ColumnForm> {
+        let default = match &column.default {
+            DefaultValue::Value(value) if !value.is_null() => Some(serde_json::to_value(value)?),
+            _ => None,
+        };
+        Ok(ColumnForm {
+            name: column.name.to_string(),
+            ty: column.ty,
+            nullable: column.nullable,
+            unique: column.unique,
+            auto_increment: column.auto_increment,
+            default,
+            default_closure: matches!(column.default, DefaultValue::Closure(_) | DefaultValue::MissingClosure),
+            checks: column.checks().map(str::to_owned).collect(),
+        })
+    }
+
+    fn into_def(self) -> Result<ColumnDef, RowError> {
+        let default = match self.default {
+            Some(default) => DefaultValue::Value(read_default(&self.name, self.ty, &default)?),
+            None if self.default_closure => DefaultValue::MissingClosure,
+            None => DefaultValue::None,
+        };
+        Ok(ColumnDef {
+            nullable: self.nullable,
+            unique: self.unique,
+            auto_increment: self.auto_increment,
+            default,
+            checks: self.checks.into_iter().map(|name| Check { name: name.into(), test: None }).collect(),
+            ..ColumnDef::new(self.name, self.ty)
+        })
+    }
+}
+
+/// JSON says less than a column's type: the way through a row of this one column gives the value back as it was.
+fn read_default(name: &str, ty: Type, default: &serde_json::Value) -> Result<Value, RowError> {
+    let shape = Shape::new(vec![ShapeColumn { name: name.into(), ty, nullable: true }]);
+    let mut row = RowBuf::new();
+    row.encode(&shape, &[default])?;
+    Ok(row.column_bytes(0).map_or(Value::Null, |bytes| ty.unpack(bytes).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Column;
+    use super::*;
+    use crate::value::{Timestamp, Uuid};
+
+    #[test]
+    fn a_schema_comes_back_from_json() {
+        let schema = Schema::builder("t")
+            .column(Column::u64("id").primary_key().auto_increment())
+            .column(Column::u64("big").default(u64::MAX))
+            .column(Column::bytes("bytes").default(&[1u8, 2][..]))
+            .column(Column::uuid("uuid").default(Uuid::from_bytes([7; 16])).unique())
+            .column(Column::timestamp("time").default(Timestamp::from_micros(-1)))
+            .column(Column::array("v", "2xf32".parse().unwrap()).default([1.5, 2.0]))
+            .column(Column::json("doc").default(serde_json::json!({ "a": [1, null] })))
+            .column(Column::string("note").nullable().check("short", |note| note.len() < 9))
+            .column(Column::bool("flag").default_with(|| true))
+            .index(Index::ordered(["big", "time"]).unique())
+            .check("whole", |_| true)
+            .build()
+            .unwrap();
+        let json = serde_json::to_string(&schema).unwrap();
+        let back: Schema = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), json);
+        assert_eq!(back.to_string(), schema.to_string().replace("<closure>", "<missing closure>"));
+        assert_eq!(
+            back.missing_closures(),
+            ["check \"short\" of column `note`", "default of column `flag`", "check \"whole\""]
+        );
+        assert!(schema.missing_closures().is_empty());
+    }
+
+    #[test]
+    fn json_that_is_no_schema_is_refused() {
+        for json in [
+            r#"{"name":"t","columns":[]}"#,
+            r#"{"name":"t","columns":[{"name":"a","type":"i128"}]}"#,
+            r#"{"name":"t","columns":[{"name":"a","type":"u8","default":300}]}"#,
+            r#"{"name":"t","columns":[{"name":"a","type":"u8"}],"indexes":[{"name":"i","kind":"tree","columns":["a"]}]}"#,
+            r#"{"name":"t","columns":[{"name":"a","type":"u8"}],"primary_key":["b"]}"#,
+        ] {
+            assert!(serde_json::from_str::<Schema>(json).is_err(), "{json}");
+        }
+    }
+}

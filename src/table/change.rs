@@ -1,0 +1,519 @@
+//! Changing one table of the running write: rows, their indexes and their counts, always together.
+//!
+//! A change is checked whole before the first block is touched; from then on only memory can run out, which fails the
+//! transaction as a whole.
+//!
+//! - C1: after each call rows, every index, the row count and the counts in the tree agree.
+//! - C2: a row id is given once: `sequence` is raised past every id that was ever stored, also by writes rolled back.
+
+use super::definition::{IndexKind, IndexPlan, TableDef};
+use super::index::hash::{HashIndex, HashMeta};
+use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
+use super::key::{IndexKey, describe_key, index_key, row_hash};
+use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
+use super::page_edit::{Run, assemble, overwrite};
+use super::row_page::{PageRef, RowRef};
+use super::version::{Entry, INDEX_RECORD};
+use super::view::TableView;
+use crate::error::{Error, Result};
+use crate::page::{Link, OutOfMemory, Pages, Tree};
+use crate::value::{Columns, RowBuf};
+use std::sync::atomic::Ordering;
+
+/// The most rows one table can hold.
+pub(crate) const ROWS_MAX: u64 = u32::MAX as u64;
+
+impl From<OutOfMemory> for Error {
+    fn from(error: OutOfMemory) -> Self {
+        Error::OutOfMemory { bytes: error.bytes }
+    }
+}
+
+/// A table of the running write.
+pub(crate) struct TableMut<'l, 'p, 's> {
+    pub(crate) def: &'l TableDef,
+    pub(crate) pages: &'p mut Pages<'s>,
+    pub(crate) rows: &'l mut Option<Link>,
+    pub(crate) indexes: &'l mut Option<Link>,
+    pub(crate) entry: &'l mut Entry,
+}
+
+/// A row's move in one index.
+struct Move {
+    index: usize,
+    from: IndexKey,
+    to: IndexKey,
+}
+
+impl TableMut<'_, '_, '_> {
+    /// The table as this write has left it.
+    pub(crate) fn view(&self) -> TableView<'_> {
+        TableView::from_parts(self.def, *self.entry, self.rows.as_ref(), self.indexes.as_ref())
+    }
+
+    /// Stores a complete, checked row and answers its id. An auto-increment key that is not set is given here.
+    pub(crate) fn insert(&mut self, row: &mut RowBuf) -> Result<u64> {
+        self.check_room(1)?;
+        let id = self.id_for(row)?;
+        self.check_unique(row, None)?;
+        self.take_id(id, row)?;
+        self.store(id, row)?;
+        Ok(id)
+    }
+
+    /// Stores complete, checked rows without keys of their own at the next ids: at most what is left of one page. All
+    /// or none. Answers the first id.
+    pub(crate) fn append(&mut self, rows: &mut [RowBuf]) -> Result<u64, (usize, Error)> {
+        let first = self.next_id().map_err(|error| (0, error))?;
+        self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
+        self.check_batch(rows)?;
+        for (index, row) in rows.iter_mut().enumerate() {
+            self.take_id(first + index as u64, row).map_err(|error| (index, error))?;
+        }
+        self.append_checked(first, rows).map_err(|error| (0, error.into()))?;
+        Ok(first)
+    }
+
+    /// How many rows [`TableMut::append`] takes now.
+    pub(crate) fn append_room(&self) -> usize {
+        let next = self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id);
+        PAGE_ROWS - next as usize % PAGE_ROWS
+    }
+
+    fn check_batch(&self, rows: &[RowBuf]) -> Result<(), (usize, Error)> {
+        let view = self.view();
+        for (index, plan) in self.def.indexes.iter().enumerate().filter(|(_, plan)| plan.unique) {
+            let keys: Vec<IndexKey> = rows.iter().map(|row| index_key(self.def, plan, row)).collect();
+            if let Some(hashes) = view.hash_index(index).filter(|_| plan.kind == IndexKind::Hash) {
+                for key in &keys {
+                    if let IndexKey::Hash(hash) = key
+                        && let Some(bucket) = hashes.locate(*hash)
+                    {
+                        bucket.prefetch(0);
+                        bucket.prefetch(64);
+                    }
+                }
+            }
+            for (place, row) in rows.iter().enumerate() {
+                let has_null = plan.columns.iter().any(|&column| row.column_bytes(column).is_none());
+                let within = !has_null && keys[..place].iter().zip(rows).any(|(key, other)| {
+                    *key == keys[place] && same_columns(self.def, plan, row, other)
+                });
+                if within || view.conflict(index, row, None).is_some() {
+                    return Err((place, self.unique_error(plan, row)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append_checked(&mut self, first: u64, rows: &[RowBuf]) -> Result<(), OutOfMemory> {
+        let number = first >> PAGE_SHIFT;
+        let start = first as usize % PAGE_ROWS;
+        let layout = &self.def.layout;
+        let added = (((1u64 << rows.len()) - 1) << start) as u32;
+        Tree::new(self.rows, &mut self.entry.height).change(self.pages, number, |pages, slot| {
+            let old = slot.take();
+            let (live, old_rows) = old.as_ref().map_or((0, 0), |old| {
+                let page = PageRef::new(old.block());
+                (page.live(), page.rows())
+            });
+            *slot = Some(assemble(pages, layout, old, live | added, &[Run::Old(0..old_rows), Run::New(rows)])?);
+            Ok((rows.len() as i64, ()))
+        })?;
+        self.entry.rows += rows.len() as u64;
+        for index in 0..self.def.indexes.len() {
+            for (place, row) in rows.iter().enumerate() {
+                let key = index_key(self.def, &self.def.indexes[index], row);
+                self.index_insert(index, &key, first + place as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the row `id`, which is there, by a complete, checked row. Answers its id, which changes with a key that
+    /// is the row id.
+    pub(crate) fn replace(&mut self, id: u64, row: &mut RowBuf) -> Result<u64> {
+        if let Some(column) = self.def.row_id {
+            let wanted = if row.column_bytes(column).is_some() { self.id_given(row, column)? } else { id };
+            if wanted != id {
+                return self.renumber(id, wanted, row);
+            }
+        }
+        self.check_unique(row, Some(id))?;
+        let view = self.view();
+        let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
+        let changed: Vec<usize> = (0..self.def.layout.columns().len())
+            .filter(|&column| self.def.row_id != Some(column) && old.column_bytes(column) != row.column_bytes(column))
+            .collect();
+        if changed.is_empty() {
+            return Ok(id);
+        }
+        let moves = self.moves(&old, row, &changed);
+        let in_place = changed.iter().all(|&column| self.same_room(&old, row, column));
+        self.write_row(id, row, &changed, in_place)?;
+        for Move { index, from, to } in &moves {
+            self.index_remove(*index, from, id)?;
+            self.index_insert(*index, to, id)?;
+        }
+        Ok(id)
+    }
+
+    fn moves(&self, old: &RowRef<'_>, row: &RowBuf, changed: &[usize]) -> Vec<Move> {
+        let touched = |plan: &IndexPlan| plan.columns.iter().any(|column| changed.contains(column));
+        let plans = self.def.indexes.iter().enumerate().filter(|(_, plan)| touched(plan));
+        plans
+            .map(|(index, plan)| {
+                Move { index, from: index_key(self.def, plan, old), to: index_key(self.def, plan, row) }
+            })
+            .collect()
+    }
+
+    /// Whether the new value takes exactly the old one's place in the page.
+    fn same_room(&self, old: &RowRef<'_>, row: &RowBuf, column: usize) -> bool {
+        match self.def.layout.column(column).map(|column| column.place) {
+            Some(Place::Variable { .. }) => {
+                let (old, new) = (old.column_bytes(column), row.column_bytes(column));
+                let (old, new) = (old.map_or(0, <[u8]>::len), new.map_or(0, <[u8]>::len));
+                old == new && new <= INLINE_MAX
+            }
+            _ => true,
+        }
+    }
+
+    fn write_row(&mut self, id: u64, row: &RowBuf, changed: &[usize], in_place: bool) -> Result<(), OutOfMemory> {
+        let layout = &self.def.layout;
+        Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
+            let Some(mut link) = slot.take() else { return Ok((0, ())) };
+            let page = PageRef::new(link.block());
+            if let Some(position) = page.position(id) {
+                if in_place {
+                    overwrite(pages, layout, &mut link, position, changed.iter().copied(), row)?;
+                } else {
+                    let (live, rows) = (page.live(), page.rows());
+                    let new = std::slice::from_ref(row);
+                    let runs = [Run::Old(0..position), Run::New(new), Run::Old(position + 1..rows)];
+                    link = assemble(pages, layout, Some(link), live, &runs)?;
+                }
+            }
+            *slot = Some(link);
+            Ok((0, ()))
+        })
+    }
+
+    /// Moves a row to another id, since its key is the id.
+    fn renumber(&mut self, id: u64, wanted: u64, row: &mut RowBuf) -> Result<u64> {
+        if self.view().row(wanted).is_some() {
+            return Err(self.key_taken(wanted));
+        }
+        self.check_unique(row, Some(id))?;
+        self.take_id(wanted, row)?;
+        self.remove(id)?;
+        self.store(wanted, row)?;
+        Ok(wanted)
+    }
+
+    /// Removes the row `id`. Answers whether it was there.
+    pub(crate) fn remove(&mut self, id: u64) -> Result<bool> {
+        let view = self.view();
+        let Some(old) = view.row(id) else { return Ok(false) };
+        let keys: Vec<IndexKey> = self.def.indexes.iter().map(|plan| index_key(self.def, plan, &old)).collect();
+        let layout = &self.def.layout;
+        Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
+            let Some(link) = slot.take() else { return Ok((0, ())) };
+            let page = PageRef::new(link.block());
+            let (live, rows) = (page.live() & !(1 << (id as usize % PAGE_ROWS)), page.rows());
+            let position = page.rank(id);
+            if live == 0 {
+                pages.discard(link);
+            } else {
+                let runs = [Run::Old(0..position), Run::Old(position + 1..rows)];
+                *slot = Some(assemble(pages, layout, Some(link), live, &runs)?);
+            }
+            Ok((-1, ()))
+        })?;
+        self.entry.rows -= 1;
+        for (index, key) in keys.iter().enumerate() {
+            self.index_remove(index, key, id)?;
+        }
+        Ok(true)
+    }
+
+    /// Removes all rows; ids go on from where they were. Cost: O(1) now, the memory is given back in slices.
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        if let Some(rows) = self.rows.take() {
+            self.pages.discard(rows);
+        }
+        self.entry.height = 0;
+        self.entry.rows = 0;
+        if let Some(indexes) = self.indexes.take() {
+            self.pages.discard(indexes);
+            *self.indexes = new_index_block(self.pages, self.def)?;
+        }
+        Ok(())
+    }
+
+    /// Adds every row to index `index`, which is empty.
+    pub(crate) fn build_index(&mut self, index: usize) -> Result<()> {
+        let plan = &self.def.indexes[index];
+        let mut next = 0;
+        loop {
+            // A page at a time: the view ends before the index is changed.
+            let view = self.view();
+            let Some((number, block)) = view.rows().at_or_after(next) else { return Ok(()) };
+            let page = PageRef::new(block);
+            let mut keys = Vec::with_capacity(page.rows());
+            for position in 0..page.rows() {
+                let row = page.row(&self.def.layout, number, position);
+                if plan.unique && view.conflict(index, &row, Some(row.id())).is_some() {
+                    return Err(self.unique_error(plan, &row));
+                }
+                keys.push((index_key(self.def, plan, &row), row.id()));
+            }
+            // Within the page, too: the index does not hold its rows yet.
+            for (place, (key, id)) in keys.iter().enumerate() {
+                let row = view.row(*id);
+                let same = |&(_, other): &&(IndexKey, u64)| {
+                    let rows = row.as_ref().zip(view.row(*other));
+                    rows.is_some_and(|(row, other)| same_columns(self.def, plan, row, &other))
+                };
+                if plan.unique
+                    && row.is_some_and(|row| plan.columns.iter().all(|&column| row.column_bytes(column).is_some()))
+                    && keys[..place].iter().filter(|(other, _)| other == key).any(|pair| same(&pair))
+                    && let Some(row) = row
+                {
+                    return Err(self.unique_error(plan, &row));
+                }
+            }
+            for (key, id) in &keys {
+                self.index_insert(index, key, *id)?;
+            }
+            next = number + 1;
+        }
+    }
+
+    fn store(&mut self, id: u64, row: &RowBuf) -> Result<(), OutOfMemory> {
+        let layout = &self.def.layout;
+        Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
+            let old = slot.take();
+            let (live, rows, position) = old.as_ref().map_or((0, 0, 0), |old| {
+                let page = PageRef::new(old.block());
+                (page.live(), page.rows(), page.rank(id))
+            });
+            let live = live | 1 << (id as usize % PAGE_ROWS);
+            let new = std::slice::from_ref(row);
+            let runs = [Run::Old(0..position), Run::New(new), Run::Old(position..rows)];
+            *slot = Some(assemble(pages, layout, old, live, &runs)?);
+            Ok((1, ()))
+        })?;
+        self.entry.rows += 1;
+        for index in 0..self.def.indexes.len() {
+            let key = index_key(self.def, &self.def.indexes[index], row);
+            self.index_insert(index, &key, id)?;
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, more: u64) -> Result<()> {
+        let found = self.entry.rows + more;
+        if found > ROWS_MAX {
+            return Err(Error::Limit { what: "rows of a table".into(), limit: ROWS_MAX, found });
+        }
+        Ok(())
+    }
+
+    fn check_unique(&self, row: &RowBuf, except: Option<u64>) -> Result<()> {
+        let view = self.view();
+        for (index, plan) in self.def.indexes.iter().enumerate() {
+            if plan.unique && view.conflict(index, row, except).is_some() {
+                return Err(self.unique_error(plan, row));
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn unique_error(&self, plan: &IndexPlan, row: &impl Columns) -> Error {
+        let names: Vec<&str> = plan.columns.iter().map(|&column| self.def.column_name(column)).collect();
+        Error::Unique {
+            table: self.def.name().into(),
+            columns: names.join(", ").into(),
+            value: describe_key(self.def, &plan.columns, row).into(),
+        }
+    }
+
+    #[cold]
+    fn key_taken(&self, id: u64) -> Error {
+        let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
+        Error::Unique { table: self.def.name().into(), columns: column.into(), value: id.to_string().into() }
+    }
+
+    #[cold]
+    fn no_row(&self, id: u64) -> Error {
+        Error::NoSuchRow { table: self.def.name().into(), key: id.to_string().into() }
+    }
+
+    /// The lowest id never given.
+    fn next_id(&self) -> Result<u64> {
+        let next = self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id);
+        let last = self.def.row_id.and_then(|column| self.def.layout.column(column)).map_or(u64::MAX - 1, |column| {
+            last_key(column.ty)
+        });
+        if next > last {
+            let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
+            return Err(Error::AutoIncrementExhausted { table: self.def.name().into(), column: column.into() });
+        }
+        Ok(next)
+    }
+
+    /// The id under which the row is to be stored: given by its key, or the next one.
+    fn id_for(&self, row: &RowBuf) -> Result<u64> {
+        match self.def.row_id {
+            Some(column) if row.column_bytes(column).is_some() => {
+                let id = self.id_given(row, column)?;
+                if self.view().row(id).is_some() {
+                    return Err(self.key_taken(id));
+                }
+                Ok(id)
+            }
+            _ => self.next_id(),
+        }
+    }
+
+    fn id_given(&self, row: &RowBuf, column: usize) -> Result<u64> {
+        let bytes = row.column_bytes(column).unwrap_or_default();
+        let ty = super::key::type_of(self.def, column);
+        let value = ty.unpack(bytes);
+        crate::value::ToKey::as_u64(&value).ok_or_else(|| Error::OutOfRange {
+            table: self.def.name().into(),
+            column: self.def.column_name(column).into(),
+            value: value.to_owned().to_string().into(),
+            expected: "a key of 0 or more".into(),
+        })
+    }
+
+    /// Notes that `id` is given (C2), and writes it into the row's key where it is the key.
+    fn take_id(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
+        let next = id.saturating_add(1);
+        self.def.sequence.fetch_max(next, Ordering::Relaxed);
+        self.entry.next_id = self.entry.next_id.max(next);
+        if let Some(column) = self.def.row_id
+            && row.column_bytes(column).is_none()
+        {
+            let bytes = id.to_le_bytes();
+            let width = super::key::type_of(self.def, column).fixed_width().unwrap_or(8).min(8);
+            row.set(self.def.schema.shape(), column, &bytes[..width]).map_err(|error| error.in_table(self.def.name()))?;
+        }
+        Ok(())
+    }
+
+    fn index_insert(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
+        let Self { def, pages, rows, indexes, entry } = self;
+        let Some(block) = indexes.as_mut() else { return Ok(()) };
+        let mut block = pages.make_mut(block)?;
+        let (links, bytes) = block.parts();
+        let Some((root, record)) = links.get_mut(index).zip(record_mut(bytes, index)) else { return Ok(()) };
+        match key {
+            IndexKey::Absent => Ok(()),
+            IndexKey::Hash(hash) if def.indexes[index].kind == IndexKind::Hash => {
+                let plan = &def.indexes[index];
+                let view = TableView::from_parts(def, **entry, rows.as_ref(), None);
+                let mut meta = HashMeta::from_bytes(record);
+                HashIndex::new(root, &mut meta).insert(pages, *hash, id, &mut |id| {
+                    view.row(id).map_or(0, |row| row_hash(def, plan, &row))
+                })?;
+                *record = meta.to_bytes();
+                Ok(())
+            }
+            key => {
+                let mut meta = OrderedMeta::from_bytes(record);
+                OrderedIndex::new(root, &mut meta).insert(pages, key_ref(key), id)?;
+                *record = meta.to_bytes();
+                Ok(())
+            }
+        }
+    }
+
+    fn index_remove(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
+        let Self { def, pages, rows, indexes, entry } = self;
+        let Some(block) = indexes.as_mut() else { return Ok(()) };
+        let mut block = pages.make_mut(block)?;
+        let (links, bytes) = block.parts();
+        let Some((root, record)) = links.get_mut(index).zip(record_mut(bytes, index)) else { return Ok(()) };
+        match key {
+            IndexKey::Absent => {}
+            IndexKey::Hash(hash) if def.indexes[index].kind == IndexKind::Hash => {
+                let plan = &def.indexes[index];
+                let view = TableView::from_parts(def, **entry, rows.as_ref(), None);
+                let mut meta = HashMeta::from_bytes(record);
+                let found = HashIndex::new(root, &mut meta).remove(pages, *hash, id)?;
+                debug_assert!(found, "an index holds every row of its table");
+                *record = meta.to_bytes();
+            }
+            key => {
+                let mut meta = OrderedMeta::from_bytes(record);
+                let found = OrderedIndex::new(root, &mut meta).remove(pages, key_ref(key), id)?;
+                debug_assert!(found, "an index holds every row of its table");
+                *record = meta.to_bytes();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Columns) -> bool {
+    plan.columns.iter().all(|&column| {
+        super::key::same_value(super::key::type_of(def, column), a.column_bytes(column), b.column_bytes(column))
+    })
+}
+
+fn record_mut(bytes: &mut [u8], index: usize) -> Option<&mut [u8; INDEX_RECORD]> {
+    bytes.get_mut(index * INDEX_RECORD..)?.first_chunk_mut()
+}
+
+fn key_ref(key: &IndexKey) -> KeyRef<'_> {
+    match key {
+        IndexKey::Hash(word) | IndexKey::Word(word) => KeyRef::U64(*word),
+        IndexKey::Bytes(bytes) => KeyRef::Bytes(bytes),
+        IndexKey::Absent => KeyRef::U64(0),
+    }
+}
+
+/// The largest key that an auto-increment column of this type can be given, one below what `next_id` must express.
+fn last_key(ty: crate::value::Type) -> u64 {
+    use crate::value::Type;
+    match ty {
+        Type::I8 => i8::MAX as u64,
+        Type::U8 => u8::MAX.into(),
+        Type::I16 => i16::MAX as u64,
+        Type::U16 => u16::MAX.into(),
+        Type::I32 => i32::MAX as u64,
+        Type::U32 => u32::MAX.into(),
+        Type::I64 => i64::MAX as u64,
+        _ => u64::MAX - 1,
+    }
+}
+
+/// The index block of an empty table; none if there are no indexes.
+pub(crate) fn new_index_block(pages: &mut Pages<'_>, def: &TableDef) -> Result<Option<Link>, OutOfMemory> {
+    if def.indexes.is_empty() {
+        return Ok(None);
+    }
+    let mut link = pages.alloc(def.indexes.len(), def.indexes.len() * INDEX_RECORD)?;
+    if let Some(mut block) = pages.fresh(&mut link) {
+        let bytes = block.bytes();
+        for (record, plan) in bytes.chunks_exact_mut(INDEX_RECORD).zip(&def.indexes) {
+            record.copy_from_slice(&empty_record(plan.kind));
+        }
+    }
+    Ok(Some(link))
+}
+
+/// The record of an index without entries.
+pub(crate) fn empty_record(kind: IndexKind) -> [u8; INDEX_RECORD] {
+    match kind {
+        IndexKind::Hash => HashMeta::default().to_bytes(),
+        IndexKind::HashMany | IndexKind::OrderedWord => OrderedMeta::new(KeyKind::U64).to_bytes(),
+        IndexKind::OrderedBytes => OrderedMeta::new(KeyKind::Bytes).to_bytes(),
+    }
+}

@@ -1,0 +1,177 @@
+//! What a table is, ready for work: its schema, the layout of its pages, and a plan for each of its indexes.
+//!
+//! A definition never changes. A schema change makes a new one and hangs it behind the old as `next`, so that a handle
+//! that was made before finds the present definition by following pointers, without a lock.
+
+use super::layout::Layout;
+use crate::schema::{IndexKind as Declared, Schema};
+use crate::value::{HashSeed, Type};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// How an index finds rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IndexKind {
+    /// Unique: hash to one row id, the key compared in the row. Rows with a null in the key are not in it.
+    Hash,
+    /// Not unique, equality only: ordered by (hash, row id).
+    HashMany,
+    /// One column whose order is that of a `u64`.
+    OrderedWord,
+    /// Any columns, as order-preserving bytes.
+    OrderedBytes,
+}
+
+/// One index of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct IndexPlan {
+    pub(crate) name: Box<str>,
+    pub(crate) columns: Box<[usize]>,
+    pub(crate) unique: bool,
+    pub(crate) kind: IndexKind,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct TableDef {
+    /// Given once in the life of the process; a version's entry names it.
+    pub(crate) id: u64,
+    /// Given when the table is created; column handles name it. The same in forks and after schema changes.
+    pub(crate) table: u64,
+    pub(crate) schema: Schema,
+    pub(crate) layout: Layout,
+    /// The column that is the row id.
+    pub(crate) row_id: Option<usize>,
+    /// The key's own index first, if the key is not the row id; then those of the schema.
+    pub(crate) indexes: Box<[IndexPlan]>,
+    pub(crate) seed: HashSeed,
+    /// The lowest row id never given. Outside the versions on purpose: a rollback does not give numbers back.
+    pub(crate) sequence: Arc<AtomicU64>,
+    next: OnceLock<Arc<TableDef>>,
+}
+
+impl TableDef {
+    /// The definition of a new table.
+    pub(crate) fn new(schema: Schema, seed: HashSeed) -> Self {
+        let first = u64::from(schema.row_id_key());
+        Self::build(NEXT_ID.fetch_add(1, Ordering::Relaxed), schema, seed, Arc::new(AtomicU64::new(first)))
+    }
+
+    /// The same table with another schema of the same columns.
+    pub(crate) fn with_schema(&self, schema: Schema) -> Self {
+        Self::build(self.table, schema, self.seed.clone(), Arc::clone(&self.sequence))
+    }
+
+    fn build(table: u64, schema: Schema, seed: HashSeed, sequence: Arc<AtomicU64>) -> Self {
+        let row_id = schema.row_id_key().then(|| schema.primary_key().first().copied()).flatten();
+        let layout = Layout::new(schema.shape(), row_id);
+        let mut indexes = Vec::new();
+        if row_id.is_none() && !schema.primary_key().is_empty() {
+            indexes.push(IndexPlan {
+                name: "primary key".into(),
+                columns: schema.primary_key().into(),
+                unique: true,
+                kind: IndexKind::Hash,
+            });
+        }
+        for index in schema.indexes() {
+            let kind = match (index.kind(), index.is_unique()) {
+                (Declared::Hash, true) => IndexKind::Hash,
+                (Declared::Hash, false) => IndexKind::HashMany,
+                (Declared::Ordered, _) => ordered_kind(&schema, index.columns()),
+            };
+            indexes.push(IndexPlan {
+                name: index.name().into(),
+                columns: index.columns().into(),
+                unique: index.is_unique(),
+                kind,
+            });
+        }
+        Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            table,
+            schema,
+            layout,
+            row_id,
+            indexes: indexes.into(),
+            seed,
+            sequence,
+            next: OnceLock::new(),
+        }
+    }
+
+    /// The same table for a fork: its numbers go on from here, apart from the origin's.
+    pub(crate) fn for_fork(&self) -> Self {
+        Self {
+            id: self.id,
+            table: self.table,
+            schema: self.schema.clone(),
+            layout: self.layout.clone(),
+            row_id: self.row_id,
+            indexes: self.indexes.clone(),
+            seed: self.seed.clone(),
+            sequence: Arc::new(AtomicU64::new(self.sequence.load(Ordering::Relaxed))),
+            next: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.schema.name()
+    }
+
+    /// Whether the primary key has an index of its own, which then is the first.
+    pub(crate) fn has_key_index(&self) -> bool {
+        self.row_id.is_none() && !self.schema.primary_key().is_empty()
+    }
+
+    /// The column's name, for messages.
+    pub(crate) fn column_name(&self, index: usize) -> &str {
+        self.schema.shape().column(index).map_or("?", |column| &column.name)
+    }
+
+    /// Records what replaced this definition. The first call counts.
+    pub(crate) fn succeed(&self, next: Arc<TableDef>) {
+        // A definition is replaced once: only the present one can be, by the one writer.
+        let _ = self.next.set(next);
+    }
+
+    /// The definition with this id among this one and those that replaced it.
+    #[inline(always)]
+    pub(crate) fn find(&self, id: u64) -> Option<&TableDef> {
+        if self.id == id { Some(self) } else { self.find_next(id) }
+    }
+
+    #[cold]
+    fn find_next(&self, id: u64) -> Option<&TableDef> {
+        let mut def = self;
+        while def.id != id {
+            def = def.next.get()?;
+        }
+        Some(def)
+    }
+}
+
+/// A chain of successors is dropped one by one: a long history of schema changes must not use up the stack.
+impl Drop for TableDef {
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(def) = next {
+            next = Arc::into_inner(def).and_then(|mut def| def.next.take());
+        }
+    }
+}
+
+/// A lone column without nulls whose order fits a `u64`, or a narrower one with nulls below all values.
+fn ordered_kind(schema: &Schema, columns: &[usize]) -> IndexKind {
+    let [column] = columns else { return IndexKind::OrderedBytes };
+    let Some(column) = schema.shape().column(*column) else { return IndexKind::OrderedBytes };
+    match column.ty {
+        Type::Uuid | Type::Array(_) => IndexKind::OrderedBytes,
+        ty => match ty.fixed_width() {
+            Some(width) if width <= 4 || width <= 8 && !column.nullable => IndexKind::OrderedWord,
+            _ => IndexKind::OrderedBytes,
+        },
+    }
+}

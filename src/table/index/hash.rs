@@ -1,0 +1,701 @@
+//! The hash index of unique keys: linear hashing, one block a bucket.
+//!
+//! Buckets hang in the page tree by number; an empty bucket is absent. The table grows by splitting one bucket, and
+//! shrinks by merging one, so that no operation pauses for the whole. The low bits of the hash are a bucket's number.
+//!
+//! A *tag* is 16 bits of an entry's hash, taken from bit `base` of the bucket upwards. As long as `base` lies at most
+//! eight bits below the bits that number the bucket, a tag tells entries apart by at least eight bits, and also holds the
+//! bit by which the bucket splits: of nine splits, eight look at no row. The ninth hashes the rows again and moves `base`
+//! up. Merging moves it down, which needs no row: the bits that come in are those of the bucket's number.
+//!
+//! A bucket's bytes, without spare room, as every change of length is a new block anyway:
+//!
+//! | at | what |
+//! |---|---|
+//! | 0 | `base` |
+//! | 1 | bytes of an id: 4, or 8 if one of the bucket's ids needs them |
+//! | 2 | the tags, 2 bytes each |
+//! | 2 + 2n | the ids |
+//!
+//! Comparing keys, hashing them with a seed, and uniqueness are the caller's. Equal hashes all land in one bucket, which
+//! stays right and becomes slow: a seeded hash makes that nobody's choice.
+//!
+//! - H1: an entry lies in the bucket that `HashMeta::address` answers for its hash.
+//! - H2: a bucket's `base` is at most the number of hash bits that its number fixes, and at least eight less.
+
+use crate::page::{BlockRef, Link, OutOfMemory, Pages, Tree, TreeRef};
+use std::ops::ControlFlow;
+
+/// Entries per bucket on average, above which the table grows. At 24, the tags of most buckets share a cache line with
+/// the block's header, and what a bucket costs beside its entries (about 40 bytes) is under two bytes an entry.
+const LOAD: u64 = 24;
+/// The table shrinks below this many entries per bucket; far enough from `LOAD` that it does not swing.
+const LOAD_MIN: u64 = LOAD / 2;
+/// Fewer tag bits than this that tell the entries of a bucket apart, and its tags are made anew.
+const TAG_BITS_MIN: u32 = 8;
+const TAGS_AT: usize = 2;
+const TAG_BYTES: usize = 2;
+/// Deeper trees than this do not exist; see the page tree.
+const HEIGHT_MAX: u8 = 12;
+
+/// What the index is, beside its root link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HashMeta {
+    /// At least one.
+    bucket_count: u64,
+    entry_count: u64,
+    height: u8,
+}
+
+impl Default for HashMeta {
+    fn default() -> Self {
+        Self { bucket_count: 1, entry_count: 0, height: 0 }
+    }
+}
+
+impl HashMeta {
+    /// The bytes for the caller to keep.
+    pub(crate) fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.bucket_count.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.entry_count.to_le_bytes());
+        bytes[16] = self.height;
+        bytes
+    }
+
+    /// What [`HashMeta::to_bytes`] wrote; all zeros are an empty index.
+    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self {
+            bucket_count: word(bytes, 0).clamp(1, 1 << 48),
+            entry_count: word(bytes, 8),
+            height: bytes[16].min(HEIGHT_MAX),
+        }
+    }
+
+    /// How many entries the index has.
+    pub(crate) fn len(self) -> u64 {
+        self.entry_count
+    }
+
+    /// The bucket of a hash.
+    #[inline(always)]
+    fn address(self, hash: u64) -> u64 {
+        let mask = self.bucket_count.next_power_of_two() - 1;
+        let number = hash & mask;
+        // Buckets from `bucket_count` on are still part of those that will split into them.
+        if number < self.bucket_count { number } else { number & (mask >> 1) }
+    }
+
+    /// How many low bits all hashes in a bucket share.
+    fn bits_of(self, number: u64) -> u32 {
+        let mask = self.bucket_count.next_power_of_two() - 1;
+        let half = mask - (mask >> 1);
+        let is_split = number >= half || number + half < self.bucket_count;
+        mask.count_ones() - u32::from(!is_split)
+    }
+}
+
+fn word(bytes: &[u8; 32], at: usize) -> u64 {
+    bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// The index of one version.
+#[derive(Clone, Copy)]
+pub(crate) struct HashRef<'g> {
+    tree: TreeRef<'g>,
+    meta: HashMeta,
+}
+
+impl<'g> HashRef<'g> {
+    pub(crate) fn new(root: Option<&'g Link>, meta: HashMeta) -> Self {
+        Self { tree: TreeRef::new(root, meta.height), meta }
+    }
+
+    /// How many entries the index has.
+    pub(crate) fn len(self) -> u64 {
+        self.meta.entry_count
+    }
+
+    /// Runs `visit` on the row ids whose keys may have this hash, until it breaks: all that have it, and rarely (at most
+    /// one in 256 entries of a bucket, usually one in thousands) another, for the caller compares the key anyway.
+    /// Cost: O(log n) to the bucket, then its tags.
+    #[inline]
+    pub(crate) fn candidates<B>(self, hash: u64, visit: impl FnMut(u64) -> ControlFlow<B>) -> ControlFlow<B> {
+        match self.locate(hash) {
+            Some(block) => Self::candidates_in(block, hash, visit),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The first step of [`HashRef::candidates`] alone: the bucket, not looked at yet. Whoever looks up several hashes
+    /// locates all, prefetches each, then visits their candidates.
+    #[inline]
+    pub(crate) fn locate(self, hash: u64) -> Option<BlockRef<'g>> {
+        self.tree.get(self.meta.address(hash))
+    }
+
+    /// The second step: the candidates in the bucket that [`HashRef::locate`] answered for the same hash.
+    #[inline]
+    pub(crate) fn candidates_in<B>(
+        bucket: BlockRef<'_>,
+        hash: u64,
+        mut visit: impl FnMut(u64) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let bucket = Bucket::new(bucket.bytes());
+        bucket.matches(hash, |position| visit(bucket.id(position)))
+    }
+}
+
+/// One index of the running write.
+pub(crate) struct HashIndex<'l> {
+    root: &'l mut Option<Link>,
+    meta: &'l mut HashMeta,
+}
+
+impl<'l> HashIndex<'l> {
+    pub(crate) fn new(root: &'l mut Option<Link>, meta: &'l mut HashMeta) -> Self {
+        Self { root, meta }
+    }
+
+    /// The same index for reading.
+    pub(crate) fn as_ref(&self) -> HashRef<'_> {
+        HashRef::new(self.root.as_ref(), *self.meta)
+    }
+
+    /// Adds an entry. The caller has made sure that no other row has the key, and that this entry is not there.
+    ///
+    /// `rehash` answers the hash under which an id was inserted; it is called rarely, then for every entry of one
+    /// bucket, and never for `id` itself. Cost: O(log n) blocks copied; one insert in `LOAD` also splits a bucket.
+    pub(crate) fn insert(
+        &mut self,
+        pages: &mut Pages<'_>,
+        hash: u64,
+        id: u64,
+        rehash: &mut dyn FnMut(u64) -> u64,
+    ) -> Result<(), OutOfMemory> {
+        // Before the entry goes in, so that `rehash` is not asked about a row that may not be there yet.
+        if self.meta.entry_count >= self.meta.bucket_count * LOAD {
+            self.split(pages, rehash)?;
+        }
+        let number = self.meta.address(hash);
+        let bits = self.meta.bits_of(number);
+        self.change(pages, number, |pages, slot| insert_entry(pages, slot, bits, hash, id))?;
+        self.meta.entry_count += 1;
+        Ok(())
+    }
+
+    /// Takes an entry out; answers whether it was there. Cost: O(log n) blocks copied; may merge two buckets.
+    pub(crate) fn remove(&mut self, pages: &mut Pages<'_>, hash: u64, id: u64) -> Result<bool, OutOfMemory> {
+        // Looked up first: an absent entry copies nothing.
+        let Some(position) = self.position(hash, id) else { return Ok(false) };
+        let number = self.meta.address(hash);
+        self.change(pages, number, |pages, slot| remove_entry(pages, slot, position))?;
+        self.meta.entry_count = self.meta.entry_count.saturating_sub(1);
+        if self.meta.entry_count == 0 {
+            self.clear(pages);
+        } else if self.meta.bucket_count > 1 && self.meta.entry_count < self.meta.bucket_count * LOAD_MIN {
+            self.merge(pages)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes all entries out. Cost: O(1) now; the blocks are freed in slices later.
+    pub(crate) fn clear(&mut self, pages: &mut Pages<'_>) {
+        if let Some(root) = self.root.take() {
+            pages.discard(root);
+        }
+        *self.meta = HashMeta::default();
+    }
+
+    fn position(&self, hash: u64, id: u64) -> Option<usize> {
+        let block = self.as_ref().locate(hash)?;
+        let bucket = Bucket::new(block.bytes());
+        let found = bucket.matches(hash, |position| match bucket.id(position) == id {
+            true => ControlFlow::Break(position),
+            false => ControlFlow::Continue(()),
+        });
+        found.break_value()
+    }
+
+    fn change(
+        &mut self,
+        pages: &mut Pages<'_>,
+        number: u64,
+        change: impl FnOnce(&mut Pages<'_>, &mut Option<Link>) -> Result<(), OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
+        Tree::new(self.root, &mut self.meta.height).change(pages, number, |pages, slot| {
+            change(pages, slot)?;
+            // Entries of buckets are not counted in the tree.
+            Ok((0, ()))
+        })
+    }
+
+    /// Adds the next bucket and moves there what belongs there. Until the count of buckets says that the new one exists,
+    /// what it holds is out of reach, so that a failure in between loses nothing.
+    fn split(&mut self, pages: &mut Pages<'_>, rehash: &mut dyn FnMut(u64) -> u64) -> Result<(), OutOfMemory> {
+        let new = self.meta.bucket_count;
+        let bit = new.ilog2();
+        let old = new - (1 << bit);
+        let Some(block) = TreeRef::new(self.root.as_ref(), self.meta.height).get(old) else {
+            self.meta.bucket_count += 1;
+            return Ok(());
+        };
+        let base = Bucket::new(block.bytes()).base;
+        if bit + 1 - base + TAG_BITS_MIN > u16::BITS {
+            self.change(pages, old, |pages, slot| refresh_tags(pages, slot, bit, rehash))?;
+        }
+        let Some(block) = TreeRef::new(self.root.as_ref(), self.meta.height).get(old) else { return Ok(()) };
+        let bucket = Bucket::new(block.bytes());
+        let side_of = move |tag: u16| tag >> bit.saturating_sub(bucket.base).min(15) & 1;
+        let high = new_bucket(pages, bucket.base, bucket.entries().filter(|&(tag, _)| side_of(tag) == 1))?;
+        if high.is_some() {
+            let low = new_bucket(pages, bucket.base, bucket.entries().filter(|&(tag, _)| side_of(tag) == 0))?;
+            self.change(pages, new, |pages, slot| Ok(put(pages, slot, high)))?;
+            self.change(pages, old, |pages, slot| Ok(put(pages, slot, low)))?;
+        }
+        self.meta.bucket_count += 1;
+        Ok(())
+    }
+
+    /// Moves the last bucket's entries back to where they were split from.
+    fn merge(&mut self, pages: &mut Pages<'_>) -> Result<(), OutOfMemory> {
+        let last = self.meta.bucket_count - 1;
+        let bit = last.ilog2();
+        let into = last - (1 << bit);
+        let tree = TreeRef::new(self.root.as_ref(), self.meta.height);
+        let (low, high) = (tree.get(into), tree.get(last));
+        let (a, b) = (Bucket::of(low, bit), Bucket::of(high, bit));
+        let base = a.base.min(b.base).min(bit);
+        if high.is_some() || a.base != base {
+            let entries = a.rebased(base, into).chain(b.rebased(base, last));
+            let merged = new_bucket(pages, base, entries)?;
+            let had_high = high.is_some();
+            self.change(pages, into, |pages, slot| Ok(put(pages, slot, merged)))?;
+            if had_high {
+                self.change(pages, last, |pages, slot| Ok(put(pages, slot, None)))?;
+            }
+        }
+        self.meta.bucket_count -= 1;
+        Ok(())
+    }
+}
+
+/// A bucket's columns.
+#[derive(Clone, Copy)]
+struct Bucket<'a> {
+    base: u32,
+    tags: &'a [[u8; TAG_BYTES]],
+    ids: Ids<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Ids<'a> {
+    Narrow(&'a [[u8; 4]]),
+    Wide(&'a [[u8; 8]]),
+}
+
+impl<'a> Bucket<'a> {
+    #[inline(always)]
+    fn new(bytes: &'a [u8]) -> Self {
+        let Some((&[base, id_bytes], columns)) = bytes.split_first_chunk::<TAGS_AT>() else { return Self::empty(0) };
+        let wide = id_bytes == 8;
+        let len = columns.len() / if wide { TAG_BYTES + 8 } else { TAG_BYTES + 4 };
+        let Some((tags, ids)) = columns.split_at_checked(TAG_BYTES * len) else { return Self::empty(0) };
+        let ids = if wide { Ids::Wide(ids.as_chunks().0) } else { Ids::Narrow(ids.as_chunks().0) };
+        Self { base: u32::from(base), tags: tags.as_chunks().0, ids }
+    }
+
+    fn empty(base: u32) -> Self {
+        Self { base, tags: &[], ids: Ids::Narrow(&[]) }
+    }
+
+    /// The bucket of a block that may be absent.
+    fn of(block: Option<BlockRef<'a>>, base: u32) -> Self {
+        block.map_or(Self::empty(base), |block| Self::new(block.bytes()))
+    }
+
+    #[inline(always)]
+    fn id(self, position: usize) -> u64 {
+        match self.ids {
+            Ids::Narrow(ids) => ids.get(position).map_or(u64::MAX, |&id| u64::from(u32::from_le_bytes(id))),
+            Ids::Wide(ids) => ids.get(position).map_or(u64::MAX, |&id| u64::from_le_bytes(id)),
+        }
+    }
+
+    fn entries(self) -> impl Iterator<Item = (u16, u64)> + Clone + use<'a> {
+        self.tags.iter().enumerate().map(move |(position, &tag)| (u16::from_le_bytes(tag), self.id(position)))
+    }
+
+    /// The entries with tags from bit `base`, not above the bucket's own, on. The bits between the two are those of the
+    /// bucket's number (H2).
+    fn rebased(self, base: u32, number: u64) -> impl Iterator<Item = (u16, u64)> + Clone + use<'a> {
+        let shift = self.base.saturating_sub(base).min(u64::BITS - 1);
+        let known = (number >> base & ((1 << shift) - 1)) as u16;
+        self.entries().map(move |(tag, id)| ((u64::from(tag) << shift) as u16 | known, id))
+    }
+
+    /// Runs `visit` on the positions of equal tags.
+    #[inline(always)]
+    fn matches<B>(self, hash: u64, mut visit: impl FnMut(usize) -> ControlFlow<B>) -> ControlFlow<B> {
+        const LOW: u64 = 0x7FFF_7FFF_7FFF_7FFF;
+        let tag = (hash >> self.base.min(u64::BITS - 1)) as u16;
+        let pattern = u64::from(tag) * 0x0001_0001_0001_0001;
+        let (quads, rest) = self.tags.as_chunks::<4>();
+        for (index, quad) in quads.iter().enumerate() {
+            // Four lanes at once; the top bit of a lane ends up set where the tags are equal, without carries between.
+            let differ = u64::from_le_bytes(*quad.as_flattened().first_chunk().unwrap_or(&[0; 8])) ^ pattern;
+            let mut equal = !(((differ & LOW) + LOW) | differ | LOW);
+            while equal != 0 {
+                visit(4 * index + equal.trailing_zeros() as usize / 16)?;
+                equal &= equal - 1;
+            }
+        }
+        for (index, &other) in rest.iter().enumerate() {
+            if u16::from_le_bytes(other) == tag {
+                visit(4 * quads.len() + index)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts `new` in the place of the slot's block, which is retired.
+fn put(pages: &mut Pages<'_>, slot: &mut Option<Link>, new: Option<Link>) {
+    if let Some(old) = std::mem::replace(slot, new) {
+        pages.discard(old);
+    }
+}
+
+/// A block for so many entries, its head written; its tags and ids, to be filled.
+fn alloc_bucket(pages: &mut Pages<'_>, base: u32, len: usize, id_bytes: usize) -> Result<Link, OutOfMemory> {
+    let mut link = pages.alloc(0, TAGS_AT + len * (TAG_BYTES + id_bytes))?;
+    if let Some(mut block) = pages.fresh(&mut link) {
+        block.bytes()[..TAGS_AT].copy_from_slice(&[base as u8, id_bytes as u8]);
+    }
+    Ok(link)
+}
+
+/// A bucket of these entries; absent if there are none.
+fn new_bucket(
+    pages: &mut Pages<'_>,
+    base: u32,
+    entries: impl Iterator<Item = (u16, u64)> + Clone,
+) -> Result<Option<Link>, OutOfMemory> {
+    let (len, id_max) = entries.clone().fold((0, 0), |(len, id_max), (_, id)| (len + 1, id.max(id_max)));
+    if len == 0 {
+        return Ok(None);
+    }
+    let id_bytes = if id_max > u64::from(u32::MAX) { 8 } else { 4 };
+    let mut link = alloc_bucket(pages, base, len, id_bytes)?;
+    if let Some(mut block) = pages.fresh(&mut link) {
+        let (tags, ids) = block.bytes()[TAGS_AT..].split_at_mut(TAG_BYTES * len);
+        for (((tag, id), tag_place), id_place) in
+            entries.zip(tags.chunks_exact_mut(TAG_BYTES)).zip(ids.chunks_exact_mut(id_bytes))
+        {
+            tag_place.copy_from_slice(&tag.to_le_bytes());
+            id_place.copy_from_slice(&id.to_le_bytes()[..id_bytes]);
+        }
+    }
+    Ok(Some(link))
+}
+
+fn insert_entry(
+    pages: &mut Pages<'_>,
+    slot: &mut Option<Link>,
+    bits: u32,
+    hash: u64,
+    id: u64,
+) -> Result<(), OutOfMemory> {
+    let new = {
+        let bucket = Bucket::of(slot.as_ref().map(Link::block), bits);
+        let tag = (hash >> bucket.base.min(u64::BITS - 1)) as u16;
+        match bucket.ids {
+            Ids::Narrow(ids) if id <= u64::from(u32::MAX) => {
+                let mut link = alloc_bucket(pages, bucket.base, ids.len() + 1, 4)?;
+                if let Some(mut block) = pages.fresh(&mut link) {
+                    let bytes = &mut block.bytes()[TAGS_AT..];
+                    let (new_tags, new_ids) = bytes.split_at_mut(TAG_BYTES * (ids.len() + 1));
+                    append(new_tags, bucket.tags.as_flattened(), &tag.to_le_bytes());
+                    append(new_ids, ids.as_flattened(), &(id as u32).to_le_bytes());
+                }
+                Some(link)
+            }
+            _ => new_bucket(pages, bucket.base, bucket.entries().chain([(tag, id)]))?,
+        }
+    };
+    put(pages, slot, new);
+    Ok(())
+}
+
+#[inline(always)]
+fn append(to: &mut [u8], old: &[u8], new: &[u8]) {
+    let (start, end) = to.split_at_mut(old.len());
+    start.copy_from_slice(old);
+    end.copy_from_slice(new);
+}
+
+fn remove_entry(pages: &mut Pages<'_>, slot: &mut Option<Link>, position: usize) -> Result<(), OutOfMemory> {
+    let Some(link) = slot else { return Ok(()) };
+    let bucket = Bucket::new(link.block().bytes());
+    let others = bucket.entries().enumerate().filter(|&(at, _)| at != position).map(|(_, entry)| entry);
+    let new = new_bucket(pages, bucket.base, others)?;
+    put(pages, slot, new);
+    Ok(())
+}
+
+/// Makes the bucket's tags anew from bit `base` of the hashes on.
+fn refresh_tags(
+    pages: &mut Pages<'_>,
+    slot: &mut Option<Link>,
+    base: u32,
+    rehash: &mut dyn FnMut(u64) -> u64,
+) -> Result<(), OutOfMemory> {
+    let Some(link) = slot else { return Ok(()) };
+    let new = {
+        let bucket = Bucket::new(link.block().bytes());
+        // The tags are written twice, so that `rehash` runs once for each id.
+        let mut new = new_bucket(pages, base, bucket.entries())?;
+        if let Some(mut block) = new.as_mut().and_then(|link| pages.fresh(link)) {
+            let tags = block.bytes()[TAGS_AT..].chunks_exact_mut(TAG_BYTES);
+            for ((_, id), place) in bucket.entries().zip(tags) {
+                place.copy_from_slice(&((rehash(id) >> base) as u16).to_le_bytes());
+            }
+        }
+        new
+    };
+    put(pages, slot, new);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::{Pinned, Store, Writer};
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    /// Row id to hash: what the rows would answer.
+    type Model = HashMap<u64, u64>;
+
+    fn read(root: BlockRef<'_>) -> HashRef<'_> {
+        HashRef::new(root.links()[0].as_ref(), HashMeta::from_bytes(root.bytes().first_chunk().unwrap()))
+    }
+
+    fn change<R>(
+        writer: &mut Writer<'_>,
+        change: impl FnOnce(&mut HashIndex<'_>, &mut Pages<'_>) -> Result<R, OutOfMemory>,
+    ) -> R {
+        let mut meta = HashMeta::from_bytes(writer.root.block().bytes().first_chunk().unwrap());
+        let mut root = writer.pages.make_mut(&mut writer.root).unwrap();
+        let (links, bytes) = root.parts();
+        let answer = change(&mut HashIndex::new(&mut links[0], &mut meta), &mut writer.pages).unwrap();
+        bytes.copy_from_slice(&meta.to_bytes());
+        answer
+    }
+
+    fn new_store() -> Arc<Store> {
+        Store::new(1, &HashMeta::default().to_bytes()).unwrap()
+    }
+
+    fn reachable(block: BlockRef<'_>) -> usize {
+        1 + block.links().iter().flatten().map(|link| reachable(link.block())).sum::<usize>()
+    }
+
+    fn assert_no_leak(store: &Arc<Store>) {
+        store.reclaim_all();
+        assert_eq!(store.memory_use().unwrap().blocks, reachable(store.pin().root()));
+    }
+
+    fn found(index: HashRef<'_>, hash: u64, id: u64) -> bool {
+        index
+            .candidates(hash, |other| if other == id { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            .is_break()
+    }
+
+    /// The index holds the model and nothing else, each entry in its bucket (H1), under a valid base (H2).
+    fn check(root: BlockRef<'_>, model: &Model) {
+        let index = read(root);
+        assert_eq!(index.len(), model.len() as u64);
+        let mut total = 0;
+        let _ = index.tree.scan(0, u64::MAX, |number, block| {
+            let bucket = Bucket::new(block.bytes());
+            let bits = index.meta.bits_of(number);
+            assert!(number < index.meta.bucket_count && bucket.base <= bits && bits <= bucket.base + 8);
+            let mut ids = Vec::new();
+            for (tag, id) in bucket.entries() {
+                let hash = model[&id];
+                assert_eq!((index.meta.address(hash), (hash >> bucket.base) as u16), (number, tag));
+                ids.push(id);
+                total += 1;
+            }
+            assert_eq!(matches!(bucket.ids, Ids::Wide(_)), ids.iter().any(|&id| id > u64::from(u32::MAX)));
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), bucket.tags.len());
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!(total, model.len());
+        for (&id, &hash) in model {
+            assert!(found(index, hash, id));
+        }
+    }
+
+    fn mix(n: u64) -> u64 {
+        let mut z = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ z >> 31
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.0 += 1;
+            mix(self.0) % bound
+        }
+    }
+
+    /// Random operations in transactions that commit or roll back, with savepoints and snapshots. `hash_of` may be bad.
+    fn run(seed: u64, operations: usize, target: usize, hash_of: fn(u64) -> u64) {
+        let mut random = Random(mix(seed));
+        let store = new_store();
+        let mut model = Model::new();
+        let mut ids: Vec<u64> = Vec::new();
+        let mut snapshots: Vec<(Pinned, Model)> = Vec::new();
+        let mut is_growing = true;
+        let mut done = 0;
+        while done < operations {
+            let committed = (model.clone(), ids.clone());
+            let tx = store.begin().unwrap();
+            let mut savepoint = None;
+            for _ in 0..1 + random.below(60) {
+                done += 1;
+                is_growing = if ids.len() > target { false } else { is_growing || ids.len() < target / 20 };
+                match random.below(50) {
+                    0 => savepoint = Some((tx.savepoint().unwrap(), model.clone(), ids.clone())),
+                    1 => {
+                        if let Some((point, old, old_ids)) = &savepoint {
+                            tx.rollback_to(point).unwrap();
+                            (model, ids) = (old.clone(), old_ids.clone());
+                        }
+                    }
+                    2 => {
+                        let id = random.below(1 << 40);
+                        let gone = tx
+                            .write(|writer| change(writer, |index, pages| index.remove(pages, hash_of(id), id)))
+                            .unwrap();
+                        assert_eq!(gone, model.remove(&id).is_some());
+                        ids.retain(|&other| other != id);
+                    }
+                    choice if !ids.is_empty() && choice % 10 < if is_growing { 2 } else { 8 } => {
+                        let id = ids.swap_remove(random.below(ids.len() as u64) as usize);
+                        let hash = model.remove(&id).unwrap();
+                        assert!(
+                            tx.write(|writer| change(writer, |index, pages| index.remove(pages, hash, id))).unwrap()
+                        );
+                    }
+                    _ => {
+                        let bound = if random.below(100) == 0 { u64::MAX } else { 1 << 31 };
+                        let id = random.below(bound);
+                        if model.contains_key(&id) {
+                            continue;
+                        }
+                        tx.write(|writer| {
+                            change(writer, |index, pages| index.insert(pages, hash_of(id), id, &mut |id| model[&id]))
+                        })
+                        .unwrap();
+                        model.insert(id, hash_of(id));
+                        ids.push(id);
+                    }
+                }
+            }
+            if random.below(5) == 0 {
+                drop(tx);
+                (model, ids) = committed;
+            } else {
+                tx.commit();
+            }
+            if random.below(40) == 0 {
+                snapshots.push((store.snapshot(), model.clone()));
+            }
+            if snapshots.len() > 6 {
+                let (snapshot, model) = snapshots.swap_remove(random.below(6) as usize);
+                check(snapshot.root(), &model);
+            }
+        }
+        for (snapshot, model) in &snapshots {
+            check(snapshot.root(), model);
+        }
+        drop(snapshots);
+        check(store.pin().root(), &model);
+        assert_no_leak(&store);
+        for (id, hash) in model {
+            let tx = store.begin().unwrap();
+            assert!(tx.write(|writer| change(writer, |index, pages| index.remove(pages, hash, id))).unwrap());
+            tx.commit();
+        }
+        check(store.pin().root(), &Model::new());
+        assert_no_leak(&store);
+        assert_eq!(store.memory_use().unwrap().blocks, 1);
+    }
+
+    #[test]
+    fn matches_the_model() {
+        for seed in 0..4 {
+            run(seed, 4000, 40, mix);
+            run(seed, 8000, 3000, mix);
+        }
+        run(9, 200_000, 70_000, mix);
+    }
+
+    #[test]
+    fn equal_and_poor_hashes_stay_right() {
+        run(1, 4000, 1000, |_| 0x1234_5678_9ABC_DEF0);
+        run(2, 4000, 1000, |id| mix(id) & 0xFFFF_0000_0000_0000);
+        run(3, 4000, 1000, |id| mix(id) % 7);
+        run(4, 4000, 1000, |id| id);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn any_seed_matches_the_model(seed: u64, target in 1..2000usize) {
+            run(seed, 2500, target, mix);
+        }
+    }
+
+    /// Growing far needs new tags; memory is about 8 bytes an entry, and follows the entries down again.
+    #[test]
+    fn memory_follows_the_entries() {
+        const COUNT: u64 = 300_000;
+        let store = new_store();
+        let (mut rehashed, mut before) = (0u64, 0);
+        let tx = store.begin().unwrap();
+        for id in 0..COUNT {
+            let rehash = &mut |other: u64| {
+                assert!(other < id);
+                rehashed += 1;
+                mix(other)
+            };
+            tx.write(|writer| change(writer, |index, pages| index.insert(pages, mix(id), id, rehash))).unwrap();
+        }
+        tx.commit();
+        assert!(rehashed > 0 && rehashed < COUNT, "{rehashed}");
+        for left in [COUNT, COUNT / 10, COUNT / 100, 0] {
+            let tx = store.begin().unwrap();
+            for id in left..before {
+                tx.write(|writer| change(writer, |index, pages| index.remove(pages, mix(id), id))).unwrap();
+            }
+            tx.commit();
+            before = left;
+            store.reclaim_all();
+            check(store.pin().root(), &(0..left).map(|id| (id, mix(id))).collect());
+            let used = store.memory_use().unwrap().used_bytes as u64;
+            assert!(used <= left * 11 + 256, "{used} bytes for {left} entries");
+            assert!(left < COUNT || used <= left * 17 / 2, "{used} bytes for {left} entries");
+        }
+        assert_no_leak(&store);
+    }
+}

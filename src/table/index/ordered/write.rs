@@ -1,0 +1,597 @@
+//! Changing the ordered index: insert, remove, bulk load.
+//!
+//! A change finds its place first, reading, and notes the way down; only if there is something to change it copies the
+//! nodes on that way, from the root on, without searching again. Whatever it needs is allocated before links move.
+//!
+//! Leaves are small, for a change makes its leaf anew; inner nodes are larger, for most changes only touch a count.
+
+use super::node::{Edge, Item, Node, Run, add_count, separator, set_count};
+use super::{HEIGHT_MAX, KeyKind, KeyRef, OrderedMeta, OrderedRef};
+use crate::page::{Link, OutOfMemory, Pages};
+use std::cmp::Ordering;
+
+/// Above these sizes a node is split. With a block's header of 16 bytes they make 1 KiB.
+const LEAF_BYTES: usize = 1008;
+const INNER_BYTES: usize = 1520;
+/// An inner node keeps at least so many children on either side of a cut, however long its separators are: otherwise
+/// long keys would make the tree deep.
+const CHILDREN_LEAST: usize = 4;
+/// An index per node of a way down; a block has at most `u16::MAX` links.
+type Path = [u16; HEIGHT_MAX + 1];
+
+/// One index of the running write.
+pub(crate) struct OrderedIndex<'l> {
+    root: &'l mut Option<Link>,
+    meta: &'l mut OrderedMeta,
+}
+
+/// The right part of a node that was split, for the parent to link.
+struct Split {
+    right: Link,
+    /// How many bytes of the right node's first key make the separator.
+    key_len: usize,
+    id: u64,
+}
+
+impl Split {
+    fn item(&self) -> Item<'_> {
+        let node = Node::new(self.right.block());
+        Item { key: node.key(0).cut(self.key_len), id: self.id, count: node.total() }
+    }
+}
+
+fn size_max(is_leaf: bool) -> usize {
+    if is_leaf { LEAF_BYTES } else { INNER_BYTES }
+}
+
+/// How many entries each side of a cut has at least.
+fn least(is_leaf: bool) -> usize {
+    if is_leaf { 1 } else { CHILDREN_LEAST }
+}
+
+/// Whether the run may be one node of at most `size_max` bytes, or must be, having too few entries for two.
+fn fits(run: &Run<'_>, is_leaf: bool, size_max: usize) -> bool {
+    run.len() < 2 * least(is_leaf) || run.size() <= size_max
+}
+
+/// Whether a neighbour should take the node in, or share with it.
+fn is_underfull(link: &Link) -> bool {
+    let (links, bytes) = (link.block().links().len(), link.block().bytes().len());
+    let is_leaf = links == 0;
+    bytes + links * size_of::<Option<Link>>() < size_max(is_leaf) / 4 || !is_leaf && links < CHILDREN_LEAST
+}
+
+impl<'l> OrderedIndex<'l> {
+    pub(crate) fn new(root: &'l mut Option<Link>, meta: &'l mut OrderedMeta) -> Self {
+        Self { root, meta }
+    }
+
+    /// The same index for reading.
+    pub(crate) fn as_ref(&self) -> OrderedRef<'_> {
+        OrderedRef::new(self.root.as_ref(), *self.meta)
+    }
+
+    /// Adds an entry; answers whether it was absent. Cost: O(log n) nodes copied.
+    pub(crate) fn insert(&mut self, pages: &mut Pages<'_>, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
+        let kind = self.meta.kind;
+        if key.kind() != kind {
+            return Ok(false);
+        }
+        let item = Item { key, id, count: 0 };
+        let (path, found) = self.find(key, id);
+        if found {
+            return Ok(false);
+        }
+        match self.root {
+            None => {
+                *self.root = Some(Run::of_items(kind, true, &[item]).build(pages)?);
+                self.meta.height = 0;
+            }
+            Some(root) => {
+                let path = path.get(..=usize::from(self.meta.height)).unwrap_or_default();
+                if let Some(split) = insert_below(pages, kind, root, path, item)? {
+                    grow(pages, kind, root, split)?;
+                    self.meta.height += 1;
+                    debug_assert!(usize::from(self.meta.height) <= HEIGHT_MAX);
+                }
+            }
+        }
+        self.meta.entry_count += 1;
+        Ok(true)
+    }
+
+    /// Takes an entry out; answers whether it was there. Cost: O(log n) nodes copied.
+    pub(crate) fn remove(&mut self, pages: &mut Pages<'_>, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
+        let (path, found) = self.find(key, id);
+        if !found {
+            return Ok(false);
+        }
+        let path = path.get(..=usize::from(self.meta.height)).unwrap_or_default();
+        remove_below(pages, self.meta.kind, self.root, path)?;
+        self.meta.entry_count = self.meta.entry_count.saturating_sub(1);
+        self.lower(pages);
+        Ok(true)
+    }
+
+    /// Takes all entries out. Cost: O(1) now; the blocks are freed in slices later.
+    pub(crate) fn clear(&mut self, pages: &mut Pages<'_>) {
+        if let Some(root) = self.root.take() {
+            pages.discard(root);
+        }
+        *self.meta = OrderedMeta::new(self.meta.kind);
+    }
+
+    /// Puts these entries, which rise by (key, id), in the place of all that the index held, in full nodes. Entries out
+    /// of order, or of another kind of key, are left out. Cost: O(n).
+    pub(crate) fn build_sorted<'k>(
+        &mut self,
+        pages: &mut Pages<'_>,
+        entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
+    ) -> Result<(), OutOfMemory> {
+        self.clear(pages);
+        let mut load = Load::new(self.meta.kind);
+        let built = load.run(pages, entries);
+        match built {
+            Ok(root) => {
+                if let Some((root, height)) = root {
+                    self.meta.entry_count = Node::new(root.block()).total();
+                    self.meta.height = height;
+                    *self.root = Some(root);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                load.discard(pages);
+                Err(error)
+            }
+        }
+    }
+
+    /// The way down to where the entry is or would be: an index per node, and whether it is there.
+    fn find(&self, key: KeyRef<'_>, id: u64) -> (Path, bool) {
+        let mut path = [0; HEIGHT_MAX + 1];
+        let Some(root) = self.root.as_ref().filter(|_| key.kind() == self.meta.kind) else { return (path, false) };
+        let edge = Edge { key, id, after: false };
+        let mut block = root.block();
+        let height = usize::from(self.meta.height).min(HEIGHT_MAX);
+        for step in path.iter_mut().take(height) {
+            let node = Node::new(block);
+            let index = node.child_index(&edge);
+            let Some(child) = node.child(index) else { return (path, false) };
+            *step = index as u16;
+            block = child;
+        }
+        let leaf = Node::new(block);
+        let position = leaf.position(&edge);
+        path[height] = position as u16;
+        (path, position < leaf.len() && leaf.key(position) == key && leaf.id(position) == id)
+    }
+
+    /// Takes away roots that have only one child.
+    fn lower(&mut self, pages: &mut Pages<'_>) {
+        while self.meta.height > 0
+            && let Some(root) = self.root.take_if(|root| root.block().links().len() == 1)
+        {
+            let mut donor = pages.donate(root);
+            *self.root = pages.take(&mut donor, 0);
+            pages.finish(donor);
+            self.meta.height -= 1;
+        }
+        if self.root.is_none() {
+            self.meta.height = 0;
+        }
+    }
+}
+
+/// Puts `new` in the place of the node's block, whose children are elsewhere or which has none.
+fn replace_leaf(pages: &mut Pages<'_>, link: &mut Link, new: Link) {
+    let old = std::mem::replace(link, new);
+    pages.discard(old);
+}
+
+/// Fills the absent links of a new inner node, in order.
+fn fill_links(pages: &mut Pages<'_>, link: &mut Link, mut next: impl FnMut(&mut Pages<'_>) -> Option<Link>) {
+    if let Some(mut block) = pages.fresh(link) {
+        for place in block.links() {
+            *place = next(pages);
+        }
+    }
+}
+
+/// Puts a root above the root and the node that was split from it.
+fn grow(pages: &mut Pages<'_>, kind: KeyKind, root: &mut Link, split: Split) -> Result<(), OutOfMemory> {
+    let left = Item { key: KeyRef::least(kind), id: 0, count: Node::new(root.block()).total() };
+    let new = Run::of_items(kind, false, &[left, split.item()]).build(pages)?;
+    let mut children = [Some(std::mem::replace(root, new)), Some(split.right)].into_iter();
+    fill_links(pages, root, |_| children.next().flatten());
+    Ok(())
+}
+
+/// Where to cut a run that grew at `position`. Entries that come in order, rising or falling, leave full nodes behind.
+fn cut_after_insert(run: &Run<'_>, position: usize, is_leaf: bool) -> usize {
+    let (len, least) = (run.len(), least(is_leaf));
+    let few = (len / 16).max(least).min(len / 2);
+    if position + 1 == len {
+        len - few
+    } else if position == 0 {
+        few
+    } else {
+        run.cut(run.size() / 2, least)
+    }
+}
+
+fn insert_below(
+    pages: &mut Pages<'_>,
+    kind: KeyKind,
+    link: &mut Link,
+    path: &[u16],
+    item: Item<'_>,
+) -> Result<Option<Split>, OutOfMemory> {
+    let Some((&step, path)) = path.split_first() else { return Ok(None) };
+    let step = usize::from(step);
+    if path.is_empty() {
+        return insert_in_leaf(pages, kind, link, step, item);
+    }
+    let mut node = pages.make_mut(link)?;
+    let (links, bytes) = node.parts();
+    let Some(Some(child)) = links.get_mut(step) else { return Ok(None) };
+    let split = insert_below(pages, kind, child, path, item)?;
+    match split {
+        None => {
+            add_count(bytes, step, 1);
+            Ok(None)
+        }
+        Some(split) => {
+            set_count(bytes, step, Node::new(child.block()).total());
+            insert_child(pages, kind, link, step + 1, split)
+        }
+    }
+}
+
+fn insert_in_leaf(
+    pages: &mut Pages<'_>,
+    kind: KeyKind,
+    link: &mut Link,
+    position: usize,
+    item: Item<'_>,
+) -> Result<Option<Split>, OutOfMemory> {
+    let items = [item];
+    let run = Run::spliced(kind, Node::new(link.block()), position, position, &items);
+    if fits(&run, true, LEAF_BYTES) {
+        let new = run.build(pages)?;
+        replace_leaf(pages, link, new);
+        return Ok(None);
+    }
+    let cut = cut_after_insert(&run, position, true);
+    let (left, split) = cut_run(pages, &run, cut, true)?;
+    replace_leaf(pages, link, left);
+    Ok(Some(split))
+}
+
+/// Two new nodes of a run.
+fn cut_run(pages: &mut Pages<'_>, run: &Run<'_>, cut: usize, is_leaf: bool) -> Result<(Link, Split), OutOfMemory> {
+    let (key_len, id) = match (run.item(cut.saturating_sub(1)), run.item(cut)) {
+        (Some(left), Some(right)) if is_leaf => separator(left.key, right.key, right.id),
+        // The items of an inner node are separators already.
+        (_, Some(right)) => (right.key.bytes_len(), right.id),
+        _ => (0, 0),
+    };
+    let left = run.slice(0, cut).build(pages)?;
+    let right = run.slice(cut, run.len()).build(pages)?;
+    Ok((left, Split { right, key_len, id }))
+}
+
+/// Puts the right part of a split child at `position`.
+fn insert_child(
+    pages: &mut Pages<'_>,
+    kind: KeyKind,
+    link: &mut Link,
+    position: usize,
+    split: Split,
+) -> Result<Option<Split>, OutOfMemory> {
+    let (left, right) = {
+        let items = [split.item()];
+        let run = Run::spliced(kind, Node::new(link.block()), position, position, &items);
+        if fits(&run, false, INNER_BYTES) {
+            (run.build(pages)?, None)
+        } else {
+            let cut = cut_after_insert(&run, position, false);
+            let (left, split) = cut_run(pages, &run, cut, false)?;
+            (left, Some(split))
+        }
+    };
+    let mut right = right;
+    let old = std::mem::replace(link, left);
+    let mut donor = pages.donate(old);
+    let mut new_child = Some(split.right);
+    let mut at = 0;
+    let mut next = |pages: &mut Pages<'_>| {
+        at += 1;
+        let index = at - 1;
+        if index == position { new_child.take() } else { pages.take(&mut donor, index - usize::from(index > position)) }
+    };
+    fill_links(pages, link, &mut next);
+    if let Some(right) = &mut right {
+        fill_links(pages, &mut right.right, &mut next);
+    }
+    pages.finish(donor);
+    Ok(right)
+}
+
+/// Answers whether the node is now so small that its parent should see to it, or gone.
+fn remove_below(
+    pages: &mut Pages<'_>,
+    kind: KeyKind,
+    slot: &mut Option<Link>,
+    path: &[u16],
+) -> Result<bool, OutOfMemory> {
+    let (Some((&step, path)), Some(link)) = (path.split_first(), slot.as_mut()) else { return Ok(false) };
+    let step = usize::from(step);
+    if path.is_empty() {
+        return remove_in_leaf(pages, kind, slot, step);
+    }
+    let mut node = pages.make_mut(link)?;
+    let (links, bytes) = node.parts();
+    let Some(child) = links.get_mut(step) else { return Ok(false) };
+    let is_small = remove_below(pages, kind, child, path)?;
+    add_count(bytes, step, -1);
+    if !is_small {
+        return Ok(false);
+    }
+    if child.is_none() {
+        remove_child(pages, kind, slot, step)?;
+    } else {
+        join_child(pages, kind, link, step)?;
+    }
+    Ok(slot.as_ref().is_none_or(is_underfull))
+}
+
+fn remove_in_leaf(
+    pages: &mut Pages<'_>,
+    kind: KeyKind,
+    slot: &mut Option<Link>,
+    position: usize,
+) -> Result<bool, OutOfMemory> {
+    let Some(link) = slot else { return Ok(true) };
+    let node = Node::new(link.block());
+    if node.len() == 1 {
+        if let Some(leaf) = slot.take() {
+            pages.discard(leaf);
+        }
+        return Ok(true);
+    }
+    let new = Run::spliced(kind, node, position, position + 1, &[]).build(pages)?;
+    replace_leaf(pages, link, new);
+    Ok(is_underfull(link))
+}
+
+/// Rebuilds an inner node without the child at `position`, which is gone already.
+fn remove_child(
+    pages: &mut Pages<'_>,
+    kind: KeyKind,
+    slot: &mut Option<Link>,
+    position: usize,
+) -> Result<(), OutOfMemory> {
+    let Some(link) = slot else { return Ok(()) };
+    let node = Node::new(link.block());
+    if node.len() == 1 {
+        if let Some(node) = slot.take() {
+            pages.discard(node);
+        }
+        return Ok(());
+    }
+    let new = Run::spliced(kind, node, position, position + 1, &[]).build(pages)?;
+    let mut donor = pages.donate(std::mem::replace(link, new));
+    let mut from = 0;
+    fill_links(pages, link, |pages| {
+        from += 1 + usize::from(from == position);
+        pages.take(&mut donor, from - 1)
+    });
+    pages.finish(donor);
+    Ok(())
+}
+
+/// Makes one node of the child at `position` and a neighbour, or two of equal size if one would be too large. The
+/// parent is the running write's own.
+fn join_child(pages: &mut Pages<'_>, kind: KeyKind, link: &mut Link, position: usize) -> Result<(), OutOfMemory> {
+    let (first, mut children, parent) = {
+        let node = Node::new(link.block());
+        if node.len() < 2 {
+            return Ok(());
+        }
+        let first = position.min(node.len() - 2);
+        let (Some(a), Some(b)) = (node.child(first), node.child(first + 1)) else { return Ok(()) };
+        let (a, b) = (Node::new(a), Node::new(b));
+        let is_leaf = a.is_leaf();
+        let between = [Item { count: b.count(0), ..node.item(first + 1) }];
+        let run = if is_leaf { Run::of_leaves(kind, a, b) } else { Run::of_inner(kind, a, &between, b) };
+        // Not filled to the brim, lest the next insert splits it again.
+        if fits(&run, is_leaf, size_max(is_leaf) / 8 * 7) {
+            let joined = run.build(pages)?;
+            let items = [Item { count: node.count(first) + node.count(first + 1), ..node.item(first) }];
+            let parent = Run::spliced(kind, node, first, first + 2, &items).build(pages)?;
+            (first, [Some(joined), None], parent)
+        } else {
+            let (left, split) = cut_run(pages, &run, run.cut(run.size() / 2, least(is_leaf)), is_leaf)?;
+            let count = Node::new(left.block()).total();
+            let items = [Item { count, ..node.item(first) }, split.item()];
+            let parent = Run::spliced(kind, node, first, first + 2, &items).build(pages)?;
+            (first, [Some(left), Some(split.right)], parent)
+        }
+    };
+    let kept = children.iter().flatten().count();
+    let mut donor = pages.donate(std::mem::replace(link, parent));
+    let mut at = 0;
+    fill_links(pages, link, |pages| {
+        let index = at;
+        at += 1;
+        if index < first {
+            return pages.take(&mut donor, index);
+        }
+        if index >= first + kept {
+            return pages.take(&mut donor, index + 2 - kept);
+        }
+        if index == first
+            && let (Some(a), Some(b)) = (pages.take(&mut donor, first), pages.take(&mut donor, first + 1))
+        {
+            move_children(pages, a, b, &mut children);
+        }
+        children.get_mut(index - first).and_then(Option::take)
+    });
+    pages.finish(donor);
+    Ok(())
+}
+
+/// Moves what hangs below two neighbours to the nodes made in their place.
+fn move_children(pages: &mut Pages<'_>, a: Link, b: Link, to: &mut [Option<Link>; 2]) {
+    let a_count = a.block().links().len();
+    let (mut a, mut b) = (pages.donate(a), pages.donate(b));
+    let mut at = 0;
+    for link in to.iter_mut().flatten() {
+        fill_links(pages, link, |pages| {
+            at += 1;
+            if at <= a_count { pages.take(&mut a, at - 1) } else { pages.take(&mut b, at - 1 - a_count) }
+        });
+    }
+    pages.finish(a);
+    pages.finish(b);
+}
+
+/// A child that a bulk load has made, with the separator before it.
+struct Child {
+    link: Link,
+    key_len: usize,
+    id: u64,
+    count: u64,
+}
+
+impl Child {
+    fn item(&self) -> Item<'_> {
+        Item { key: Node::new(self.link.block()).key(0).cut(self.key_len), id: self.id, count: self.count }
+    }
+}
+
+/// A bulk load: per level of inner nodes, the children that wait for their parent.
+struct Load {
+    kind: KeyKind,
+    levels: Vec<Level>,
+}
+
+#[derive(Default)]
+struct Level {
+    children: Vec<Child>,
+    /// Bytes of a node of these children.
+    size: usize,
+}
+
+/// What a bulk load puts into a node.
+fn load_max(is_leaf: bool) -> usize {
+    size_max(is_leaf) / 16 * 15
+}
+
+impl Load {
+    fn new(kind: KeyKind) -> Self {
+        Self { kind, levels: Vec::new() }
+    }
+
+    fn run<'k>(
+        &mut self,
+        pages: &mut Pages<'_>,
+        entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
+    ) -> Result<Option<(Link, u8)>, OutOfMemory> {
+        let mut leaf: Vec<Item<'k>> = Vec::new();
+        let mut size = 0;
+        let mut before = None;
+        for (key, id) in entries {
+            let item = Item { key, id, count: 0 };
+            let is_next = leaf.last().is_none_or(|last| last.key.order(key).then(last.id.cmp(&id)) == Ordering::Less);
+            if key.kind() != self.kind || !is_next {
+                continue;
+            }
+            let bytes = Run::of_items(self.kind, true, &[item]).body_size();
+            if size + bytes > load_max(true) && !leaf.is_empty() {
+                self.add_leaf(pages, before, &leaf)?;
+                before = leaf.last().copied();
+                leaf.clear();
+                size = 0;
+            }
+            size += bytes;
+            leaf.push(item);
+        }
+        if !leaf.is_empty() {
+            self.add_leaf(pages, before, &leaf)?;
+        }
+        self.finish(pages)
+    }
+
+    fn add_leaf(
+        &mut self,
+        pages: &mut Pages<'_>,
+        before: Option<Item<'_>>,
+        entries: &[Item<'_>],
+    ) -> Result<(), OutOfMemory> {
+        let (key_len, id) = match (before, entries.first()) {
+            (Some(before), Some(first)) => separator(before.key, first.key, first.id),
+            _ => (0, 0),
+        };
+        let link = Run::of_items(self.kind, true, entries).build(pages)?;
+        self.add(pages, 0, Child { link, key_len, id, count: entries.len() as u64 })
+    }
+
+    fn add(&mut self, pages: &mut Pages<'_>, level: usize, child: Child) -> Result<(), OutOfMemory> {
+        if level == self.levels.len() {
+            self.levels.push(Level::default());
+        }
+        let bytes = Run::of_items(self.kind, false, &[child.item()]).body_size();
+        let Some(waiting) = self.levels.get_mut(level) else { return Ok(()) };
+        let is_full = waiting.size + bytes > load_max(false) && waiting.children.len() >= 2 * CHILDREN_LEAST;
+        let full = is_full.then(|| std::mem::take(waiting));
+        waiting.size += bytes;
+        waiting.children.push(child);
+        match full {
+            Some(full) => self.add_node(pages, level, full),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a node of `level`'s children, which are not elsewhere any more.
+    fn add_node(&mut self, pages: &mut Pages<'_>, level: usize, full: Level) -> Result<(), OutOfMemory> {
+        let node = {
+            let items: Vec<Item<'_>> = full.children.iter().map(Child::item).collect();
+            Run::of_items(self.kind, false, &items).build(pages)
+        };
+        let mut link = match node {
+            Ok(link) => link,
+            Err(error) => {
+                full.children.into_iter().for_each(|child| pages.discard(child.link));
+                return Err(error);
+            }
+        };
+        let count = full.children.iter().map(|child| child.count).sum();
+        let id = full.children.first().map_or(0, |child| child.id);
+        let mut children = full.children.into_iter();
+        fill_links(pages, &mut link, |_| children.next().map(|child| child.link));
+        self.add(pages, level + 1, Child { link, key_len: usize::MAX, id, count })
+    }
+
+    /// Makes nodes of what waits, from the lowest level up, until one is above all.
+    fn finish(&mut self, pages: &mut Pages<'_>) -> Result<Option<(Link, u8)>, OutOfMemory> {
+        let mut level = 0;
+        while let Some(waiting) = self.levels.get_mut(level) {
+            let waiting = std::mem::take(waiting);
+            if level + 1 == self.levels.len() && waiting.children.len() == 1 {
+                return Ok(waiting.children.into_iter().next().map(|child| (child.link, level as u8)));
+            }
+            self.add_node(pages, level, waiting)?;
+            level += 1;
+        }
+        Ok(None)
+    }
+
+    /// Gives back what was made of a load that failed.
+    fn discard(self, pages: &mut Pages<'_>) {
+        for child in self.levels.into_iter().flat_map(|level| level.children) {
+            pages.discard(child.link);
+        }
+    }
+}

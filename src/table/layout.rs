@@ -1,0 +1,171 @@
+//! Where a row's columns lie in a row page.
+//!
+//! A row page holds the live rows of 32 consecutive row ids, column by column. With `n` live rows its bytes are:
+//!
+//! | at | what |
+//! |---|---|
+//! | 0 | live mask, `u32`: which of the 32 ids have a row; `n` is its popcount |
+//! | 4 | flags, `u32`: bit 0 says that large masks are present |
+//! | 8 | a null mask (`u32`, one bit per live row) for each nullable column, a value mask for each `bool` column |
+//! | 8-aligned | if flagged: a large mask for each column of variable width |
+//! | 8-aligned | for each other fixed-width column its `n` values, widest alignment first, so that all are aligned |
+//! | next | for each column of variable width the `n` end offsets of its values among the bytes below |
+//! | next | the values of variable width, column by column |
+//!
+//! The key of a table with an auto-increment key is the row id and is not stored. Offsets are `u16` while the values of
+//! a page cannot exceed 64 KiB, else `u32`. A value longer than [`INLINE_MAX`] lies in a block of its own, held by a link
+//! of the page; such links stand in the order of their columns, then rows.
+//!
+//! - L1: a page without gaps and large values has its columns at addresses that depend on the table alone.
+
+use crate::value::{Shape, Type};
+
+/// Rows to a page: one bit each of a mask word.
+pub(crate) const PAGE_ROWS: usize = 32;
+/// How far the row id is shifted to give its page's number.
+pub(crate) const PAGE_SHIFT: u32 = PAGE_ROWS.trailing_zeros();
+/// The longest value that stands in the page itself; two such columns stay within `u16` offsets.
+pub(crate) const INLINE_MAX: usize = 1023;
+
+const FIXED_HEAD: usize = 8;
+
+/// Where the values of one column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The row id itself, in its low `width` bytes.
+    RowId { width: usize },
+    /// Bit mask number `mask`.
+    Bool { mask: usize },
+    /// Behind `before` bytes per row of other columns; `width` bytes per row.
+    Fixed { before: usize, width: usize },
+    /// Number `index` of the columns of variable width.
+    Variable { index: usize },
+}
+
+/// One column in pages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ColumnPlace {
+    pub(crate) ty: Type,
+    pub(crate) place: Place,
+    /// The null mask, if the column is nullable.
+    pub(crate) nulls: Option<usize>,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    columns: Vec<ColumnPlace>,
+    /// Null masks and value masks.
+    masks: usize,
+    /// Bytes before the first column when no large mask is present.
+    head: usize,
+    /// Bytes per row of the fixed-width columns.
+    fixed: usize,
+    /// How many columns are of variable width.
+    variable: usize,
+    /// Bytes of an end offset: 2 or 4.
+    offset: usize,
+}
+
+impl Layout {
+    /// The layout of rows of `shape`, whose column `row_id` (if any) is the row id.
+    pub(crate) fn new(shape: &Shape, row_id: Option<usize>) -> Self {
+        let mut masks = 0;
+        let mut variable = 0;
+        let mut fixed_columns = Vec::new();
+        let mut columns: Vec<ColumnPlace> = Vec::with_capacity(shape.len());
+        for (index, column) in shape.columns().iter().enumerate() {
+            let nulls = column.nullable.then(|| post_increment(&mut masks));
+            let place = match column.ty.fixed_width() {
+                Some(width) if row_id == Some(index) => Place::RowId { width },
+                _ if column.ty == Type::Bool => Place::Bool { mask: post_increment(&mut masks) },
+                // A wide array is kept like a long string: copying a page must not mean copying 32 of them.
+                Some(width) if width <= INLINE_MAX => {
+                    fixed_columns.push(index);
+                    Place::Fixed { before: 0, width }
+                }
+                _ => Place::Variable { index: post_increment(&mut variable) },
+            };
+            columns.push(ColumnPlace { ty: column.ty, place, nulls });
+        }
+        fixed_columns.sort_by_key(|&index| std::cmp::Reverse(storage_align(columns[index].ty)));
+        let mut fixed = 0;
+        for index in fixed_columns {
+            if let Place::Fixed { before, width } = &mut columns[index].place {
+                *before = fixed;
+                fixed += *width;
+            }
+        }
+        let head = (FIXED_HEAD + 4 * masks).next_multiple_of(8);
+        let offset = if variable * PAGE_ROWS * INLINE_MAX <= usize::from(u16::MAX) { 2 } else { 4 };
+        Self { columns, masks, head, fixed, variable, offset }
+    }
+
+    /// The columns in the schema's order.
+    #[inline(always)]
+    pub(crate) fn columns(&self) -> &[ColumnPlace] {
+        &self.columns
+    }
+
+    #[inline(always)]
+    pub(crate) fn column(&self, index: usize) -> Option<&ColumnPlace> {
+        self.columns.get(index)
+    }
+
+    /// How many masks stand behind the flags.
+    pub(crate) fn masks(&self) -> usize {
+        self.masks
+    }
+
+    pub(crate) fn variable(&self) -> usize {
+        self.variable
+    }
+
+    pub(crate) fn offset_bytes(&self) -> usize {
+        self.offset
+    }
+
+    pub(crate) fn fixed_bytes(&self) -> usize {
+        self.fixed
+    }
+
+    /// Where mask `mask` is.
+    #[inline(always)]
+    pub(crate) fn mask_at(&self, mask: usize) -> usize {
+        FIXED_HEAD + 4 * mask
+    }
+
+    /// Where the large mask of the `index`-th column of variable width is, in a page that has them.
+    #[inline(always)]
+    pub(crate) fn large_mask_at(&self, index: usize) -> usize {
+        self.head + 4 * index
+    }
+
+    /// Where the columns begin.
+    #[inline(always)]
+    pub(crate) fn columns_at(&self, has_large: bool) -> usize {
+        if has_large { self.head + (4 * self.variable).next_multiple_of(8) } else { self.head }
+    }
+
+    /// Where the end offsets begin in a page of `rows` rows.
+    #[inline(always)]
+    pub(crate) fn ends_at(&self, has_large: bool, rows: usize) -> usize {
+        self.columns_at(has_large) + self.fixed * rows
+    }
+
+    /// Where the values of variable width begin.
+    #[inline(always)]
+    pub(crate) fn values_at(&self, has_large: bool, rows: usize) -> usize {
+        self.ends_at(has_large, rows) + self.variable * rows * self.offset
+    }
+}
+
+fn post_increment(counter: &mut usize) -> usize {
+    *counter += 1;
+    *counter - 1
+}
+
+/// A power of two that divides the width: columns sorted by it, widest first, are all aligned behind one another.
+fn storage_align(ty: Type) -> usize {
+    ty.fixed_width().map_or(1, |width| 1 << width.trailing_zeros().min(3))
+}

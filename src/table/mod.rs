@@ -1,0 +1,15 @@
+//! Tables: rows and indexes on pages. Does no I/O and knows nothing of transactions: it changes the private root that it
+//! is given, and reads the version that it is given.
+
+pub(crate) mod change;
+pub(crate) mod definition;
+pub(crate) mod index;
+pub(crate) mod key;
+pub(crate) mod layout;
+pub(crate) mod page_edit;
+pub(crate) mod reader;
+pub(crate) mod row;
+pub(crate) mod row_page;
+pub(crate) mod rows;
+pub(crate) mod version;
+pub(crate) mod view;

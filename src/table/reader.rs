@@ -1,0 +1,423 @@
+//! Reading a table: the one set of read methods, for the newest version, for snapshots, and for a running transaction.
+//!
+//! Where the rows come from is a [`Source`]; [`Reader`] has the methods. A read opens the source's version, does its
+//! work, and the rows that it answers keep the version.
+
+use super::definition::{IndexKind, TableDef};
+use super::key::KeyBuf;
+use super::layout::{PAGE_ROWS, PAGE_SHIFT};
+use super::row::{Field, Row, column_index, locate};
+use super::row_page::RowRef;
+use super::rows::Rows;
+use super::version::Entry;
+use super::view::TableView;
+use crate::error::{Error, Result};
+use crate::page::{BlockRef, Guard};
+use crate::schema::Schema;
+use crate::value::{Readable, RowErrorKind, ToKey, ValueRef};
+use std::ops::RangeBounds;
+
+/// Where a table's rows are read from.
+#[allow(private_interfaces)] // sealed: what it speaks of is nobody's business outside
+pub trait Source: sealed::Sealed {
+    /// The version, kept readable.
+    fn guard(&self) -> Result<Guard<'_>>;
+    /// The table's slot in the root.
+    fn slot(&self) -> usize;
+    /// The table as the handle knows it.
+    fn def(&self) -> &TableDef;
+}
+
+pub(crate) mod sealed {
+    /// Keeps [`Source`](super::Source) ours.
+    pub trait Sealed {}
+}
+
+/// The read side of a table, shared by [`Table`](crate::Table), the tables of a [`Snapshot`](crate::Snapshot) and those
+/// of a [`Transaction`](crate::Transaction).
+///
+/// Every call sees one version whole: the newest for a `Table`, the snapshot's, or what the transaction has done so far.
+/// No read takes a lock or waits.
+#[derive(Clone)]
+pub struct Reader<S> {
+    pub(crate) source: S,
+}
+
+/// A column given by name or by handle.
+pub trait ColumnName {
+    /// Its place in the schema of `def`.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn resolve(&self, def: &TableDef) -> Result<usize>;
+}
+
+impl ColumnName for &str {
+    #[allow(private_interfaces)]
+    fn resolve(&self, def: &TableDef) -> Result<usize> {
+        column_index(def, self)
+    }
+}
+
+impl ColumnName for &String {
+    #[allow(private_interfaces)]
+    fn resolve(&self, def: &TableDef) -> Result<usize> {
+        column_index(def, self)
+    }
+}
+
+impl ColumnName for String {
+    #[allow(private_interfaces)]
+    fn resolve(&self, def: &TableDef) -> Result<usize> {
+        column_index(def, self)
+    }
+}
+
+impl<T: ?Sized> ColumnName for Field<T> {
+    #[inline(always)]
+    #[allow(private_interfaces)]
+    fn resolve(&self, def: &TableDef) -> Result<usize> {
+        if self.table == def.table {
+            Ok(self.index as usize)
+        } else {
+            Err(super::row::foreign_handle(def, self.index as usize))
+        }
+    }
+}
+
+/// A version with one of its tables, opened for one call.
+pub(crate) struct Opened<'a> {
+    pub(crate) guard: Guard<'a>,
+    pub(crate) slot: usize,
+    pub(crate) def: &'a TableDef,
+}
+
+impl<'a> Opened<'a> {
+    #[inline(always)]
+    pub(crate) fn view(&self) -> TableView<'_> {
+        view_of(self.guard.root(), self.slot, self.def)
+    }
+}
+
+/// The table in a root that is known to have it.
+#[inline(always)]
+pub(crate) fn view_of<'g>(root: BlockRef<'g>, slot: usize, def: &'g TableDef) -> TableView<'g> {
+    TableView::new(root, slot, def)
+}
+
+#[allow(private_bounds)]
+impl<S: Source> Reader<S> {
+    /// Opens the version; the definition is the one that the version's table has.
+    #[inline(always)]
+    pub(crate) fn open(&self) -> Result<Opened<'_>> {
+        let guard = self.source.guard()?;
+        let (slot, known) = (self.source.slot(), self.source.def());
+        match known.find(Entry::read(guard.root().bytes(), slot).def) {
+            Some(def) => Ok(Opened { guard, slot, def }),
+            None => Err(no_table(known)),
+        }
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        self.source.def().name()
+    }
+
+    /// The table's schema as of the version that this reads.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`] if the table was dropped.
+    pub fn schema(&self) -> Result<&Schema> {
+        Ok(&self.open()?.def.schema)
+    }
+
+    /// A handle for the column `name`, read as `T`: `f64`, `str`, `Option<i32>` if it is nullable. Checked here once;
+    /// see [`Field`].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchColumn`], [`Error::WrongHandle`] if the column is not read as `T`, [`Error::NoSuchTable`].
+    pub fn column<T: Readable + ?Sized>(&self, name: &str) -> Result<Field<T>> {
+        Field::of(self.open()?.def, name)
+    }
+
+    /// How many rows there are. Cost: O(1).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`] if the table was dropped.
+    pub fn len(&self) -> Result<u64> {
+        Ok(self.open()?.view().len())
+    }
+
+    /// Whether there is no row.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`] if the table was dropped.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The row with this primary key; for a table without one, the row with this id. Cost: O(log n) with base 32, or a
+    /// hash look-up.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] if `key` is of another type or number of columns than the table's key,
+    /// [`Error::NoSuchTable`].
+    #[inline]
+    pub fn get(&self, key: impl ToKey) -> Result<Option<Row<'_>>> {
+        let Opened { guard, slot, def } = self.open()?;
+        if !def.has_key_index() {
+            let Some(id) = row_id_of(def, &key)? else { return Ok(None) };
+            let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
+            return Ok(found.map(|(held, position)| Row::new(held, def, position, id)));
+        }
+        let key = pack_key(def, &key)?;
+        Ok(find_held(guard, slot, def, 0, &key))
+    }
+
+    /// Runs `read` on the row with this key, if there is one. Once, on the calling thread, under no lock; it may call
+    /// back into the database.
+    ///
+    /// # Errors
+    /// As [`get`](Reader::get).
+    #[inline]
+    pub fn get_with<R>(&self, key: impl ToKey, read: impl FnOnce(&Row<'_>) -> R) -> Result<Option<R>> {
+        Ok(self.get(key)?.map(|row| read(&row)))
+    }
+
+    /// The rows with these keys, in their order, all from one version. Their look-ups are interleaved, so that the
+    /// processor waits for many rows at once: faster than as many calls of [`get`](Reader::get).
+    ///
+    /// # Errors
+    /// As [`get`](Reader::get).
+    pub fn get_many<K: ToKey>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Row<'_>>>> {
+        let opened = self.open()?;
+        let keys = keys.into_iter();
+        let mut rows = Vec::with_capacity(keys.size_hint().0.min(1 << 16));
+        if opened.def.has_key_index() {
+            let keys = keys.map(|key| pack_key(opened.def, &key)).collect::<Result<Vec<_>>>()?;
+            get_many_hashed(&opened, &keys, &mut rows);
+        } else {
+            let mut keys = keys.peekable();
+            while keys.peek().is_some() {
+                let mut batch = [None; BATCH];
+                let mut len = 0;
+                for (place, key) in batch.iter_mut().zip(keys.by_ref()) {
+                    *place = row_id_of(opened.def, &key)?;
+                    len += 1;
+                }
+                get_many_by_id(&opened, &batch[..len], &mut rows);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Whether there is a row with this key.
+    ///
+    /// # Errors
+    /// As [`get`](Reader::get).
+    pub fn contains(&self, key: impl ToKey) -> Result<bool> {
+        Ok(self.get(key)?.is_some())
+    }
+
+    /// The row whose unique column (given by name or handle) has this value. Cost: one index look-up.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchColumn`], [`Error::InvalidQuery`] if the column is not unique, [`Error::InvalidKey`] if the value
+    /// is of another type, [`Error::NoSuchTable`].
+    #[inline]
+    pub fn find(&self, column: impl ColumnName, value: impl ToKey) -> Result<Option<Row<'_>>> {
+        let Opened { guard, slot, def } = self.open()?;
+        let column = column.resolve(def)?;
+        if def.row_id == Some(column) {
+            let Some(id) = row_id_of(def, &value)? else { return Ok(None) };
+            let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
+            return Ok(found.map(|(held, position)| Row::new(held, def, position, id)));
+        }
+        let unique = |kind| {
+            def.indexes.iter().position(|plan| plan.unique && plan.kind == kind && *plan.columns == [column])
+        };
+        let Some(index) = unique(IndexKind::Hash) else { return Err(not_unique(def, column)) };
+        let key = KeyBuf::pack(def, &[column], &value).map_err(|kind| invalid_key(def, &[column], &kind))?;
+        if key.len() != 1 {
+            return Err(invalid_key(def, &[column], &RowErrorKind::WrongArity { expected: 1, found: key.len() }));
+        }
+        Ok(find_held(guard, slot, def, index, &key))
+    }
+
+    /// All rows in the order of the primary key; of a table without one, in the order of insertion.
+    ///
+    /// Rows come one by one from one version, from both ends if wanted. Where the key is the row id this streams; a
+    /// key with an ordered index has its ids gathered first (8 bytes a row), any other key is sorted first, O(n log n).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`].
+    pub fn iter(&self) -> Result<Rows<'_>> {
+        Rows::in_key_order(self.open()?, (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded))
+    }
+
+    /// The rows whose primary key lies in `keys`, in its order; see [`iter`](Reader::iter).
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] if a bound is of another type than the key, [`Error::NoSuchTable`].
+    pub fn range<K: ToKey>(&self, keys: impl RangeBounds<K>) -> Result<Rows<'_>> {
+        let opened = self.open()?;
+        let bounds = super::rows::key_bounds(opened.def, (keys.start_bound(), keys.end_bound()))?;
+        Rows::in_key_order(opened, bounds)
+    }
+
+    /// The row at place `rank` (from 0) in the order of row ids, which is the order of the key where that is an
+    /// auto-increment integer, else of insertion. Cost: O(log n), from counts.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`].
+    pub fn nth(&self, rank: u64) -> Result<Option<Row<'_>>> {
+        let Opened { guard, slot, def } = self.open()?;
+        let found = guard.hold(|root, _| {
+            let (number, block, within) = view_of(root, slot, def).rows().nth(rank)?;
+            Some((block, (number, within as usize)))
+        });
+        Ok(found.map(|(held, (number, position))| {
+            let index = super::row_page::PageRef::new(held.block()).index_of(position);
+            Row::new(held, def, position, number << PAGE_SHIFT | index as u64)
+        }))
+    }
+}
+
+/// How many look-ups of [`Reader::get_many`] are under way at once: about what a core's miss buffers hold.
+const BATCH: usize = 16;
+
+/// Walks the tree for a batch of ids, asks for each row's lines, and only then reads them.
+fn get_many_by_id<'a>(opened: &Opened<'a>, ids: &[Option<u64>], rows: &mut Vec<Option<Row<'a>>>) {
+    let (slot, def) = (opened.slot, opened.def);
+    {
+        let view = opened.view();
+        for id in ids.iter().flatten() {
+            if let Some(page) = view.page_of(*id) {
+                page.prefetch(0);
+                // Fixed-width columns begin a few lines in, by the row's place.
+                page.prefetch(64 + def.layout.fixed_bytes().min(8) * (*id as usize % PAGE_ROWS));
+            }
+        }
+    }
+    rows.extend(ids.iter().map(|id| {
+        let id = (*id)?;
+        let found = opened.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
+        found.map(|(held, position)| Row::new(held, def, position, id))
+    }));
+}
+
+/// The same through the key's hash index: buckets first, then the rows that they name.
+fn get_many_hashed<'a>(opened: &Opened<'a>, keys: &[KeyBuf], rows: &mut Vec<Option<Row<'a>>>) {
+    let (slot, def) = (opened.slot, opened.def);
+    let columns = &def.indexes[0].columns;
+    for batch in keys.chunks(BATCH) {
+        let view = opened.view();
+        let Some(index) = view.hash_index(0) else { return rows.extend(batch.iter().map(|_| None)) };
+        let mut hashes = [0; BATCH];
+        for (hash, key) in hashes.iter_mut().zip(batch) {
+            *hash = key.hash(def, columns);
+            if let Some(bucket) = index.locate(*hash) {
+                bucket.prefetch(0);
+                bucket.prefetch(64);
+            }
+        }
+        for hash in &hashes[..batch.len()] {
+            let _ = index.candidates(*hash, |id| {
+                if let Some(page) = view.page_of(id) {
+                    page.prefetch(0);
+                    page.prefetch(64 + def.layout.fixed_bytes().min(8) * (id as usize % PAGE_ROWS));
+                }
+                std::ops::ControlFlow::<()>::Continue(())
+            });
+        }
+        for key in batch {
+            rows.push(find_held(opened.guard.clone(), slot, def, 0, key));
+        }
+    }
+}
+
+/// The row with this key in unique index `index`, together with what keeps it.
+#[inline]
+fn find_held<'a>(guard: Guard<'a>, slot: usize, def: &'a TableDef, index: usize, key: &KeyBuf) -> Option<Row<'a>> {
+    let found = guard.hold(|root, _| {
+        let view = view_of(root, slot, def);
+        let row: RowRef<'_> = view.find_unique(index, key)?;
+        Some((row.page().block(), (row.position(), row.id())))
+    });
+    found.map(|(held, (position, id))| Row::new(held, def, position, id))
+}
+
+/// The row id that `key` names, if any can: negative integers name none.
+#[inline(always)]
+pub(crate) fn row_id_of(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
+    match key.as_u64() {
+        Some(id) => Ok(Some(id)),
+        None => row_id_slow(def, key),
+    }
+}
+
+#[cold]
+fn row_id_slow(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
+    let mut is_integer = key.key_len() == 1;
+    let mut found = String::new();
+    key.visit_parts(&mut |part| {
+        is_integer &= matches!(part, ValueRef::Int(_) | ValueRef::UInt(_));
+        found = part.to_owned().to_string();
+    });
+    if is_integer {
+        return Ok(None);
+    }
+    let found = if key.key_len() == 1 { found } else { format!("{} values", key.key_len()) };
+    Err(Error::InvalidKey {
+        table: def.name().into(),
+        expected: match def.row_id {
+            Some(column) => format!("one integer (`{}`)", def.column_name(column)),
+            None => "one integer (the row id)".into(),
+        }
+        .into(),
+        found: found.into(),
+    })
+}
+
+/// The packed primary key of a table whose key is no row id.
+#[inline]
+pub(crate) fn pack_key(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
+    let columns = def.schema.primary_key();
+    let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
+    if packed.len() != columns.len() || packed.has_null() {
+        return Err(invalid_key(def, columns, &RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() }));
+    }
+    Ok(packed)
+}
+
+#[cold]
+pub(crate) fn invalid_key(def: &TableDef, columns: &[usize], kind: &RowErrorKind) -> Error {
+    let expected: Vec<String> = columns
+        .iter()
+        .map(|&column| format!("{} (`{}`)", super::key::type_of(def, column), def.column_name(column)))
+        .collect();
+    let found = match kind {
+        RowErrorKind::WrongArity { found, .. } => format!("{found} values"),
+        RowErrorKind::WrongType { found, .. } => found.to_string(),
+        RowErrorKind::OutOfRange { value, .. } | RowErrorKind::InvalidValue { value, .. } => value.to_string(),
+        RowErrorKind::NullNotAllowed => "null".into(),
+        _ => "a value that does not fit".into(),
+    };
+    Error::InvalidKey { table: def.name().into(), expected: expected.join(", ").into(), found: found.into() }
+}
+
+#[cold]
+fn not_unique(def: &TableDef, column: usize) -> Error {
+    Error::InvalidQuery {
+        message: format!(
+            "`{}.{}` is not unique: `find` wants a unique column, `select` serves the others",
+            def.name(),
+            def.column_name(column)
+        )
+        .into(),
+    }
+}
+
+#[cold]
+pub(crate) fn no_table(def: &TableDef) -> Error {
+    Error::NoSuchTable { table: def.name().into(), similar: None }
+}

@@ -1,0 +1,214 @@
+//! What users read rows with: [`Row`], one row of a version, and [`Field`], a column as a handle.
+
+use super::definition::TableDef;
+use super::layout::ColumnPlace;
+use super::row_page::{PageRef, RowRef};
+use crate::error::{Error, Result};
+use crate::page::{BlockRef, Held};
+use crate::value::{Columns, Readable, Value, ValueRef, decode, decode_columns, spelling};
+use serde::de::DeserializeOwned;
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A column of a table as a handle: checked once against the schema, then reading it costs a load.
+///
+/// Made by [`Reader::column`](crate::Reader::column). `Copy`; good for the table itself, for the same table in
+/// snapshots, transactions and forks, and for building predicates such as `gpa.gt(3.5)`. `T` is the type that it reads
+/// as: `f64`, `str`, `Option<i32>` for a nullable column, and so on; see [`Readable`].
+pub struct Field<T: ?Sized> {
+    pub(crate) table: u64,
+    pub(crate) index: u32,
+    pub(crate) column: ColumnPlace,
+    reads: PhantomData<fn() -> Box<T>>,
+}
+
+impl<T: ?Sized> Clone for Field<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Field<T> {}
+
+impl<T: ?Sized> fmt::Debug for Field<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Field(column {} as {})", self.index, self.column.ty)
+    }
+}
+
+impl<T: Readable + ?Sized> Field<T> {
+    /// The handle of the table's column `name`.
+    pub(crate) fn of(def: &TableDef, name: &str) -> Result<Self> {
+        let index = column_index(def, name)?;
+        let column = def.layout.columns()[index];
+        let nullable = column.nulls.is_some();
+        if !T::accepts(column.ty, nullable) {
+            return Err(Error::WrongHandle {
+                table: def.name().into(),
+                column: name.into(),
+                requested: T::expected().into(),
+                expected: spelling(column.ty, nullable).into(),
+            });
+        }
+        Ok(Self { table: def.table, index: index as u32, column, reads: PhantomData })
+    }
+}
+
+/// The place of the column `name` in the schema.
+pub(crate) fn column_index(def: &TableDef, name: &str) -> Result<usize> {
+    def.schema.shape().column_index(name).ok_or_else(|| Error::NoSuchColumn {
+        table: def.name().into(),
+        column: name.into(),
+        similar: def.schema.shape().similar_column(name).map(Into::into),
+    })
+}
+
+thread_local! {
+    /// Set when a row was read with another table's handle, so that the query around it can say so.
+    static FOREIGN_FIELD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread has read a row with a foreign handle since it was last asked.
+pub(crate) fn take_foreign_field() -> bool {
+    FOREIGN_FIELD.replace(false)
+}
+
+/// One row of one version of a table.
+///
+/// The row is not copied: it is read where it lies, and the version that it belongs to stays in memory for as long as
+/// the `Row` lives. One that was read from a [`Table`](crate::Table) belongs to its thread (it is not `Send`, so it
+/// cannot be held across an `await` of a task that moves between threads); while it is held, memory that commits free
+/// is not used again. To keep a row, [`decode`](Row::decode) it. One from a [`Snapshot`](crate::Snapshot) costs nothing
+/// to hold: the snapshot keeps the version anyway.
+#[derive(Clone)]
+pub struct Row<'a> {
+    held: Held<'a>,
+    pub(crate) def: &'a TableDef,
+    position: u32,
+    id: [u8; 8],
+}
+
+impl<'a> Row<'a> {
+    #[inline(always)]
+    pub(crate) fn new(held: Held<'a>, def: &'a TableDef, position: usize, id: u64) -> Self {
+        Self { held, def, position: position as u32, id: id.to_le_bytes() }
+    }
+
+    /// A row of a page that stays readable for `'a` without a guard of the row's own.
+    #[inline(always)]
+    pub(crate) fn borrowed(block: BlockRef<'a>, def: &'a TableDef, position: usize, id: u64) -> Self {
+        Self::new(Held::borrowed(block), def, position, id)
+    }
+
+    /// Makes this the row at another position of the same page.
+    #[inline(always)]
+    pub(crate) fn move_to(&mut self, position: usize, id: u64) {
+        self.position = position as u32;
+        self.id = id.to_le_bytes();
+    }
+
+    #[inline(always)]
+    fn page(&self) -> PageRef<'_> {
+        PageRef::new(self.held.block())
+    }
+
+    /// The value of a column. Cost: a load.
+    ///
+    /// A string comes as `&str` borrowed from the row, a nullable column as `Option`. A handle of another table reads as
+    /// zero, empty or `None`; inside a query that is an error of the query, and [`try_get`](Row::try_get) says it at once.
+    #[inline(always)]
+    pub fn get<T: Readable + ?Sized>(&self, field: Field<T>) -> T::Ref<'_> {
+        if field.table != self.def.table {
+            return Self::foreign::<T>(&field);
+        }
+        T::read(field.column.ty, self.page().value(&self.def.layout, &field.column, self.position as usize, &self.id))
+    }
+
+    #[cold]
+    fn foreign<'x, T: Readable + ?Sized>(field: &Field<T>) -> T::Ref<'x> {
+        FOREIGN_FIELD.set(true);
+        T::read(field.column.ty, None)
+    }
+
+    /// The value of a column.
+    ///
+    /// # Errors
+    /// [`Error::ForeignHandle`] if the handle is another table's.
+    pub fn try_get<T: Readable + ?Sized>(&self, field: Field<T>) -> Result<T::Ref<'_>> {
+        if field.table != self.def.table {
+            return Err(foreign_handle(self.def, field.index as usize));
+        }
+        Ok(self.get(field))
+    }
+
+    /// The value of the column `name`. Slower than a handle: the name is looked up each time.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchColumn`].
+    pub fn value(&self, name: &str) -> Result<Value> {
+        let index = column_index(self.def, name)?;
+        let ty = self.def.layout.columns()[index].ty;
+        Ok(self.column_bytes(index).map_or(ValueRef::Null, |bytes| ty.unpack(bytes)).to_owned())
+    }
+
+    /// The row id: the order of insertion, and the key where that is an auto-increment integer.
+    #[inline(always)]
+    pub fn id(&self) -> u64 {
+        u64::from_le_bytes(self.id)
+    }
+
+    /// The whole row as any type that serde can deserialize: a struct, a map, a tuple in column order.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] and the other errors of kind [`Row`](crate::ErrorKind::Row) if the type does not fit.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        decode(self.def.schema.shape(), self).map_err(|error| error.in_table(self.def.name()))
+    }
+
+    /// The whole row as a type that may borrow strings and bytes from it.
+    ///
+    /// # Errors
+    /// As [`decode`](Row::decode).
+    pub fn view<'r, T: serde::Deserialize<'r>>(&'r self) -> Result<T> {
+        decode(self.def.schema.shape(), self).map_err(|error| error.in_table(self.def.name()))
+    }
+
+    /// Some columns, in the order of `columns`, as any type that serde can deserialize.
+    pub(crate) fn decode_columns<T: DeserializeOwned>(&self, columns: &[usize]) -> Result<T> {
+        decode_columns(self.def.schema.shape(), columns, self).map_err(|error| error.in_table(self.def.name()))
+    }
+}
+
+pub(crate) fn foreign_handle(def: &TableDef, column: usize) -> Error {
+    Error::ForeignHandle {
+        table: def.name().into(),
+        column: format!("number {column}").into(),
+        handle_table: "another".into(),
+    }
+}
+
+impl Columns for Row<'_> {
+    #[inline(always)]
+    fn column_bytes(&self, index: usize) -> Option<&[u8]> {
+        let layout = &self.def.layout;
+        self.page().value(layout, layout.column(index)?, self.position as usize, &self.id)
+    }
+}
+
+impl fmt::Debug for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_struct(self.def.name());
+        for (index, column) in self.def.schema.shape().columns().iter().enumerate() {
+            let value = self.column_bytes(index).map_or(ValueRef::Null, |bytes| column.ty.unpack(bytes)).to_owned();
+            map.field(&column.name, &format_args!("{value}"));
+        }
+        map.finish()
+    }
+}
+
+/// Finds the row `id` within a page that stays for `'g`.
+#[inline(always)]
+pub(crate) fn locate<'g>(block: BlockRef<'g>, def: &'g TableDef, id: u64) -> Option<(BlockRef<'g>, usize)> {
+    RowRef::find(block, &def.layout, id).map(|row| (block, row.position()))
+}

@@ -1,0 +1,239 @@
+//! Reading a row page: its rows, their columns, whole columns at once.
+//!
+//! The bytes are as `layout` says. All of it is safe code over checked slices: bytes that do not fit read as null or as
+//! an empty column, never beyond the page.
+
+use super::layout::{ColumnPlace, Layout, PAGE_ROWS, PAGE_SHIFT, Place};
+use crate::page::{BlockRef, Link};
+use crate::value::Columns;
+
+const HAS_LARGE: u32 = 1;
+
+/// A row page of a version.
+#[derive(Clone, Copy)]
+pub(crate) struct PageRef<'g> {
+    bytes: &'g [u8],
+    block: BlockRef<'g>,
+    live: u32,
+    rows: usize,
+    has_large: bool,
+}
+
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+impl<'g> PageRef<'g> {
+    #[inline(always)]
+    pub(crate) fn new(block: BlockRef<'g>) -> Self {
+        let bytes = block.bytes();
+        let live = word(bytes, 0);
+        // In a page without gaps the count is known without the mask: the columns' addresses do not wait for it.
+        let rows = if live == u32::MAX { PAGE_ROWS } else { live.count_ones() as usize };
+        Self { bytes, block, live, rows, has_large: word(bytes, 4) & HAS_LARGE != 0 }
+    }
+
+    /// How many rows there are.
+    #[inline(always)]
+    pub(crate) fn rows(self) -> usize {
+        self.rows
+    }
+
+    /// Which ids of the page have a row.
+    #[inline(always)]
+    pub(crate) fn live(self) -> u32 {
+        self.live
+    }
+
+    #[inline(always)]
+    pub(crate) fn block(self) -> BlockRef<'g> {
+        self.block
+    }
+
+    pub(crate) fn has_large(self) -> bool {
+        self.has_large
+    }
+
+    pub(crate) fn links(self) -> &'g [Option<Link>] {
+        self.block.links()
+    }
+
+    /// One bit per row.
+    #[inline(always)]
+    pub(crate) fn all_rows(self) -> u32 {
+        if self.rows == PAGE_ROWS { u32::MAX } else { (1 << self.rows) - 1 }
+    }
+
+    /// The position of row `id`, if it lives.
+    #[inline(always)]
+    pub(crate) fn position(self, id: u64) -> Option<usize> {
+        let index = id as usize % PAGE_ROWS;
+        if self.live == u32::MAX {
+            return Some(index);
+        }
+        (self.live >> index & 1 == 1).then(|| (self.live & ((1 << index) - 1)).count_ones() as usize)
+    }
+
+    /// How many rows have a smaller id.
+    pub(crate) fn rank(self, id: u64) -> usize {
+        (self.live & ((1 << (id as usize % PAGE_ROWS)) - 1)).count_ones() as usize
+    }
+
+    /// Which id of the page (0 to 31) the row at `position` has.
+    #[inline(always)]
+    pub(crate) fn index_of(self, position: usize) -> usize {
+        if self.live == u32::MAX {
+            return position;
+        }
+        let mut mask = self.live;
+        for _ in 0..position {
+            mask &= mask.wrapping_sub(1);
+        }
+        mask.trailing_zeros() as usize % PAGE_ROWS
+    }
+
+    /// Mask number `mask` of the layout, one bit per row.
+    #[inline(always)]
+    pub(crate) fn mask(self, layout: &Layout, mask: usize) -> u32 {
+        word(self.bytes, layout.mask_at(mask))
+    }
+
+    /// The rows in which the column is null.
+    #[inline(always)]
+    pub(crate) fn nulls(self, layout: &Layout, column: &ColumnPlace) -> u32 {
+        column.nulls.map_or(0, |mask| self.mask(layout, mask))
+    }
+
+    /// All values of a fixed-width column, one behind the other, aligned to their width up to 8.
+    #[inline(always)]
+    pub(crate) fn fixed_column(self, layout: &Layout, before: usize, width: usize) -> &'g [u8] {
+        let at = layout.columns_at(self.has_large) + before * self.rows;
+        self.bytes.get(at..at + width * self.rows).unwrap_or_default()
+    }
+
+    /// Where the value of variable width number `ordinal` (column by column) ends.
+    #[inline(always)]
+    fn end(self, layout: &Layout, ordinal: usize) -> usize {
+        let at = layout.ends_at(self.has_large, self.rows);
+        if layout.offset_bytes() == 2 {
+            let at = at + 2 * ordinal;
+            self.bytes.get(at..at + 2).and_then(|end| end.try_into().ok()).map_or(0, u16::from_le_bytes).into()
+        } else {
+            word(self.bytes, at + 4 * ordinal) as usize
+        }
+    }
+
+    /// Where the inline values from `from` up to, not including, `to` (ordinals) stand in the page.
+    #[inline(always)]
+    pub(crate) fn span(self, layout: &Layout, from: usize, to: usize) -> (usize, usize) {
+        let start = from.checked_sub(1).map_or(0, |previous| self.end(layout, previous));
+        let end = to.checked_sub(1).map_or(0, |last| self.end(layout, last));
+        (start, end)
+    }
+
+    /// The bytes at an inline span.
+    #[inline(always)]
+    pub(crate) fn values(self, layout: &Layout, (start, end): (usize, usize)) -> &'g [u8] {
+        let at = layout.values_at(self.has_large, self.rows);
+        self.bytes.get(at + start..at + end).unwrap_or_default()
+    }
+
+    /// The rows whose value in the `index`-th column of variable width is in a block of its own.
+    #[inline(always)]
+    pub(crate) fn large(self, layout: &Layout, index: usize) -> u32 {
+        if self.has_large { word(self.bytes, layout.large_mask_at(index)) } else { 0 }
+    }
+
+    /// The number of the link that holds the large value at `position` of that column.
+    pub(crate) fn large_link(self, layout: &Layout, index: usize, position: usize) -> usize {
+        let before: u32 = (0..index).map(|column| self.large(layout, column).count_ones()).sum();
+        let below = (1u64 << position) - 1;
+        (before + (u64::from(self.large(layout, index)) & below).count_ones()) as usize
+    }
+
+    /// A value of variable width.
+    #[inline(always)]
+    pub(crate) fn variable(self, layout: &Layout, index: usize, position: usize) -> &'g [u8] {
+        if self.has_large && self.large(layout, index) >> position & 1 == 1 {
+            let link = self.large_link(layout, index, position);
+            return self.block.child(link).map(BlockRef::bytes).unwrap_or_default();
+        }
+        let ordinal = index * self.rows + position;
+        self.values(layout, self.span(layout, ordinal, ordinal + 1))
+    }
+
+    /// The packed value of a column in the row at `position`, whose id is `id`; `None` if it is null.
+    #[inline(always)]
+    pub(crate) fn value<'x>(
+        self,
+        layout: &Layout,
+        column: &ColumnPlace,
+        position: usize,
+        id: &'x [u8; 8],
+    ) -> Option<&'x [u8]>
+    where
+        'g: 'x,
+    {
+        if let Some(mask) = column.nulls
+            && self.mask(layout, mask) >> position & 1 == 1
+        {
+            return None;
+        }
+        match column.place {
+            Place::Fixed { before, width } => {
+                let at = layout.columns_at(self.has_large) + before * self.rows + width * position;
+                self.bytes.get(at..at + width)
+            }
+            Place::RowId { width } => id.get(..width),
+            Place::Bool { mask } => Some(if self.mask(layout, mask) >> position & 1 == 1 { &[1] } else { &[0] }),
+            Place::Variable { index } => Some(self.variable(layout, index, position)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn row(self, layout: &'g Layout, number: u64, position: usize) -> RowRef<'g> {
+        let id = number << PAGE_SHIFT | self.index_of(position) as u64;
+        RowRef { page: self, layout, position, id: id.to_le_bytes() }
+    }
+}
+
+/// One row of a version.
+#[derive(Clone, Copy)]
+pub(crate) struct RowRef<'g> {
+    page: PageRef<'g>,
+    layout: &'g Layout,
+    position: usize,
+    /// Little endian, so that a key that is the row id has its bytes here.
+    id: [u8; 8],
+}
+
+impl<'g> RowRef<'g> {
+    /// The row `id` of the page that holds it.
+    #[inline(always)]
+    pub(crate) fn find(block: BlockRef<'g>, layout: &'g Layout, id: u64) -> Option<Self> {
+        let page = PageRef::new(block);
+        Some(Self { position: page.position(id)?, page, layout, id: id.to_le_bytes() })
+    }
+
+    #[inline(always)]
+    pub(crate) fn id(&self) -> u64 {
+        u64::from_le_bytes(self.id)
+    }
+
+    #[inline(always)]
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    pub(crate) fn page(&self) -> PageRef<'g> {
+        self.page
+    }
+}
+
+impl Columns for RowRef<'_> {
+    #[inline(always)]
+    fn column_bytes(&self, index: usize) -> Option<&[u8]> {
+        self.page.value(self.layout, self.layout.column(index)?, self.position, &self.id)
+    }
+}

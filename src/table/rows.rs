@@ -1,0 +1,262 @@
+//! Iterating over the rows of a version, in the order of their ids or of their key, from both ends.
+
+use super::definition::{IndexKind, TableDef};
+use super::index::ordered::KeyRef;
+use super::key::KeyBuf;
+use super::layout::{PAGE_ROWS, PAGE_SHIFT};
+use super::reader::{Opened, invalid_key, row_id_of, view_of};
+use super::row::{Row, locate};
+use super::row_page::PageRef;
+use crate::error::Result;
+use crate::page::{BlockRef, Guard, Held, TreeRef};
+use crate::value::{Columns, RowErrorKind, ToKey, encode_key};
+use std::ops::{Bound, ControlFlow};
+
+/// The bounds of a range of primary keys.
+pub(crate) enum KeyBound {
+    Id(u64),
+    /// In the encoding of ordered indexes.
+    Encoded(Vec<u8>),
+    /// Before or after every id: a bound below zero.
+    BelowAll,
+}
+
+type Bounds = (Bound<KeyBound>, Bound<KeyBound>);
+
+/// Rows of one version, in order; see [`Reader::iter`](crate::Reader::iter).
+///
+/// Holds the version until it is dropped, as each of its rows does.
+pub struct Rows<'a> {
+    guard: Guard<'a>,
+    slot: usize,
+    def: &'a TableDef,
+    order: Order<'a>,
+}
+
+enum Order<'a> {
+    /// Ids from `next` to `last`, both included; `None` when all are given.
+    ById { span: Option<(u64, u64)>, front: Option<Page<'a>>, back: Option<Page<'a>> },
+    /// These ids.
+    Listed(std::vec::IntoIter<u64>),
+}
+
+/// A page that the iterator is in.
+struct Page<'a> {
+    number: u64,
+    held: Held<'a>,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows in the order of the primary key, or of row ids if there is none.
+    pub(crate) fn in_key_order(opened: Opened<'a>, bounds: Bounds) -> Result<Self> {
+        let order = if opened.def.has_key_index() {
+            Order::Listed(ids_by_key(&opened, &bounds).into_iter())
+        } else {
+            Order::ById { span: id_span(&bounds), front: None, back: None }
+        };
+        let Opened { guard, slot, def } = opened;
+        Ok(Self { guard, slot, def, order })
+    }
+
+    /// The rows with these ids; those that are gone are passed over.
+    pub(crate) fn listed(opened: Opened<'a>, ids: Vec<u64>) -> Self {
+        let Opened { guard, slot, def } = opened;
+        Self { guard, slot, def, order: Order::Listed(ids.into_iter()) }
+    }
+
+    fn row(&self, id: u64) -> Option<Row<'a>> {
+        let (slot, def) = (self.slot, self.def);
+        let (held, position) =
+            self.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id))?;
+        Some(Row::new(held, def, position, id))
+    }
+
+    fn page(
+        &self,
+        find: impl for<'g> FnOnce(TreeRef<'g>) -> Option<(u64, BlockRef<'g>)>,
+    ) -> Option<Page<'a>> {
+        let (slot, def) = (self.slot, self.def);
+        let (held, number) = self.guard.clone().hold(|root, _| {
+            let (number, block) = find(view_of(root, slot, def).rows())?;
+            Some((block, number))
+        })?;
+        Some(Page { number, held })
+    }
+
+    fn next_by_id(&mut self) -> Option<Row<'a>> {
+        loop {
+            let Order::ById { span, front, .. } = &mut self.order else { return None };
+            let (next, last) = (*span)?;
+            if let Some(page) = front.take_if(|page| page.number == next >> PAGE_SHIFT) {
+                let live = PageRef::new(page.held.block()).live() & (u32::MAX << (next as usize % PAGE_ROWS));
+                if live != 0 {
+                    let id = page.number << PAGE_SHIFT | u64::from(live.trailing_zeros());
+                    *span = (id < last).then(|| (id + 1, last));
+                    let row = (id <= last).then(|| self.row_of(&page, id)).flatten();
+                    self.keep(page, true);
+                    return row;
+                }
+                // On to the next page, if there is one.
+                let after = (page.number + 1) << PAGE_SHIFT;
+                *span = (after <= last && after != 0).then_some((after, last));
+                continue;
+            }
+            let page = self.page(|tree| tree.at_or_after(next >> PAGE_SHIFT))?;
+            let first = (page.number << PAGE_SHIFT).max(next);
+            if let Order::ById { span, .. } = &mut self.order {
+                *span = (first <= last).then_some((first, last));
+            }
+            self.keep(page, true);
+        }
+    }
+
+    fn next_back_by_id(&mut self) -> Option<Row<'a>> {
+        loop {
+            let Order::ById { span, back, .. } = &mut self.order else { return None };
+            let (next, last) = (*span)?;
+            if let Some(page) = back.take_if(|page| page.number == last >> PAGE_SHIFT) {
+                let upto = u32::MAX >> (PAGE_ROWS - 1 - last as usize % PAGE_ROWS);
+                let live = PageRef::new(page.held.block()).live() & upto;
+                if live != 0 {
+                    let id = page.number << PAGE_SHIFT | u64::from(live.ilog2());
+                    *span = (id > next).then(|| (next, id - 1));
+                    let row = (id >= next).then(|| self.row_of(&page, id)).flatten();
+                    self.keep(page, false);
+                    return row;
+                }
+                let before = (page.number << PAGE_SHIFT).checked_sub(1);
+                *span = before.filter(|&before| before >= next).map(|before| (next, before));
+                continue;
+            }
+            let page = self.page(|tree| tree.at_or_before(last >> PAGE_SHIFT))?;
+            let upto = (page.number << PAGE_SHIFT | (PAGE_ROWS as u64 - 1)).min(last);
+            if let Order::ById { span, .. } = &mut self.order {
+                *span = (upto >= next).then_some((next, upto));
+            }
+            self.keep(page, false);
+        }
+    }
+
+    fn row_of(&self, page: &Page<'a>, id: u64) -> Option<Row<'a>> {
+        let position = PageRef::new(page.held.block()).position(id)?;
+        Some(Row::new(page.held.clone(), self.def, position, id))
+    }
+
+    fn keep(&mut self, page: Page<'a>, at_front: bool) {
+        if let Order::ById { front, back, .. } = &mut self.order {
+            *(if at_front { front } else { back }) = Some(page);
+        }
+    }
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = Row<'a>;
+
+    fn next(&mut self) -> Option<Row<'a>> {
+        loop {
+            let id = match &mut self.order {
+                Order::ById { .. } => return self.next_by_id(),
+                Order::Listed(ids) => ids.next()?,
+            };
+            if let found @ Some(_) = self.row(id) {
+                return found;
+            }
+        }
+    }
+}
+
+impl DoubleEndedIterator for Rows<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        loop {
+            let id = match &mut self.order {
+                Order::ById { .. } => return self.next_back_by_id(),
+                Order::Listed(ids) => ids.next_back()?,
+            };
+            if let found @ Some(_) = self.row(id) {
+                return found;
+            }
+        }
+    }
+}
+
+/// The ids between two bounds, both ends included.
+fn id_span((lower, upper): &Bounds) -> Option<(u64, u64)> {
+    let first = match lower {
+        Bound::Included(KeyBound::Id(id)) => *id,
+        Bound::Excluded(KeyBound::Id(id)) => id.checked_add(1)?,
+        _ => 0,
+    };
+    let last = match upper {
+        Bound::Included(KeyBound::Id(id)) => *id,
+        Bound::Excluded(KeyBound::Id(id)) => id.checked_sub(1)?,
+        Bound::Included(KeyBound::BelowAll) | Bound::Excluded(KeyBound::BelowAll) => return None,
+        _ => u64::MAX,
+    };
+    (first <= last).then_some((first, last))
+}
+
+/// What the user's bounds mean for this table's key.
+pub(crate) fn key_bounds<K: ToKey>(def: &TableDef, (lower, upper): (Bound<&K>, Bound<&K>)) -> Result<Bounds> {
+    let bound = |key: &K| -> Result<KeyBound> {
+        if def.has_key_index() {
+            let columns = def.schema.primary_key();
+            let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
+            if packed.len() != columns.len() {
+                let kind = RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() };
+                return Err(invalid_key(def, columns, &kind));
+            }
+            return Ok(KeyBound::Encoded(packed.encode(def, columns)));
+        }
+        Ok(row_id_of(def, key)?.map_or(KeyBound::BelowAll, KeyBound::Id))
+    };
+    let map = |side: Bound<&K>| -> Result<Bound<KeyBound>> {
+        Ok(match side {
+            Bound::Included(key) => Bound::Included(bound(key)?),
+            Bound::Excluded(key) => Bound::Excluded(bound(key)?),
+            Bound::Unbounded => Bound::Unbounded,
+        })
+    };
+    Ok((map(lower)?, map(upper)?))
+}
+
+fn encoded(bound: &Bound<KeyBound>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included(KeyBound::Encoded(key)) => Bound::Included(key),
+        Bound::Excluded(KeyBound::Encoded(key)) => Bound::Excluded(key),
+        _ => Bound::Unbounded,
+    }
+}
+
+/// Row ids in the order of a key that is no row id.
+fn ids_by_key(opened: &Opened<'_>, (lower, upper): &Bounds) -> Vec<u64> {
+    let def = opened.def;
+    let view = opened.view();
+    let (lower, upper) = (encoded(lower), encoded(upper));
+    let key = def.schema.primary_key();
+    let ordered = |kind| def.indexes.iter().position(|plan| plan.kind == kind && *plan.columns == *key);
+    let mut ids = Vec::new();
+    if let Some(tree) = ordered(IndexKind::OrderedBytes).and_then(|index| view.ordered_index(index)) {
+        let _ = tree.scan(lower.map(KeyRef::Bytes), upper.map(KeyRef::Bytes), false, |_, id| {
+            ids.push(id);
+            ControlFlow::<()>::Continue(())
+        });
+        return ids;
+    }
+    let mut keys: Vec<(Vec<u8>, u64)> = Vec::new();
+    let _ = view.rows().scan(0, u64::MAX, |number, block| {
+        let page = PageRef::new(block);
+        for position in 0..page.rows() {
+            let row = page.row(&def.layout, number, position);
+            let mut encoded = Vec::new();
+            for &column in key {
+                encode_key(super::key::type_of(def, column), false, row.column_bytes(column), &mut encoded);
+            }
+            if std::ops::RangeBounds::<[u8]>::contains(&(lower, upper), encoded.as_slice()) {
+                keys.push((encoded, row.id()));
+            }
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, id)| id).collect()
+}

@@ -1,0 +1,80 @@
+//! The root block of a version: one entry per table.
+//!
+//! Each table has two links, to its page tree and to its index block, and an entry in the root's bytes. The index block
+//! has one link and one record of 32 bytes per index. Small on purpose: every commit copies the root, and every reader
+//! loads it anew.
+//!
+//! Bytes of the root: the version number (`u64`), then per table 32 bytes: definition id, number of rows, next row id
+//! (all `u64`), height of the page tree (`u8`), padding.
+
+use crate::page::{BlockRef, Link};
+
+/// The most tables a database can have.
+pub(crate) const TABLES_MAX: usize = 4096;
+
+pub(crate) const ROOT_HEAD: usize = 8;
+pub(crate) const ENTRY_BYTES: usize = 32;
+/// Bytes of an index's record in the index block.
+pub(crate) const INDEX_RECORD: usize = 32;
+
+/// One table of one version. The default is a table that is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) def: u64,
+    pub(crate) rows: u64,
+    pub(crate) next_id: u64,
+    pub(crate) height: u8,
+}
+
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+impl Entry {
+    #[inline(always)]
+    pub(crate) fn read(root: &[u8], slot: usize) -> Self {
+        let at = ROOT_HEAD + slot * ENTRY_BYTES;
+        Self {
+            def: word(root, at),
+            rows: word(root, at + 8),
+            next_id: word(root, at + 16),
+            height: root.get(at + 24).copied().unwrap_or(0),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn write(&self, root: &mut [u8], slot: usize) {
+        let at = ROOT_HEAD + slot * ENTRY_BYTES;
+        let Some(place) = root.get_mut(at..at + ENTRY_BYTES) else { return };
+        place[..8].copy_from_slice(&self.def.to_le_bytes());
+        place[8..16].copy_from_slice(&self.rows.to_le_bytes());
+        place[16..24].copy_from_slice(&self.next_id.to_le_bytes());
+        place[24] = self.height;
+        place[25..].fill(0);
+    }
+}
+
+/// The number of a version: how many commits came before it in its line.
+pub(crate) fn version_number(root: BlockRef<'_>) -> u64 {
+    word(root.bytes(), 0)
+}
+
+/// How many table slots a root has.
+pub(crate) fn table_slots(root: BlockRef<'_>) -> usize {
+    root.bytes().len().saturating_sub(ROOT_HEAD) / ENTRY_BYTES
+}
+
+/// The links of a table: its page tree, its index block.
+#[inline(always)]
+pub(crate) fn table_links(links: &[Option<Link>], slot: usize) -> (Option<&Link>, Option<&Link>) {
+    match links.get(2 * slot..2 * slot + 2) {
+        Some([rows, indexes]) => (rows.as_ref(), indexes.as_ref()),
+        _ => (None, None),
+    }
+}
+
+/// Bytes of a root with so many table slots.
+pub(crate) const fn root_bytes(slots: usize) -> usize {
+    ROOT_HEAD + slots * ENTRY_BYTES
+}

@@ -1,0 +1,110 @@
+//! Schema changes on the private root: tables made and dropped, indexes added and removed.
+
+use crate::error::{Error, Result};
+use crate::page::{Link, Writer};
+use crate::table::change::{TableMut, empty_record, new_index_block};
+use crate::table::definition::TableDef;
+use crate::table::version::{ENTRY_BYTES, Entry, INDEX_RECORD, TABLES_MAX, root_bytes, table_slots};
+use std::sync::atomic::Ordering;
+
+/// Puts an empty table into a free slot of the root and answers the slot.
+pub(crate) fn create_table(writer: &mut Writer<'_>, def: &TableDef) -> Result<usize> {
+    let root = writer.root.block();
+    let slots = table_slots(root);
+    let free = (0..slots).find(|&slot| Entry::read(root.bytes(), slot).def == 0);
+    let slot = match free {
+        Some(slot) => slot,
+        None => {
+            grow(writer, slots)?;
+            slots
+        }
+    };
+    let block = new_index_block(&mut writer.pages, def)?;
+    let mut root = writer.pages.make_mut(&mut writer.root)?;
+    let (links, bytes) = root.parts();
+    links[2 * slot + 1] = block;
+    let next_id = def.sequence.load(Ordering::Relaxed);
+    Entry { def: def.id, next_id, ..Entry::default() }.write(bytes, slot);
+    Ok(slot)
+}
+
+/// Makes the root anew with one more slot.
+fn grow(writer: &mut Writer<'_>, slots: usize) -> Result<()> {
+    if slots >= TABLES_MAX {
+        return Err(Error::Limit { what: "tables".into(), limit: TABLES_MAX as u64, found: slots as u64 + 1 });
+    }
+    let Writer { root, pages, .. } = writer;
+    let mut new = pages.alloc(2 * (slots + 1), root_bytes(slots + 1))?;
+    let placeholder = pages.alloc(0, 0)?;
+    let mut donor = pages.donate(std::mem::replace(root, placeholder));
+    for index in 0..2 * slots {
+        let moved = pages.take(&mut donor, index);
+        if let Some(mut block) = pages.fresh(&mut new) {
+            block.links()[index] = moved;
+        }
+    }
+    if let Some(mut block) = pages.fresh(&mut new) {
+        let bytes = block.bytes();
+        let old = donor.block().bytes();
+        bytes[..old.len()].copy_from_slice(old);
+        bytes[old.len()..].fill(0);
+        debug_assert_eq!(bytes.len() - old.len(), ENTRY_BYTES);
+    }
+    pages.finish(donor);
+    let placeholder = std::mem::replace(root, new);
+    pages.discard(placeholder);
+    Ok(())
+}
+
+/// Empties a slot of the root.
+pub(crate) fn drop_table(writer: &mut Writer<'_>, slot: usize) -> Result<()> {
+    let Writer { root, pages, .. } = writer;
+    let mut root = pages.make_mut(root)?;
+    let (links, bytes) = root.parts();
+    for link in links.iter_mut().skip(2 * slot).take(2) {
+        if let Some(link) = link.take() {
+            pages.discard(link);
+        }
+    }
+    Entry::default().write(bytes, slot);
+    Ok(())
+}
+
+/// Gives the table the indexes of `new`: those that `old` has too are kept, others are built.
+pub(crate) fn reindex(writer: &mut Writer<'_>, slot: usize, old: &TableDef, new: &TableDef) -> Result<()> {
+    let Writer { root, pages, .. } = writer;
+    let mut root = pages.make_mut(root)?;
+    let (links, bytes) = root.parts();
+    let mut entry = Entry::read(bytes, slot);
+    entry.def = new.id;
+    let Some([rows, indexes]) = links.get_mut(2 * slot..2 * slot + 2) else { return Ok(()) };
+    let mut block = new_index_block(pages, new)?;
+    let mut built = Vec::new();
+    let mut donor = indexes.take().map(|old| pages.donate(old));
+    for (index, plan) in new.indexes.iter().enumerate() {
+        // Kept indexes stand in the same order in both, so that their links can be moved one after the other.
+        let kept = old.indexes.iter().position(|old| old.name == plan.name);
+        let Some((from, donor)) = kept.zip(donor.as_mut()) else {
+            built.push(index);
+            continue;
+        };
+        let moved: Option<Link> = pages.take(donor, from);
+        let mut record = empty_record(plan.kind);
+        if let Some(old) = donor.block().bytes().get(from * INDEX_RECORD..(from + 1) * INDEX_RECORD) {
+            record.copy_from_slice(old);
+        }
+        if let Some(mut block) = block.as_mut().and_then(|block| pages.fresh(block)) {
+            let (links, bytes) = block.parts();
+            links[index] = moved;
+            bytes[index * INDEX_RECORD..(index + 1) * INDEX_RECORD].copy_from_slice(&record);
+        }
+    }
+    if let Some(donor) = donor {
+        pages.finish(donor);
+    }
+    *indexes = block;
+    let mut table = TableMut { def: new, pages, rows, indexes, entry: &mut entry };
+    let result = built.into_iter().try_for_each(|index| table.build_index(index));
+    entry.write(bytes, slot);
+    result
+}

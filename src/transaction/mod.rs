@@ -1,0 +1,8 @@
+//! Transactions: private roots, savepoints, the commit path. Single operations are transactions of one.
+
+pub(crate) mod catalog;
+pub(crate) mod core;
+mod ddl;
+pub(crate) mod row_mut;
+pub(crate) mod tables;
+pub(crate) mod tx;

@@ -1,0 +1,46 @@
+//! A row that a closure changes.
+
+use crate::error::Result;
+use crate::table::definition::TableDef;
+use crate::table::row::{Field, foreign_handle};
+use crate::value::{Columns, Readable, RowBuf, Value};
+
+/// One row in the hands of the closure of [`Table::modify`](crate::Table::modify): reads give what the row has now, sets
+/// change it when the closure has ended.
+pub struct RowMut<'r> {
+    pub(crate) def: &'r TableDef,
+    pub(crate) row: &'r mut RowBuf,
+    pub(crate) id: u64,
+}
+
+impl RowMut<'_> {
+    /// The value of a column, with what has been set already. A handle of another table reads as zero, empty or `None`;
+    /// [`set`](RowMut::set) refuses it.
+    #[inline]
+    pub fn get<T: Readable + ?Sized>(&self, field: Field<T>) -> T::Ref<'_> {
+        let bytes = if field.table == self.def.table { self.row.column_bytes(field.index as usize) } else { None };
+        T::read(field.column.ty, bytes)
+    }
+
+    /// Gives a column a value; [`Value::Null`] makes a nullable one null.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`](crate::Error::WrongType) and [`Error::OutOfRange`](crate::Error::OutOfRange) if the value
+    /// does not fit, [`Error::NullNotAllowed`](crate::Error::NullNotAllowed),
+    /// [`Error::ForeignHandle`](crate::Error::ForeignHandle). The row is as it was before the call.
+    pub fn set<T: ?Sized>(&mut self, field: Field<T>, value: impl Into<Value>) -> Result<()> {
+        if field.table != self.def.table {
+            return Err(foreign_handle(self.def, field.index as usize));
+        }
+        let shape = self.def.schema.shape();
+        let value: Value = value.into();
+        self.row
+            .set_value(shape, field.index as usize, value.as_ref())
+            .map_err(|error| error.in_table(self.def.name()))
+    }
+
+    /// The row id.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}

@@ -1,0 +1,379 @@
+//! The tables of a transaction: reads of the unfinished write, and every way to change rows.
+
+use super::row_mut::RowMut;
+use super::tx::Transaction;
+use crate::error::{Error, Result};
+use crate::page::Guard;
+use crate::table::change::TableMut;
+use crate::table::definition::TableDef;
+use crate::table::reader::{Reader, Source, no_table, sealed};
+use crate::table::row::Row;
+use crate::table::version::Entry;
+use crate::value::{Columns, RowBuf, ToKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A table inside a transaction: all the reads of a [`Reader`], on what the transaction has done so far, and writes.
+pub struct TransactionTable<'t> {
+    reader: Reader<InTransaction<'t>>,
+}
+
+/// See [`Source`].
+pub struct InTransaction<'t> {
+    transaction: &'t Transaction<'t>,
+    slot: usize,
+    def: Definition<'t>,
+}
+
+/// A definition that came from the catalogue, or from the handle that the operation was called on.
+enum Definition<'t> {
+    Shared(Arc<TableDef>),
+    Borrowed(&'t TableDef),
+}
+
+impl sealed::Sealed for InTransaction<'_> {}
+
+#[allow(private_interfaces)]
+impl Source for InTransaction<'_> {
+    #[inline(always)]
+    fn guard(&self) -> Result<Guard<'_>> {
+        self.transaction.view()
+    }
+
+    #[inline(always)]
+    fn slot(&self) -> usize {
+        self.slot
+    }
+
+    #[inline(always)]
+    fn def(&self) -> &TableDef {
+        match &self.def {
+            Definition::Shared(def) => def,
+            Definition::Borrowed(def) => def,
+        }
+    }
+}
+
+impl<'t> Deref for TransactionTable<'t> {
+    type Target = Reader<InTransaction<'t>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.reader
+    }
+}
+
+thread_local! {
+    /// Row buffers for reuse. Taken out while in use, so that a closure that writes finds another one.
+    static BUFFERS: RefCell<Vec<RowBuf>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Buffers kept for reuse by one thread.
+const BUFFERS_KEPT: usize = 40;
+
+/// Lends a row buffer for the length of a call.
+fn with_buffer<R>(body: impl FnOnce(&mut RowBuf) -> R) -> R {
+    let mut buffer = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten().unwrap_or_default();
+    let answer = body(&mut buffer);
+    keep_buffer(buffer);
+    answer
+}
+
+fn keep_buffer(buffer: RowBuf) {
+    // A thread that is ending has no use for it.
+    let _ = BUFFERS.try_with(|buffers| {
+        let mut buffers = buffers.borrow_mut();
+        if buffers.len() < BUFFERS_KEPT {
+            buffers.push(buffer);
+        }
+    });
+}
+
+impl<'t> TransactionTable<'t> {
+    pub(crate) fn shared(transaction: &'t Transaction<'_>, slot: usize, def: Arc<TableDef>) -> Self {
+        Self { reader: Reader { source: InTransaction { transaction, slot, def: Definition::Shared(def) } } }
+    }
+
+    /// The table as a handle from outside the transaction knows it.
+    pub(crate) fn borrowed(transaction: &'t Transaction<'_>, slot: usize, def: &'t TableDef) -> Result<Self> {
+        let entry = Entry::read(transaction.view()?.root().bytes(), slot);
+        let def = def.find(entry.def).ok_or_else(|| no_table(def))?;
+        Ok(Self { reader: Reader { source: InTransaction { transaction, slot, def: Definition::Borrowed(def) } } })
+    }
+
+    fn def(&self) -> &TableDef {
+        self.reader.source.def()
+    }
+
+    fn transaction(&self) -> &'t Transaction<'t> {
+        self.reader.source.transaction
+    }
+
+    /// Runs one change of the table on the private root.
+    fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_, '_>) -> Result<R>) -> Result<R> {
+        let (slot, def) = (self.reader.source.slot, self.def());
+        self.transaction().write(|writer| {
+            let mut root = writer.pages.make_mut(&mut writer.root)?;
+            let (links, bytes) = root.parts();
+            let mut entry = Entry::read(bytes, slot);
+            let Some([rows, indexes]) = links.get_mut(2 * slot..2 * slot + 2).filter(|_| entry.def == def.id) else {
+                return Err(no_table(def));
+            };
+            let answer = change(&mut TableMut { def, pages: &mut writer.pages, rows, indexes, entry: &mut entry });
+            entry.write(bytes, slot);
+            answer
+        })
+    }
+
+    /// Fills in defaults and runs the checks.
+    fn finish(&self, row: &mut RowBuf) -> Result<()> {
+        let schema = &self.def().schema;
+        schema.complete(row).and_then(|()| schema.check(row)).map_err(|error| error.in_table(schema.name()))
+    }
+
+    fn encode<R: Serialize + ?Sized>(&self, row: &R, buffer: &mut RowBuf) -> Result<()> {
+        let def = self.def();
+        buffer.encode(def.schema.shape(), row).map_err(|error| error.in_table(def.name()))?;
+        self.finish(buffer)
+    }
+
+    /// The key of a stored row as an integer, where it is one; else the row id.
+    fn key_of(&self, row: &RowBuf, id: u64) -> u64 {
+        let def = self.def();
+        match def.schema.primary_key() {
+            [column] if def.row_id.is_none() => {
+                let ty = crate::table::key::type_of(def, *column);
+                row.column_bytes(*column).and_then(|bytes| ty.unpack(bytes).as_u64()).unwrap_or(id)
+            }
+            _ => id,
+        }
+    }
+
+    /// See [`Table::insert`](crate::Table::insert).
+    pub fn insert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
+        with_buffer(|buffer| {
+            self.encode(row, buffer)?;
+            let id = self.change(|table| table.insert(buffer))?;
+            Ok(self.key_of(buffer, id))
+        })
+    }
+
+    /// See [`Table::insert_returning`](crate::Table::insert_returning).
+    pub fn insert_returning<R: Serialize + ?Sized, T: DeserializeOwned>(&self, row: &R) -> Result<T> {
+        with_buffer(|buffer| {
+            self.encode(row, buffer)?;
+            self.change(|table| table.insert(buffer))?;
+            let def = self.def();
+            crate::value::decode(def.schema.shape(), &*buffer).map_err(|error| error.in_table(def.name()))
+        })
+    }
+
+    /// See [`Table::insert_many`](crate::Table::insert_many).
+    pub fn insert_many<R: Serialize>(&self, rows: impl IntoIterator<Item = R>) -> Result<u64> {
+        self.transaction().atomic(|| {
+            let mut batch = Batch { rows: Vec::new(), used: 0, room: self.append_room()?, stored: 0 };
+            for row in rows {
+                let buffer = batch.next();
+                let encoded = self.encode(&row, buffer);
+                let has_own_id = self.def().row_id.is_some_and(|column| buffer.column_bytes(column).is_some());
+                encoded.map_err(|error| in_batch(batch.stored + batch.used as u64, error))?;
+                if has_own_id {
+                    self.flush(&mut batch)?;
+                    let (stored, last) = (batch.stored, batch.used);
+                    let own = &mut batch.rows[last];
+                    self.change(|table| table.insert(own)).map_err(|error| in_batch(stored, error))?;
+                    batch.stored += 1;
+                    batch.room = self.append_room()?;
+                    continue;
+                }
+                batch.used += 1;
+                if batch.used == batch.room {
+                    self.flush(&mut batch)?;
+                    batch.room = self.append_room()?;
+                }
+            }
+            self.flush(&mut batch)?;
+            batch.rows.into_iter().for_each(keep_buffer);
+            Ok(batch.stored)
+        })
+    }
+
+    fn append_room(&self) -> Result<usize> {
+        self.change(|table| Ok(table.append_room()))
+    }
+
+    /// Stores the rows gathered; a row of its own id that was encoded behind them moves to their front.
+    fn flush(&self, batch: &mut Batch) -> Result<()> {
+        let (used, stored) = (batch.used, batch.stored);
+        if used > 0 {
+            let rows = &mut batch.rows[..used];
+            let appended = self.change(|table| Ok(table.append(rows)))?;
+            appended.map_err(|(index, error)| in_batch(stored + index as u64, error))?;
+            batch.stored += used as u64;
+            batch.rows.rotate_left(used);
+            batch.used = 0;
+        }
+        Ok(())
+    }
+
+    /// See [`Table::upsert`](crate::Table::upsert).
+    pub fn upsert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
+        with_buffer(|buffer| {
+            self.encode(row, buffer)?;
+            let found = self.id_of_key_in(buffer)?;
+            let id = match found {
+                Some(id) => self.change(|table| table.replace(id, buffer))?,
+                None => self.change(|table| table.insert(buffer))?,
+            };
+            Ok(self.key_of(buffer, id))
+        })
+    }
+
+    /// See [`Table::replace`](crate::Table::replace).
+    pub fn replace<R: Serialize + ?Sized>(&self, row: &R) -> Result<()> {
+        with_buffer(|buffer| {
+            self.encode(row, buffer)?;
+            let Some(id) = self.id_of_key_in(buffer)? else {
+                let def = self.def();
+                let key = crate::table::key::describe_key(def, def.schema.primary_key(), &*buffer);
+                return Err(Error::NoSuchRow { table: def.name().into(), key: key.into() });
+            };
+            self.change(|table| table.replace(id, buffer)).map(drop)
+        })
+    }
+
+    /// The id of the stored row whose primary key is that of `row`.
+    fn id_of_key_in(&self, row: &RowBuf) -> Result<Option<u64>> {
+        let opened = self.reader.open()?;
+        let def = opened.def;
+        if let Some(column) = def.row_id {
+            let ty = crate::table::key::type_of(def, column);
+            let id = row.column_bytes(column).and_then(|bytes| ty.unpack(bytes).as_u64());
+            return Ok(id.filter(|&id| opened.view().row(id).is_some()));
+        }
+        if !def.has_key_index() {
+            return Err(Error::InvalidQuery {
+                message: format!("table `{}` has no primary key to find the row by", def.name()).into(),
+            });
+        }
+        Ok(opened.view().conflict(0, row, None).map(|row| row.id()))
+    }
+
+    /// See [`Table::update`](crate::Table::update).
+    pub fn update<P: Serialize + ?Sized>(&self, key: impl ToKey, patch: &P) -> Result<()> {
+        with_buffer(|buffer| {
+            self.encode_patch(patch, buffer)?;
+            let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
+            let id = row.id();
+            self.fill(buffer, &row)?;
+            // Its view ends here: one that is open while rows change makes them be copied.
+            drop(row);
+            self.store_changed(id, buffer)
+        })
+    }
+
+    fn encode_patch<P: Serialize + ?Sized>(&self, patch: &P, buffer: &mut RowBuf) -> Result<()> {
+        let def = self.def();
+        buffer.encode_partial(def.schema.shape(), patch).map_err(|error| error.in_table(def.name()))
+    }
+
+    /// Takes the columns that are not set from the stored row.
+    fn fill(&self, buffer: &mut RowBuf, row: &Row<'_>) -> Result<()> {
+        let shape = self.def().schema.shape();
+        for index in 0..shape.len() {
+            if buffer.is_set(index) {
+                continue;
+            }
+            match row.column_bytes(index) {
+                Some(bytes) => buffer.set(shape, index, bytes).map_err(|error| error.in_table(self.def().name()))?,
+                None => buffer.set_null(shape, index),
+            }
+        }
+        Ok(())
+    }
+
+    fn store_changed(&self, id: u64, buffer: &mut RowBuf) -> Result<()> {
+        let def = self.def();
+        def.schema.check(buffer).map_err(|error| error.in_table(def.name()))?;
+        self.change(|table| table.replace(id, buffer)).map(drop)
+    }
+
+    /// See [`Table::modify`](crate::Table::modify).
+    pub fn modify<T>(&self, key: impl ToKey, change: impl FnOnce(&mut RowMut<'_>) -> Result<T>) -> Result<T> {
+        let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
+        let id = row.id();
+        drop(row);
+        self.modify_id(id, change)
+    }
+
+    /// Changes the row `id` by a closure.
+    fn modify_id<T>(&self, id: u64, change: impl FnOnce(&mut RowMut<'_>) -> Result<T>) -> Result<T> {
+        with_buffer(|buffer| {
+            buffer.reset(self.def().schema.shape());
+            {
+                let opened = self.reader.open()?;
+                let view = opened.view();
+                let Some(row) = view.row(id) else { return Err(self.no_row(&id)) };
+                self.fill_from(buffer, &row)?;
+            }
+            let answer = change(&mut RowMut { def: self.def(), row: buffer, id })?;
+            self.store_changed(id, buffer)?;
+            Ok(answer)
+        })
+    }
+
+    fn fill_from(&self, buffer: &mut RowBuf, row: &impl Columns) -> Result<()> {
+        let shape = self.def().schema.shape();
+        for index in 0..shape.len() {
+            match row.column_bytes(index) {
+                Some(bytes) => buffer.set(shape, index, bytes).map_err(|error| error.in_table(self.def().name()))?,
+                None => buffer.set_null(shape, index),
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`Table::delete`](crate::Table::delete).
+    pub fn delete(&self, key: impl ToKey) -> Result<bool> {
+        let Some(id) = self.reader.get(&key)?.map(|row| row.id()) else { return Ok(false) };
+        self.change(|table| table.remove(id))
+    }
+
+    /// See [`Table::clear`](crate::Table::clear).
+    pub fn clear(&self) -> Result<()> {
+        self.change(|table| table.clear())
+    }
+
+    #[cold]
+    fn no_row(&self, key: &impl ToKey) -> Error {
+        let mut parts = Vec::new();
+        key.visit_parts(&mut |part| parts.push(part.to_owned().to_string()));
+        Error::NoSuchRow { table: self.def().name().into(), key: parts.join(", ").into() }
+    }
+}
+
+/// Rows gathered for one page.
+struct Batch {
+    rows: Vec<RowBuf>,
+    used: usize,
+    room: usize,
+    stored: u64,
+}
+
+impl Batch {
+    /// The buffer for the next row.
+    fn next(&mut self) -> &mut RowBuf {
+        if self.rows.len() == self.used {
+            let buffer = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten();
+            self.rows.push(buffer.unwrap_or_default());
+        }
+        &mut self.rows[self.used]
+    }
+}
+
+#[cold]
+fn in_batch(row: u64, error: Error) -> Error {
+    Error::InBatch { row, source: Box::new(error) }
+}

@@ -1,0 +1,225 @@
+//! A transaction: any number of changes to any tables, seen by others whole or not at all.
+
+use super::catalog::{Catalog, Listed};
+use super::core::Core;
+use super::ddl;
+use super::tables::TransactionTable;
+use crate::error::{Error, Result};
+use crate::page::{self, Guard, Writer};
+use crate::schema::{Index, Schema};
+use crate::table::definition::TableDef;
+use crate::table::version::version_number;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// A write to the database in progress, handed to the closure of [`Database::transaction`](crate::Database::transaction).
+///
+/// It reads its own writes. Nobody else sees any of them before the closure answers `Ok`; when it answers an error or
+/// panics, nothing has happened. Writers take turns: keep transactions short. Readers are never in the way.
+pub struct Transaction<'d> {
+    core: &'d Core,
+    page: page::Transaction<'d>,
+    /// The catalogue as changed here.
+    pending: RefCell<Option<Catalog>>,
+    /// Set when memory ran out in the middle of a change: what is left is not to be published.
+    failed: Cell<bool>,
+    /// Whether this is one operation on its own, undone by dropping the transaction.
+    is_single: bool,
+}
+
+impl<'d> Transaction<'d> {
+    #[inline]
+    pub(crate) fn new(core: &'d Core, page: page::Transaction<'d>, is_single: bool) -> Self {
+        Self { core, page, pending: RefCell::new(None), failed: Cell::new(false), is_single }
+    }
+
+    /// The table `name`, as this transaction has left it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`].
+    pub fn table(&self, name: impl AsRef<str>) -> Result<TransactionTable<'_>> {
+        let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(name.as_ref()).cloned())?;
+        Ok(TransactionTable::shared(self, slot, def))
+    }
+
+    /// The names of all tables, sorted.
+    pub fn table_names(&self) -> Vec<String> {
+        self.with_catalog(Catalog::names)
+    }
+
+    /// Creates a table.
+    ///
+    /// # Errors
+    /// [`Error::TableExists`], [`Error::Limit`] beyond 4,096 tables, [`Error::OutOfMemory`].
+    pub fn create_table(&self, schema: Schema) -> Result<TransactionTable<'_>> {
+        let name: Box<str> = schema.name().into();
+        if self.with_catalog(|catalog| catalog.tables.contains_key(&name)) {
+            return Err(Error::TableExists { table: name });
+        }
+        let def = Arc::new(TableDef::new(schema, self.core.seed.clone()));
+        let slot = self.write(|writer| ddl::create_table(writer, &def))?;
+        self.change_catalog(|catalog| {
+            catalog.tables.insert(name, Listed { slot, def: Arc::clone(&def) });
+        });
+        Ok(TransactionTable::shared(self, slot, def))
+    }
+
+    /// Drops a table with all its rows. Cost: O(1) now, the memory is given back in slices.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`].
+    pub fn drop_table(&self, name: &str) -> Result<()> {
+        let slot = self.with_catalog(|catalog| catalog.find(name).map(|listed| listed.slot))?;
+        self.write(|writer| ddl::drop_table(writer, slot))?;
+        self.change_catalog(|catalog| drop(catalog.tables.remove(name)));
+        Ok(())
+    }
+
+    /// Adds an index to a table and fills it. Cost: O(rows · log rows).
+    ///
+    /// Handles of the table that this transaction has given out before are stale afterwards: ask for the table again.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`], [`Error::InvalidSchema`] if the index does not fit the table, [`Error::Unique`] if it is
+    /// unique and the rows are not, [`Error::NanInKey`].
+    pub fn create_index(&self, table: &str, index: Index) -> Result<()> {
+        let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(table).cloned())?;
+        let schema = def.schema.with_index(index)?;
+        self.reindex(slot, &def, schema)
+    }
+
+    /// Drops an index of a table.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`], [`Error::NoSuchIndex`], [`Error::IndexInUse`] if it keeps a column unique.
+    pub fn drop_index(&self, table: &str, index: &str) -> Result<()> {
+        let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(table).cloned())?;
+        let schema = def.schema.without_index(index)?;
+        self.reindex(slot, &def, schema)
+    }
+
+    fn reindex(&self, slot: usize, old: &TableDef, schema: Schema) -> Result<()> {
+        let def = Arc::new(old.with_schema(schema));
+        self.atomic(|| self.write(|writer| ddl::reindex(writer, slot, old, &def)))?;
+        self.change_catalog(|catalog| {
+            catalog.tables.insert(old.name().into(), Listed { slot, def: Arc::clone(&def) });
+        });
+        Ok(())
+    }
+
+    /// Runs `body`; if it answers an error or panics, what it did is undone and the transaction goes on from here.
+    /// Savepoints nest. Cost: O(1), undoing O(pages changed).
+    ///
+    /// # Errors
+    /// The error of `body`; [`Error::Reentrant`] from inside another operation's closure.
+    pub fn savepoint<T>(&self, body: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        self.check_alive()?;
+        let undo = Undo {
+            transaction: self,
+            point: self.page.savepoint()?,
+            pending: self.pending.borrow().clone(),
+            is_kept: Cell::new(false),
+        };
+        let answer = body(self)?;
+        undo.is_kept.set(true);
+        Ok(answer)
+    }
+
+    /// Runs `body` so that an error leaves nothing of it. A single operation is dropped as a whole anyway.
+    pub(crate) fn atomic<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.is_single { body() } else { self.savepoint(|_| body()) }
+    }
+
+    /// Runs one change on the private root.
+    #[inline]
+    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Writer<'_>) -> Result<R>) -> Result<R> {
+        self.check_alive()?;
+        let answer = self.page.write(|writer| change(writer))?;
+        if let Err(Error::OutOfMemory { .. }) = answer {
+            self.failed.set(true);
+        }
+        answer
+    }
+
+    /// The private version as it is now.
+    #[inline]
+    pub(crate) fn view(&self) -> Result<Guard<'_>> {
+        self.check_alive()?;
+        Ok(self.page.view()?)
+    }
+
+    #[inline]
+    fn check_alive(&self) -> Result<()> {
+        if self.failed.get() { Err(Error::TransactionFailed) } else { Ok(()) }
+    }
+
+    fn with_catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
+        match &*self.pending.borrow() {
+            Some(pending) => read(pending),
+            None => read(&Arc::clone(&self.core.catalog.read())),
+        }
+    }
+
+    fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
+        let mut pending = self.pending.borrow_mut();
+        change(pending.get_or_insert_with(|| (**self.core.catalog.read()).clone()));
+    }
+
+    /// Makes everything visible in one step.
+    pub(crate) fn commit(self) -> Result<()> {
+        self.check_alive()?;
+        self.page.write(|writer| -> Result<()> {
+            if writer.is_changed() {
+                let mut root = writer.pages.make_mut(&mut writer.root)?;
+                let bytes = root.bytes();
+                if let Some(number) = bytes.first_chunk_mut::<8>() {
+                    *number = (u64::from_le_bytes(*number) + 1).to_le_bytes();
+                }
+            }
+            Ok(())
+        })??;
+        let Some(pending) = self.pending.into_inner() else {
+            self.page.commit();
+            return Ok(());
+        };
+        let mut catalog = self.core.catalog.write();
+        // Handles made before find the new definition behind their own.
+        for (name, old) in &catalog.tables {
+            if let Some(new) = pending.tables.get(name).filter(|new| new.def.table == old.def.table)
+                && new.def.id != old.def.id
+            {
+                old.def.succeed(Arc::clone(&new.def));
+            }
+        }
+        self.page.commit();
+        *catalog = Arc::new(pending);
+        Ok(())
+    }
+
+    /// The number of the version that this transaction started from.
+    pub fn base_version(&self) -> Result<u64> {
+        Ok(version_number(self.view()?.root()))
+    }
+}
+
+/// Goes back to a savepoint unless its body succeeded.
+struct Undo<'t, 'd> {
+    transaction: &'t Transaction<'d>,
+    point: page::Savepoint,
+    pending: Option<Catalog>,
+    is_kept: Cell<bool>,
+}
+
+impl Drop for Undo<'_, '_> {
+    fn drop(&mut self) {
+        if self.is_kept.get() {
+            return;
+        }
+        // No operation is under way: the body has ended, and an operation's own closures cannot open a savepoint.
+        let undone = self.transaction.page.rollback_to(&self.point);
+        debug_assert!(undone.is_ok());
+        // Memory that ran out within the savepoint left nothing behind.
+        self.transaction.failed.set(undone.is_err());
+        *self.transaction.pending.borrow_mut() = self.pending.take();
+    }
+}

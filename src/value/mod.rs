@@ -1,0 +1,41 @@
+//! Values: their types, their packed bytes, their order and hash, and the way between them and users' rows through
+//! serde.
+//!
+//! The lowest layer: it knows columns by position and name ([`shape`]), and nothing of tables, constraints or pages.
+
+mod columns;
+mod decode;
+mod decode_column;
+mod encode;
+mod encode_column;
+mod hash;
+mod key;
+mod order;
+mod owned;
+mod pack;
+mod readable;
+mod row_buf;
+mod row_error;
+mod shape;
+mod similar;
+mod timestamp;
+mod types;
+mod uuid;
+mod value_ref;
+
+pub(crate) use columns::{Columns, Slot};
+pub(crate) use decode::{decode, decode_columns};
+pub(crate) use hash::{HashSeed, hash_packed, hash_u64};
+pub use key::ToKey;
+pub(crate) use order::{compare_packed, encode_key, key_u64, prefix_range, successor};
+pub use owned::Value;
+pub use readable::Readable;
+pub(crate) use readable::spelling;
+pub(crate) use row_buf::RowBuf;
+pub(crate) use row_error::{RowError, RowErrorKind};
+pub(crate) use shape::{Shape, ShapeColumn};
+pub(crate) use similar::similar;
+pub use timestamp::{ParseTimestampError, Timestamp};
+pub use types::{Array, ParseTypeError, Scalar, Type};
+pub use uuid::{ParseUuidError, Uuid};
+pub use value_ref::{ArrayRef, ValueRef};

@@ -1,0 +1,302 @@
+//! A packed row that is being made.
+//!
+//! Staged here, a row is completed, checked, and copied into its page. One buffer serves many rows: after the first few
+//! it no longer allocates.
+//!
+//! - A column is not set, null, or a value. Fixed-width bytes of a column without a value are zero.
+//! - Values of variable width lie in one vector in the order in which they were set; a value set again leaves its first
+//!   bytes behind, unreferenced, until the next reset.
+
+use std::sync::Arc;
+
+use super::columns::{Columns, Slot};
+use super::row_error::{RowError, RowErrorKind};
+use super::shape::Shape;
+use super::value_ref::ValueRef;
+
+/// A reusable row in packed form.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct RowBuf {
+    slots: Option<Arc<[Slot]>>,
+    fixed: Vec<u8>,
+    var: Vec<u8>,
+    /// Where in `var` each value of variable width lies.
+    spans: Vec<(usize, usize)>,
+    set: Vec<u64>,
+    null: Vec<u64>,
+}
+
+impl RowBuf {
+    /// An empty buffer of no shape.
+    pub(crate) fn new() -> RowBuf {
+        RowBuf::default()
+    }
+
+    /// Makes every column of `shape` not set. Keeps capacity.
+    #[inline]
+    pub(crate) fn reset(&mut self, shape: &Shape) {
+        if !self.slots.as_ref().is_some_and(|slots| Arc::ptr_eq(slots, shape.slots())) {
+            self.slots = Some(Arc::clone(shape.slots()));
+        }
+        refill(&mut self.fixed, shape.fixed_bytes(), 0);
+        refill(&mut self.spans, shape.var_count(), (0, 0));
+        refill(&mut self.set, shape.len().div_ceil(64), 0);
+        refill(&mut self.null, shape.len().div_ceil(64), 0);
+        self.var.clear();
+    }
+
+    /// Forgets row and shape. Keeps capacity.
+    pub(crate) fn clear(&mut self) {
+        self.slots = None;
+        self.fixed.clear();
+        self.var.clear();
+        self.spans.clear();
+        self.set.clear();
+        self.null.clear();
+    }
+
+    /// Sets a column to packed bytes of its type.
+    ///
+    /// # Errors
+    /// `WrongType` if the width is not the column's, `OutOfMemory`.
+    #[inline]
+    pub(crate) fn set(&mut self, shape: &Shape, index: usize, packed: &[u8]) -> Result<(), RowError> {
+        let written = match shape.slots().get(index) {
+            Some(slot) => self.write(*slot, packed),
+            None => Err(RowErrorKind::WrongArity { expected: shape.len(), found: index.saturating_add(1) }),
+        };
+        written.map_err(|kind| locate(shape, index, kind))?;
+        self.mark(index, false);
+        Ok(())
+    }
+
+    /// Packs a value into a column; null sets it to null, or a generated column to not set.
+    ///
+    /// # Errors
+    /// Those of `Type::pack`, and `NullNotAllowed`.
+    pub(crate) fn set_value(&mut self, shape: &Shape, index: usize, value: ValueRef<'_>) -> Result<(), RowError> {
+        let Some(column) = shape.column(index) else {
+            let found = index.saturating_add(1);
+            return Err(RowErrorKind::WrongArity { expected: shape.len(), found }.into());
+        };
+        if value.is_null() && column.nullable {
+            self.set_null(shape, index);
+            return Ok(());
+        }
+        if value.is_null() && shape.is_generated(index) {
+            self.unset(shape, index);
+            return Ok(());
+        }
+        let start = self.var.len();
+        let packed = column.ty.pack(value, &mut self.var).and_then(|()| match shape.slots().get(index) {
+            Some(Slot::Var { index }) => {
+                self.end_var(*index as usize, start);
+                Ok(())
+            }
+            slot => {
+                let place = slot.and_then(|slot| self.fixed.get_mut(slot.fixed_range()?));
+                let copied = place.zip(self.var.get(start..)).is_some_and(|(place, packed)| copy(place, packed));
+                self.var.truncate(start);
+                copied.then_some(()).ok_or_else(|| RowErrorKind::wrong_type(column.ty, "another width"))
+            }
+        });
+        packed.map_err(|kind| RowError::at(&column.name, kind))?;
+        self.mark(index, false);
+        Ok(())
+    }
+
+    /// Sets a column to null, whether or not the shape says that it may be.
+    #[inline]
+    pub(crate) fn set_null(&mut self, shape: &Shape, index: usize) {
+        if let Some(place) = shape.slots().get(index).and_then(|slot| self.fixed.get_mut(slot.fixed_range()?)) {
+            place.fill(0);
+        }
+        self.mark(index, true);
+    }
+
+    /// Makes one column not set again.
+    #[inline]
+    pub(crate) fn unset(&mut self, shape: &Shape, index: usize) {
+        self.set_null(shape, index);
+        for mask in [&mut self.set, &mut self.null] {
+            if let Some(word) = mask.get_mut(index / 64) {
+                *word &= !(1 << (index % 64));
+            }
+        }
+    }
+
+    /// Whether the column has a value or is null.
+    #[inline]
+    pub(crate) fn is_set(&self, index: usize) -> bool {
+        bit(&self.set, index)
+    }
+
+    /// Whether the column was set to null.
+    #[inline]
+    pub(crate) fn is_null(&self, index: usize) -> bool {
+        bit(&self.null, index)
+    }
+
+    /// The first column at or behind `from`, and before `len`, that is not set.
+    #[inline]
+    pub(crate) fn first_unset(&self, from: usize, len: usize) -> Option<usize> {
+        let mut word_index = from / 64;
+        let mut unset = !*self.set.get(word_index)? & u64::MAX << (from % 64);
+        while unset == 0 {
+            word_index += 1;
+            unset = !*self.set.get(word_index)?;
+        }
+        Some(word_index * 64 + unset.trailing_zeros() as usize).filter(|index| *index < len)
+    }
+
+    /// The fixed-width columns' bytes, laid out as the shape says.
+    #[inline]
+    pub(crate) fn fixed_region(&self) -> &[u8] {
+        &self.fixed
+    }
+
+    /// The bytes of the value with this number among those of variable width; empty if it has none.
+    #[inline]
+    pub(crate) fn var_bytes(&self, var_index: usize) -> &[u8] {
+        match self.spans.get(var_index) {
+            Some((start, end)) => self.var.get(*start..*end).unwrap_or_default(),
+            None => &[],
+        }
+    }
+
+    /// Writes a column's bytes without marking it.
+    #[inline]
+    pub(super) fn write(&mut self, slot: Slot, packed: &[u8]) -> Result<(), RowErrorKind> {
+        match slot {
+            Slot::Fixed { width, .. } => {
+                let place = slot.fixed_range().and_then(|range| self.fixed.get_mut(range));
+                match place.is_some_and(|place| copy(place, packed)) {
+                    true => Ok(()),
+                    false => Err(RowErrorKind::wrong_type(
+                        format_args!("{width} packed bytes"),
+                        format_args!("{}", packed.len()),
+                    )),
+                }
+            }
+            Slot::Var { index } => {
+                let start = self.var.len();
+                super::pack::append(&mut self.var, packed)?;
+                self.end_var(index as usize, start);
+                Ok(())
+            }
+        }
+    }
+
+    /// The bytes of a fixed-width column, to be written.
+    #[inline]
+    pub(super) fn fixed_mut(&mut self, slot: Slot) -> &mut [u8] {
+        slot.fixed_range().and_then(|range| self.fixed.get_mut(range)).unwrap_or_default()
+    }
+
+    /// Where a value of variable width is appended; [`RowBuf::end_var`] ends it.
+    #[inline]
+    pub(super) fn var_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.var
+    }
+
+    /// Makes what was appended from `start` on the value with this number.
+    #[inline]
+    pub(super) fn end_var(&mut self, var_index: usize, start: usize) {
+        if let Some(span) = self.spans.get_mut(var_index) {
+            *span = (start, self.var.len());
+        }
+    }
+
+    /// Marks a column as set.
+    #[inline]
+    pub(super) fn mark(&mut self, index: usize, null: bool) {
+        if let (Some(set), Some(nulls)) = (self.set.get_mut(index / 64), self.null.get_mut(index / 64)) {
+            *set |= 1 << (index % 64);
+            *nulls = *nulls & !(1 << (index % 64)) | u64::from(null) << (index % 64);
+        }
+    }
+}
+
+impl Columns for RowBuf {
+    #[inline]
+    fn column_bytes(&self, index: usize) -> Option<&[u8]> {
+        if !self.is_set(index) || self.is_null(index) {
+            return None;
+        }
+        match *self.slots.as_ref()?.get(index)? {
+            Slot::Var { index } => Some(self.var_bytes(index as usize)),
+            slot => self.fixed.get(slot.fixed_range()?),
+        }
+    }
+}
+
+#[inline]
+fn bit(mask: &[u64], index: usize) -> bool {
+    mask.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 != 0)
+}
+
+#[inline]
+fn refill<T: Copy>(values: &mut Vec<T>, len: usize, value: T) {
+    values.clear();
+    values.resize(len, value);
+}
+
+/// Copies if the widths agree.
+#[inline]
+fn copy(place: &mut [u8], packed: &[u8]) -> bool {
+    let fits = place.len() == packed.len();
+    if fits {
+        place.copy_from_slice(packed);
+    }
+    fits
+}
+
+#[cold]
+fn locate(shape: &Shape, index: usize, kind: RowErrorKind) -> RowError {
+    match shape.column(index) {
+        Some(column) => RowError::at(&column.name, kind),
+        None => RowError::new(kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shape::ShapeColumn;
+    use super::*;
+
+    fn shape(column_count: usize) -> Shape {
+        let column = |index: usize| ShapeColumn {
+            name: format!("c{index}").into(),
+            ty: if index.is_multiple_of(2) { "u16" } else { "string" }.parse().unwrap(),
+            nullable: true,
+        };
+        Shape::new((0..column_count).map(column).collect())
+    }
+
+    #[test]
+    fn columns_are_unset_then_null_or_a_value() {
+        let (shape, mut row) = (shape(130), RowBuf::new());
+        row.reset(&shape);
+        assert!((0..130).all(|index| row.column_bytes(index).is_none() && !row.is_set(index)));
+        row.set(&shape, 128, &[1, 2]).unwrap();
+        row.set(&shape, 129, b"first").unwrap();
+        row.set(&shape, 129, b"second").unwrap();
+        row.set_null(&shape, 0);
+        assert_eq!((row.column_bytes(128), row.column_bytes(129)), (Some(&[1, 2][..]), Some(&b"second"[..])));
+        assert!(row.is_null(0) && row.is_set(0) && row.column_bytes(0).is_none());
+        row.set_value(&shape, 0, ValueRef::Int(3)).unwrap();
+        assert_eq!(row.column_bytes(0), Some(&[3, 0][..]));
+        row.unset(&shape, 0);
+        assert!(!row.is_set(0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let (shape, mut row) = (shape(2), RowBuf::new());
+        row.reset(&shape);
+        assert!(row.set(&shape, 0, &[1]).is_err());
+        assert!(row.set(&shape, 2, &[1]).is_err());
+        assert!(row.set_value(&shape, 1, ValueRef::Int(1)).is_err());
+        assert!(!row.is_set(1) && row.column_bytes(9).is_none());
+    }
+}
