@@ -146,11 +146,11 @@ pub enum Error {
     #[error("{what} is read-only")]
     #[allow(missing_docs)]
     ReadOnly { what: Box<str> },
-    /// An operation of the transaction failed half-way or its closure's error was swallowed: it can only roll back.
     /// A row of a batch is at fault; none of the batch was stored.
     #[error("row {row} of the batch: {source}")]
     #[allow(missing_docs)]
     InBatch { row: u64, source: Box<Error> },
+    /// An operation of the transaction failed half-way or its closure's error was swallowed: it can only roll back.
     #[error("the transaction has failed and can only be rolled back")]
     TransactionFailed,
     /// The user's own reason to roll a transaction back; see [`Error::abort`].
@@ -214,8 +214,9 @@ const _: () = assert!(size_of::<Error>() <= 96);
 impl Error {
     /// The user's own reason to roll back, from a message or an error.
     ///
-    /// ```ignore
-    /// db.transaction(|tx| -> folio::Result<()> { Err(Error::abort("not enough money")) })
+    /// ```
+    /// let error = folio::Error::abort("not enough money");
+    /// assert_eq!(error.kind(), folio::ErrorKind::Aborted);
     /// ```
     pub fn abort(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Aborted { source: reason.into() }

@@ -20,3 +20,5 @@ pub use transaction::row_mut::RowMut;
 pub use transaction::tables::TransactionTable;
 pub use transaction::tx::Transaction;
 pub use value::{Array, Readable, Scalar, Timestamp, ToKey, Type, Uuid, Value, ValueRef};
+pub use schema::{COLUMN_COUNT_MAX, CheckType, FIXED_BYTES_MAX, INDEX_COUNT_MAX, NAME_BYTES_MAX};
+pub use value::{ArrayRef, ParseTimestampError, ParseTypeError, ParseUuidError};

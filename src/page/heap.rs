@@ -456,7 +456,9 @@ mod tests {
             let block = unsafe { BlockRef::new(self.block) };
             assert_eq!(block.birth(), self.birth);
             assert!(block.links().len() == self.link_count && block.links().iter().all(Option::is_none));
-            assert!(block.bytes().len() == self.bytes_len && block.bytes().iter().all(|&byte| byte == self.birth as u8));
+            assert!(
+                block.bytes().len() == self.bytes_len && block.bytes().iter().all(|&byte| byte == self.birth as u8)
+            );
         }
 
         fn free(self, heap: &mut Heap) {
@@ -473,11 +475,7 @@ mod tests {
         /// What the heap accounts for the block.
         fn used_bytes(&self) -> usize {
             let size = block_size(self.link_count, self.bytes_len);
-            if size > SMALL_MAX || cfg!(folio_block_per_page) {
-                size + LARGE_HEAD
-            } else {
-                class_bytes(class_of(size))
-            }
+            if size > SMALL_MAX || cfg!(folio_block_per_page) { size + LARGE_HEAD } else { class_bytes(class_of(size)) }
         }
     }
 

@@ -562,7 +562,9 @@ mod tests {
     fn check(tree: TreeRef<'_>, model: &Model, random: &mut Random) {
         check_nodes(tree);
         let all = collect(tree, 0, u64::MAX);
-        assert!(all.iter().map(|&(number, block)| (number, content(block))).eq(model.iter().map(|(&n, &page)| (n, page))));
+        assert!(
+            all.iter().map(|&(number, block)| (number, content(block))).eq(model.iter().map(|(&n, &page)| (n, page)))
+        );
         let entries = entries_of(model.values());
         assert_eq!(tree.rank(u64::MAX), entries);
         assert!(tree.nth(entries).is_none() && tree.nth(u64::MAX).is_none());

@@ -54,8 +54,14 @@ impl SchemaBuilder {
     /// It is called once for each row that is inserted or updated, after the columns' own checks, while the write runs;
     /// it cannot itself write to the database. It is not part of the schema's JSON form.
     ///
-    /// ```ignore
-    /// builder.check("ends after it starts", |row| row.get::<i64>("start") <= row.get::<i64>("end"))
+    /// ```
+    /// # use folio::{Column, Schema};
+    /// Schema::builder("meetings")
+    ///     .column(Column::timestamp("start"))
+    ///     .column(Column::timestamp("end"))
+    ///     .check("ends after it starts", |row| row.get::<folio::Timestamp>("start") <= row.get::<folio::Timestamp>("end"))
+    ///     .build()?;
+    /// # Ok::<(), folio::Error>(())
     /// ```
     pub fn check(
         mut self,

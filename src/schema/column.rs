@@ -12,7 +12,9 @@ use crate::value::{Array, Timestamp, Type, Uuid, Value};
 /// Columns are not nullable unless said so. Whether everything said of a column can be is found by
 /// [`SchemaBuilder::build`](super::SchemaBuilder::build).
 ///
-/// ```ignore
+/// ```
+/// use folio::Column;
+///
 /// Column::u64("id").primary_key().auto_increment();
 /// Column::f64("gpa").default(0.0).check("between 0 and 4", |gpa| (0.0..=4.0).contains(gpa));
 /// Column::string("name").check("not blank", |name| !name.trim().is_empty());

@@ -8,7 +8,7 @@ use super::check::{CheckRow, RowCheck};
 use super::column::{ColumnDef, DefaultValue};
 use super::index::{Index, IndexDef};
 use super::validate::Valid;
-use crate::value::{Columns, RowBuf, RowError, RowErrorKind, Scalar, Shape, ShapeColumn, Type};
+use crate::value::{Columns, RowBuf, RowError, RowErrorKind, Scalar, Shape, ShapeColumn, Type, excerpt};
 
 /// What a table is: its columns, keys, indexes and checks. Cheap to clone.
 ///
@@ -213,7 +213,7 @@ impl Schema {
         let row = CheckRow::new(&parts.shape, row);
         for check in &parts.checks {
             if check.test.as_ref().is_some_and(|test| !test(&row)) {
-                let value = shortened(&row.to_string());
+                let value = excerpt(&row.to_string()).into();
                 return Err(RowErrorKind::Check { check: check.name.clone(), value }.into());
             }
         }
@@ -231,7 +231,7 @@ impl Schema {
             let Some((column, bytes)) = self.0.columns.get(*index).zip(row.column_bytes(*index)) else { continue };
             for check in &column.checks {
                 if check.test.as_ref().is_some_and(|test| !test(bytes)) {
-                    let value = shortened(&column.ty.unpack(bytes).to_string());
+                    let value = excerpt(&column.ty.unpack(bytes).to_string()).into();
                     let kind = RowErrorKind::Check { check: check.name.clone(), value };
                     return Err(RowError::at(&column.name, kind));
                 }
@@ -272,15 +272,6 @@ fn holds_nan(ty: Type, bytes: &[u8]) -> bool {
             _ => false,
         })
     })
-}
-
-/// Enough of a value for an error.
-fn shortened(text: &str) -> Box<str> {
-    const SHOWN_BYTES_MAX: usize = 200;
-    match text.get(..text.floor_char_boundary(SHOWN_BYTES_MAX)) {
-        Some(start) if start.len() < text.len() => format!("{start}...").into(),
-        _ => text.into(),
-    }
 }
 
 impl fmt::Display for Schema {

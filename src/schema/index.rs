@@ -26,7 +26,9 @@ impl fmt::Display for IndexKind {
 
 /// An index on its way into a schema.
 ///
-/// ```ignore
+/// ```
+/// use folio::Index;
+///
 /// Index::ordered(["country", "gpa"]).named("best_of_country");
 /// ```
 #[derive(Debug, Clone)]

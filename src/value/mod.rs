@@ -23,7 +23,7 @@ mod types;
 mod uuid;
 mod value_ref;
 
-pub(crate) use columns::{Columns, Slot};
+pub(crate) use columns::Columns;
 pub(crate) use decode::{decode, decode_columns};
 pub(crate) use hash::{HashSeed, hash_packed, hash_u64};
 pub use key::ToKey;
@@ -32,7 +32,7 @@ pub use owned::Value;
 pub use readable::Readable;
 pub(crate) use readable::spelling;
 pub(crate) use row_buf::RowBuf;
-pub(crate) use row_error::{RowError, RowErrorKind};
+pub(crate) use row_error::{RowError, RowErrorKind, excerpt};
 pub(crate) use shape::{Shape, ShapeColumn};
 pub(crate) use similar::similar;
 pub use timestamp::{ParseTimestampError, Timestamp};

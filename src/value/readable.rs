@@ -34,7 +34,7 @@ pub trait Readable: sealed::Sealed {
     /// Reads a column that [`Readable::accepts`] allows, from its packed bytes, `None` if it is null.
     ///
     /// Total: bytes that do not fit read as zero or as empty.
-    fn read<'a>(ty: Type, bytes: Option<&'a [u8]>) -> Self::Ref<'a>;
+    fn read(ty: Type, bytes: Option<&[u8]>) -> Self::Ref<'_>;
 }
 
 /// How a column of this type is to be asked for: the type parameter of a handle.
@@ -86,7 +86,7 @@ macro_rules! element {
             }
 
             #[inline(always)]
-            fn read<'a>(_: Type, bytes: Option<&'a [u8]>) -> $ty {
+            fn read(_: Type, bytes: Option<&[u8]>) -> $ty {
                 Self::element(bytes.unwrap_or_default())
             }
         }
@@ -125,7 +125,7 @@ impl<T: Element, const N: usize> Readable for [T; N] {
     }
 
     #[inline(always)]
-    fn read<'a>(_: Type, bytes: Option<&'a [u8]>) -> [T; N] {
+    fn read(_: Type, bytes: Option<&[u8]>) -> [T; N] {
         let mut values = [T::default(); N];
         let elements = bytes.unwrap_or_default().chunks_exact(T::SCALAR.width());
         values.iter_mut().zip(elements).for_each(|(value, bytes)| *value = T::element(bytes));
@@ -152,7 +152,7 @@ macro_rules! borrowed {
             }
 
             #[inline(always)]
-            fn read<'a>(_: Type, bytes: Option<&'a [u8]>) -> &'a $target {
+            fn read(_: Type, bytes: Option<&[u8]>) -> &$target {
                 let $bytes = bytes.unwrap_or_default();
                 $read
             }
@@ -181,7 +181,7 @@ impl Readable for serde_json::Value {
         "a `json` column".to_owned()
     }
 
-    fn read<'a>(_: Type, bytes: Option<&'a [u8]>) -> serde_json::Value {
+    fn read(_: Type, bytes: Option<&[u8]>) -> serde_json::Value {
         serde_json::from_slice(bytes.unwrap_or_default()).unwrap_or_default()
     }
 }
@@ -201,7 +201,7 @@ impl<T: Readable> Readable for Option<T> {
     }
 
     #[inline(always)]
-    fn read<'a>(ty: Type, bytes: Option<&'a [u8]>) -> Option<T::Ref<'a>> {
+    fn read(ty: Type, bytes: Option<&[u8]>) -> Option<T::Ref<'_>> {
         bytes.map(|bytes| T::read(ty, Some(bytes)))
     }
 }

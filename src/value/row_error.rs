@@ -97,14 +97,13 @@ impl RowErrorKind {
     }
 }
 
-/// At most 80 bytes of a text from outside, so that an error about a huge value is not huge itself.
+/// The start of a text from outside, so that an error about a huge value is not huge itself.
 pub(crate) fn excerpt(text: &str) -> String {
-    const SHOWN_BYTES_MAX: usize = 80;
-    if text.len() <= SHOWN_BYTES_MAX {
-        return text.to_owned();
+    const SHOWN_CHARS_MAX: usize = 100;
+    match text.char_indices().nth(SHOWN_CHARS_MAX).and_then(|(end, _)| text.get(..end)) {
+        Some(start) => format!("{start}... ({} bytes)", text.len()),
+        None => text.to_owned(),
     }
-    let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
-    format!("{}... ({} bytes)", text.get(..end).unwrap_or_default(), text.len())
 }
 
 impl fmt::Display for RowErrorKind {

@@ -22,9 +22,10 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// RFC 3339 cannot say, print with a sign and parse again. Through serde it is that text in human-readable formats and
 /// the integer in others; both are read.
 ///
-/// ```ignore
-/// let start: Timestamp = "2026-03-01T10:30:00+01:00".parse()?;
+/// ```
+/// let start: folio::Timestamp = "2026-03-01T10:30:00+01:00".parse()?;
 /// assert_eq!(start.to_string(), "2026-03-01T09:30:00Z");
+/// # Ok::<(), folio::ParseTimestampError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);

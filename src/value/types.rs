@@ -15,9 +15,10 @@ use super::similar::similar;
 /// Spelled `i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 bool string bytes uuid timestamp json`, and `NxT` for an array of `N`
 /// values of a fixed-width type `T`.
 ///
-/// ```ignore
-/// let position: Type = "3xf32".parse()?;
+/// ```
+/// let position: folio::Type = "3xf32".parse()?;
 /// assert_eq!(position.fixed_width(), Some(12));
+/// # Ok::<(), folio::ParseTypeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it

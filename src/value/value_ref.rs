@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::owned::Value;
 use super::pack::unpack_scalar;
 use super::timestamp::Timestamp;
-use super::types::{Scalar, Type};
+use super::types::Scalar;
 use super::uuid::Uuid;
 
 /// A borrowed value of any type. Cheap to copy.
@@ -142,24 +142,6 @@ impl<'a> ValueRef<'a> {
             ValueRef::Timestamp(_) => "a timestamp",
             ValueRef::Json(_) | ValueRef::JsonTree(_) => "json",
             ValueRef::Array(_) => "an array",
-        }
-    }
-
-    /// Whether a value such as this can be meant for a column of type `ty`, its range aside.
-    pub(crate) fn suits(&self, ty: Type) -> bool {
-        match self {
-            ValueRef::Null => true,
-            ValueRef::Bool(_) => ty == Type::Bool || ty == Type::Json,
-            ValueRef::Int(_) | ValueRef::UInt(_) => {
-                ty.is_integer() || ty.is_float() || matches!(ty, Type::Timestamp | Type::Json)
-            }
-            ValueRef::Float(_) => ty.is_float() || ty == Type::Json,
-            ValueRef::Str(_) => matches!(ty, Type::String | Type::Uuid | Type::Timestamp | Type::Json),
-            ValueRef::Bytes(_) => matches!(ty, Type::Bytes | Type::Uuid),
-            ValueRef::Uuid(_) => ty == Type::Uuid,
-            ValueRef::Timestamp(_) => ty == Type::Timestamp,
-            ValueRef::Json(_) | ValueRef::JsonTree(_) => ty == Type::Json,
-            ValueRef::Array(_) => matches!(ty, Type::Array(_)),
         }
     }
 }
