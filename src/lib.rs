@@ -5,6 +5,7 @@
 mod database;
 mod error;
 mod page;
+mod query;
 mod schema;
 mod table;
 mod transaction;
@@ -12,6 +13,10 @@ mod value;
 
 pub use database::{Change, Database, Diff, MemoryStats, Snapshot, SnapshotTable, Stats, Table, TableStats};
 pub use error::{Error, ErrorKind, Result, SchemaProblem};
+pub use query::{
+    Aggregate, Avg, Count, Filter, Groups, IntoBounds, IntoOrder, Max, Min, Number, OrderTerm, Pick, Predicate, ReadOwned,
+    Select, Sum, count,
+};
 pub use schema::{CheckRow, Column, ColumnDef, DefaultValue, Index, IndexDef, IndexKind, Schema, SchemaBuilder};
 pub use table::reader::{ColumnName, Reader};
 pub use table::row::{Field, Row};

@@ -4,9 +4,13 @@
 
 mod sync {
     pub(super) use shuttle::sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence},
     };
+
+    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 }
 #[allow(dead_code)]
 #[path = "../src/page/epoch.rs"]

@@ -88,7 +88,7 @@ impl<'a> Diff<'a> {
 
 fn row<'a>(block: BlockRef<'a>, def: &'a TableDef, id: u64) -> Option<(RowRef<'a>, Row<'a>)> {
     let found = RowRef::find(block, &def.layout, id)?;
-    Some((found, Row::borrowed(block, def, found.position(), id)))
+    Some((found, Row::borrowed(found.page(), def, found.position(), id)))
 }
 
 fn diff_rows<'a>(a: TableView<'a>, b: TableView<'a>, changes: &mut Vec<Change<'a>>) {

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::page::Guard;
+use crate::query::Filter;
 use crate::table::definition::TableDef;
 use crate::table::reader::{Reader, Source, sealed};
 use crate::transaction::catalog::Listed;
@@ -154,6 +155,45 @@ impl Table {
     /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::Reentrant`](crate::Error::Reentrant).
     pub fn delete(&self, key: impl ToKey) -> Result<bool> {
         self.write(|table| table.delete(key))
+    }
+
+    /// Changes some columns of all rows that `filter` holds for: those that `patch`, a struct or map, names. Answers how
+    /// many rows they were.
+    ///
+    /// Which rows they are is settled before the first one changes. `filter` is a [`Predicate`](crate::Predicate) or a
+    /// closure, as in [`Select::filter`](crate::Select::filter).
+    ///
+    /// # Errors
+    /// Of the filter, see [`Select`](crate::Select), and as [`insert`](Table::insert). All rows are changed or none.
+    pub fn update_where<'f, P>(&self, filter: impl Filter<'f>, patch: &P) -> Result<u64>
+    where
+        P: Serialize + ?Sized,
+    {
+        self.write(|table| table.update_where(filter, patch))
+    }
+
+    /// Changes all rows that `filter` holds for by a closure, and answers how many they were.
+    ///
+    /// Which rows they are is settled before the first one changes. `change` is called once for each, in the order of
+    /// row ids, inside the write: it may read from the database but not write to it.
+    ///
+    /// # Errors
+    /// Of the filter, see [`Select`](crate::Select), the closure's, and as [`insert`](Table::insert). All rows are
+    /// changed or none.
+    pub fn modify_where<'f>(
+        &self,
+        filter: impl Filter<'f>,
+        change: impl FnMut(&mut RowMut<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        self.write(|table| table.modify_where(filter, change))
+    }
+
+    /// Deletes all rows that `filter` holds for, and answers how many they were.
+    ///
+    /// # Errors
+    /// Of the filter, see [`Select`](crate::Select); [`Error::Reentrant`](crate::Error::Reentrant).
+    pub fn delete_where<'f>(&self, filter: impl Filter<'f>) -> Result<u64> {
+        self.write(|table| table.delete_where(filter))
     }
 
     /// Deletes all rows. Numbers given to keys are not given again. Cost: O(1) now, the memory is given back in slices.

@@ -63,7 +63,13 @@ fn mask_of(bytes: &[u8]) -> u32 {
 /// Where child `index` stands among those present.
 #[inline(always)]
 fn position_of(mask: u32, index: usize) -> Option<usize> {
-    (mask >> index & 1 == 1).then(|| (mask & ((1 << index) - 1)).count_ones() as usize)
+    if mask >> index & 1 == 0 {
+        return None;
+    }
+    // Children without a gap before them, as in a table that only grows, stand where their index says; not every
+    // processor that this is built for counts bits in one step.
+    let smaller = (1 << index) - 1;
+    Some(if mask & smaller == smaller { index } else { (mask & smaller).count_ones() as usize })
 }
 
 fn count_at(bytes: &[u8], position: usize) -> u64 {

@@ -12,6 +12,7 @@ use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
 use super::key::{IndexKey, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Run, assemble, overwrite};
+use super::patch::Patched;
 use super::row_page::{PageRef, RowRef};
 use super::version::{Entry, INDEX_RECORD};
 use super::view::TableView;
@@ -131,42 +132,47 @@ impl TableMut<'_, '_, '_> {
         Ok(())
     }
 
-    /// Replaces the row `id`, which is there, by a complete, checked row. Answers its id, which changes with a key that
-    /// is the row id.
+    /// Gives the row `id`, which is there, the values that `row` sets, which have been checked. Answers its id, which
+    /// changes with a key that is the row id. `row` may come back with more columns set than it had.
     pub(crate) fn replace(&mut self, id: u64, row: &mut RowBuf) -> Result<u64> {
-        if let Some(column) = self.def.row_id {
-            let wanted = if row.column_bytes(column).is_some() { self.id_given(row, column)? } else { id };
+        if let Some(column) = self.def.row_id
+            && row.column_bytes(column).is_some()
+        {
+            let wanted = self.id_given(row, column)?;
             if wanted != id {
                 return self.renumber(id, wanted, row);
             }
         }
-        self.check_unique(row, Some(id))?;
         let view = self.view();
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
-        let changed: Vec<usize> = (0..self.def.layout.columns().len())
-            .filter(|&column| self.def.row_id != Some(column) && old.column_bytes(column) != row.column_bytes(column))
-            .collect();
+        let differs = |&column: &usize| {
+            self.def.row_id != Some(column) && old.column_bytes(column) != row.column_bytes(column)
+        };
+        let changed: Vec<usize> = row.set_columns().filter(differs).collect();
         if changed.is_empty() {
             return Ok(id);
         }
-        let moves = self.moves(&old, row, &changed);
+        let new = Patched { patch: row, old: &old };
+        let mut moves = Vec::new();
+        for (index, plan) in self.def.indexes.iter().enumerate() {
+            if !plan.columns.iter().any(|column| changed.contains(column)) {
+                continue;
+            }
+            if plan.unique && view.conflict(index, &new, Some(id)).is_some() {
+                return Err(self.unique_error(plan, &new));
+            }
+            moves.push(Move { index, from: index_key(self.def, plan, &old), to: index_key(self.def, plan, &new) });
+        }
         let in_place = changed.iter().all(|&column| self.same_room(&old, row, column));
+        if !in_place {
+            fill(self.def, row, &old)?;
+        }
         self.write_row(id, row, &changed, in_place)?;
-        for Move { index, from, to } in &moves {
+        for Move { index, from, to } in moves.iter().filter(|Move { from, to, .. }| from != to) {
             self.index_remove(*index, from, id)?;
             self.index_insert(*index, to, id)?;
         }
         Ok(id)
-    }
-
-    fn moves(&self, old: &RowRef<'_>, row: &RowBuf, changed: &[usize]) -> Vec<Move> {
-        let touched = |plan: &IndexPlan| plan.columns.iter().any(|column| changed.contains(column));
-        let plans = self.def.indexes.iter().enumerate().filter(|(_, plan)| touched(plan));
-        plans
-            .map(|(index, plan)| {
-                Move { index, from: index_key(self.def, plan, old), to: index_key(self.def, plan, row) }
-            })
-            .collect()
     }
 
     /// Whether the new value takes exactly the old one's place in the page.
@@ -206,6 +212,9 @@ impl TableMut<'_, '_, '_> {
         if self.view().row(wanted).is_some() {
             return Err(self.key_taken(wanted));
         }
+        let view = self.view();
+        let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
+        fill(self.def, row, &old)?;
         self.check_unique(row, Some(id))?;
         self.take_id(wanted, row)?;
         self.remove(id)?;
@@ -435,7 +444,7 @@ impl TableMut<'_, '_, '_> {
     }
 
     fn index_remove(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
-        let Self { def, pages, rows, indexes, entry } = self;
+        let Self { def, pages, indexes, .. } = self;
         let Some(block) = indexes.as_mut() else { return Ok(()) };
         let mut block = pages.make_mut(block)?;
         let (links, bytes) = block.parts();
@@ -443,8 +452,6 @@ impl TableMut<'_, '_, '_> {
         match key {
             IndexKey::Absent => {}
             IndexKey::Hash(hash) if def.indexes[index].kind == IndexKind::Hash => {
-                let plan = &def.indexes[index];
-                let view = TableView::from_parts(def, **entry, rows.as_ref(), None);
                 let mut meta = HashMeta::from_bytes(record);
                 let found = HashIndex::new(root, &mut meta).remove(pages, *hash, id)?;
                 debug_assert!(found, "an index holds every row of its table");
@@ -459,6 +466,20 @@ impl TableMut<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// Sets the columns that are not set to the stored row's values.
+pub(crate) fn fill(def: &TableDef, row: &mut RowBuf, old: &impl Columns) -> Result<()> {
+    let shape = def.schema.shape();
+    let mut from = 0;
+    while let Some(index) = row.first_unset(from, shape.len()) {
+        from = index + 1;
+        match old.column_bytes(index) {
+            Some(bytes) => row.set(shape, index, bytes).map_err(|error| error.in_table(def.name()))?,
+            None => row.set_null(shape, index),
+        }
+    }
+    Ok(())
 }
 
 fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Columns) -> bool {

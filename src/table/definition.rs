@@ -44,6 +44,8 @@ pub(crate) struct TableDef {
     pub(crate) layout: Layout,
     /// The column that is the row id.
     pub(crate) row_id: Option<usize>,
+    /// Whether the primary key has an index of its own, which then is the first.
+    pub(crate) has_key_index: bool,
     /// The key's own index first, if the key is not the row id; then those of the schema.
     pub(crate) indexes: Box<[IndexPlan]>,
     pub(crate) seed: HashSeed,
@@ -67,6 +69,7 @@ impl TableDef {
     fn build(table: u64, schema: Schema, seed: HashSeed, sequence: Arc<AtomicU64>) -> Self {
         let row_id = schema.row_id_key().then(|| schema.primary_key().first().copied()).flatten();
         let layout = Layout::new(schema.shape(), row_id);
+        let schema_key_is_empty = schema.primary_key().is_empty();
         let mut indexes = Vec::new();
         if row_id.is_none() && !schema.primary_key().is_empty() {
             indexes.push(IndexPlan {
@@ -95,6 +98,7 @@ impl TableDef {
             schema,
             layout,
             row_id,
+            has_key_index: row_id.is_none() && !schema_key_is_empty,
             indexes: indexes.into(),
             seed,
             sequence,
@@ -110,6 +114,7 @@ impl TableDef {
             schema: self.schema.clone(),
             layout: self.layout.clone(),
             row_id: self.row_id,
+            has_key_index: self.has_key_index,
             indexes: self.indexes.clone(),
             seed: self.seed.clone(),
             sequence: Arc::new(AtomicU64::new(self.sequence.load(Ordering::Relaxed))),
@@ -119,11 +124,6 @@ impl TableDef {
 
     pub(crate) fn name(&self) -> &str {
         self.schema.name()
-    }
-
-    /// Whether the primary key has an index of its own, which then is the first.
-    pub(crate) fn has_key_index(&self) -> bool {
-        self.row_id.is_none() && !self.schema.primary_key().is_empty()
     }
 
     /// The column's name, for messages.

@@ -5,11 +5,11 @@
 //! | at | what |
 //! |---|---|
 //! | 0 | live mask, `u32`: which of the 32 ids have a row; `n` is its popcount |
-//! | 4 | flags, `u32`: bit 0 says that large masks are present |
+//! | 4 | flags, `u32`: bit 0 says that large masks are present, the second byte is `n` |
 //! | 8 | a null mask (`u32`, one bit per live row) for each nullable column, a value mask for each `bool` column |
 //! | 8-aligned | if flagged: a large mask for each column of variable width |
 //! | 8-aligned | for each other fixed-width column its `n` values, widest alignment first, so that all are aligned |
-//! | next | for each column of variable width the `n` end offsets of its values among the bytes below |
+//! | aligned | for each column of variable width the `n` end offsets of its values among the bytes below |
 //! | next | the values of variable width, column by column |
 //!
 //! The key of a table with an auto-increment key is the row id and is not stored. Offsets are `u16` while the values of
@@ -147,10 +147,10 @@ impl Layout {
         if has_large { self.head + (4 * self.variable).next_multiple_of(8) } else { self.head }
     }
 
-    /// Where the end offsets begin in a page of `rows` rows.
+    /// Where the end offsets begin in a page of `rows` rows; aligned to them.
     #[inline(always)]
     pub(crate) fn ends_at(&self, has_large: bool, rows: usize) -> usize {
-        self.columns_at(has_large) + self.fixed * rows
+        (self.columns_at(has_large) + self.fixed * rows).next_multiple_of(self.offset)
     }
 
     /// Where the values of variable width begin.

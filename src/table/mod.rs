@@ -7,6 +7,7 @@ pub(crate) mod index;
 pub(crate) mod key;
 pub(crate) mod layout;
 pub(crate) mod page_edit;
+pub(crate) mod patch;
 pub(crate) mod reader;
 pub(crate) mod row;
 pub(crate) mod row_page;

@@ -8,7 +8,7 @@
 //!   discarded with the old page.
 
 use super::layout::{INLINE_MAX, Layout, PAGE_ROWS, Place};
-use super::row_page::PageRef;
+use super::row_page::{PageRef, flags};
 use crate::page::{Donor, Link, OutOfMemory, Pages};
 use crate::value::{Columns, RowBuf};
 use std::ops::Range;
@@ -92,7 +92,9 @@ impl<'a> Plan<'a> {
                         let ordinal = index * old.rows();
                         let (start, end) = old.span(layout, ordinal + range.start, ordinal + range.end);
                         value_bytes += end - start;
-                        link_count += (old.large(layout, index) & bits(range)).count_ones() as usize;
+                        if old.has_large() {
+                            link_count += (old.large(layout, index) & bits(range)).count_ones() as usize;
+                        }
                     }
                     (Run::Old(_), None) => {}
                     (Run::New(rows), _) => {
@@ -117,7 +119,7 @@ impl<'a> Plan<'a> {
         let head = self.layout.columns_at(self.has_large);
         bytes[..head].fill(0);
         put_word(bytes, 0, self.live);
-        put_word(bytes, 4, u32::from(self.has_large));
+        put_word(bytes, 4, flags(self.rows, self.has_large));
         let (fixed, rest) = bytes.split_at_mut(self.layout.ends_at(self.has_large, self.rows));
         let (ends, values) = rest.split_at_mut(self.layout.variable() * self.rows * self.layout.offset_bytes());
         let mut ends = Ends { bytes: ends, wide: self.layout.offset_bytes() == 4, next: 0 };
@@ -191,7 +193,8 @@ impl<'a> Plan<'a> {
                     values[at..end].copy_from_slice(&old[range.start * width..range.end * width]);
                 }
                 Run::New(rows) => {
-                    for (place, row) in values[at..end].chunks_exact_mut(width).zip(*rows) {
+                    for (index, row) in rows.iter().enumerate() {
+                        let place = &mut values[at + index * width..at + (index + 1) * width];
                         match row.column_bytes(column) {
                             Some(value) => copy_short(place, value),
                             // A null has a value too, so that scans of the column need not look for it.
@@ -219,9 +222,7 @@ impl<'a> Plan<'a> {
                     let (from, to) = (ordinal + range.start, ordinal + range.end);
                     let (start, end) = old.span(self.layout, from, to);
                     values[*written..*written + (end - start)].copy_from_slice(old.values(self.layout, (start, end)));
-                    for next in from..to {
-                        ends.push(old.span(self.layout, next, next + 1).1 - start + *written);
-                    }
+                    ends.extend_moved(old.ends(self.layout, from, to), *written, start);
                     *written += end - start;
                 }
                 (Run::Old(_), None) => {}
@@ -328,6 +329,30 @@ struct Ends<'a> {
 }
 
 impl Ends<'_> {
+    /// Appends offsets of another page, moved by `to - from`.
+    fn extend_moved(&mut self, offsets: &[u8], to: usize, from: usize) {
+        let place = &mut self.bytes[self.next..self.next + offsets.len()];
+        self.next += offsets.len();
+        // Both are aligned (`Layout::ends_at`), which lets the processor move eight and more at once.
+        if self.wide {
+            let delta = (to as u32).wrapping_sub(from as u32);
+            let words = bytemuck::try_cast_slice_mut::<u8, u32>(place).into_iter();
+            for (place, offsets) in words.zip(bytemuck::try_cast_slice::<u8, u32>(offsets)) {
+                for (place, offset) in place.iter_mut().zip(offsets) {
+                    *place = u32::from_le(*offset).wrapping_add(delta).to_le();
+                }
+            }
+        } else {
+            let delta = (to as u16).wrapping_sub(from as u16);
+            let words = bytemuck::try_cast_slice_mut::<u8, u16>(place).into_iter();
+            for (place, offsets) in words.zip(bytemuck::try_cast_slice::<u8, u16>(offsets)) {
+                for (place, offset) in place.iter_mut().zip(offsets) {
+                    *place = u16::from_le(*offset).wrapping_add(delta).to_le();
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn push(&mut self, end: usize) {
         let at = self.next;
@@ -353,9 +378,7 @@ pub(crate) fn overwrite(
 ) -> Result<(), OutOfMemory> {
     let mut block = pages.make_mut(link)?;
     let bytes = block.bytes();
-    let live = u32::from_le_bytes(bytes[..4].try_into().unwrap_or_default());
-    let rows = live.count_ones() as usize;
-    let has_large = bytes[4] & 1 == 1;
+    let (rows, has_large) = (usize::from(bytes[5]), bytes[4] & 1 == 1);
     for index in columns {
         let Some(column) = layout.column(index) else { continue };
         let value = row.column_bytes(index);

@@ -6,8 +6,8 @@
 use super::definition::{IndexKind, TableDef};
 use super::key::KeyBuf;
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
-use super::row::{Field, Row, column_index, locate};
-use super::row_page::RowRef;
+use super::row::{Field, Row, Spot, column_index, locate};
+use super::row_page::{PageRef, RowRef};
 use super::rows::Rows;
 use super::version::Entry;
 use super::view::TableView;
@@ -104,17 +104,23 @@ pub(crate) fn view_of<'g>(root: BlockRef<'g>, slot: usize, def: &'g TableDef) ->
     TableView::new(root, slot, def)
 }
 
+/// Opens the version that a source has at present.
+#[inline(always)]
+pub(crate) fn open_source<S: Source + ?Sized>(source: &S) -> Result<Opened<'_>> {
+    let guard = source.guard()?;
+    let (slot, known) = (source.slot(), source.def());
+    match known.find(Entry::read(guard.root().bytes(), slot).def) {
+        Some(def) => Ok(Opened { guard, slot, def }),
+        None => Err(no_table(known)),
+    }
+}
+
 #[allow(private_bounds)]
 impl<S: Source> Reader<S> {
     /// Opens the version; the definition is the one that the version's table has.
     #[inline(always)]
     pub(crate) fn open(&self) -> Result<Opened<'_>> {
-        let guard = self.source.guard()?;
-        let (slot, known) = (self.source.slot(), self.source.def());
-        match known.find(Entry::read(guard.root().bytes(), slot).def) {
-            Some(def) => Ok(Opened { guard, slot, def }),
-            None => Err(no_table(known)),
-        }
+        open_source(&self.source)
     }
 
     /// The table's name.
@@ -163,14 +169,35 @@ impl<S: Source> Reader<S> {
     /// [`Error::NoSuchTable`].
     #[inline]
     pub fn get(&self, key: impl ToKey) -> Result<Option<Row<'_>>> {
-        let Opened { guard, slot, def } = self.open()?;
-        if !def.has_key_index() {
-            let Some(id) = row_id_of(def, &key)? else { return Ok(None) };
-            let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
-            return Ok(found.map(|(held, position)| Row::new(held, def, position, id)));
+        let (slot, def) = (self.source.slot(), self.source.def());
+        if let Some(id) = key.as_u64()
+            && !def.has_key_index
+        {
+            let found = self.source.guard()?.hold(|root, _| locate(TableView::present(root, slot, def)?.page_of(id)?, def, id));
+            if let Some((held, spot)) = found {
+                return Ok(Some(Row::new(held, def, spot, id)));
+            }
         }
-        let key = pack_key(def, &key)?;
+        self.get_slow(&key)
+    }
+
+    /// The way of keys that are no row ids, of rows that are not there, and of handles made before a schema change.
+    fn get_slow(&self, key: &impl ToKey) -> Result<Option<Row<'_>>> {
+        let Opened { guard, slot, def } = self.open()?;
+        if !def.has_key_index {
+            let Some(id) = row_id_of(def, key)? else { return Ok(None) };
+            let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
+            return Ok(found.map(|(held, spot)| Row::new(held, def, spot, id)));
+        }
+        let key = pack_key(def, key)?;
         Ok(find_held(guard, slot, def, 0, &key))
+    }
+
+    /// The row with this row id.
+    pub(crate) fn row_by_id(&self, id: u64) -> Result<Option<Row<'_>>> {
+        let Opened { guard, slot, def } = self.open()?;
+        let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
+        Ok(found.map(|(held, spot)| Row::new(held, def, spot, id)))
     }
 
     /// Runs `read` on the row with this key, if there is one. Once, on the calling thread, under no lock; it may call
@@ -192,7 +219,7 @@ impl<S: Source> Reader<S> {
         let opened = self.open()?;
         let keys = keys.into_iter();
         let mut rows = Vec::with_capacity(keys.size_hint().0.min(1 << 16));
-        if opened.def.has_key_index() {
+        if opened.def.has_key_index {
             let keys = keys.map(|key| pack_key(opened.def, &key)).collect::<Result<Vec<_>>>()?;
             get_many_hashed(&opened, &keys, &mut rows);
         } else {
@@ -230,7 +257,7 @@ impl<S: Source> Reader<S> {
         if def.row_id == Some(column) {
             let Some(id) = row_id_of(def, &value)? else { return Ok(None) };
             let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
-            return Ok(found.map(|(held, position)| Row::new(held, def, position, id)));
+            return Ok(found.map(|(held, spot)| Row::new(held, def, spot, id)));
         }
         let unique = |kind| {
             def.indexes.iter().position(|plan| plan.unique && plan.kind == kind && *plan.columns == [column])
@@ -273,12 +300,12 @@ impl<S: Source> Reader<S> {
         let Opened { guard, slot, def } = self.open()?;
         let found = guard.hold(|root, _| {
             let (number, block, within) = view_of(root, slot, def).rows().nth(rank)?;
-            Some((block, (number, within as usize)))
+            let page = PageRef::new(block);
+            let position = within as usize;
+            let id = number << PAGE_SHIFT | page.index_of(position) as u64;
+            Some((block, (Spot::at(page, position), id)))
         });
-        Ok(found.map(|(held, (number, position))| {
-            let index = super::row_page::PageRef::new(held.block()).index_of(position);
-            Row::new(held, def, position, number << PAGE_SHIFT | index as u64)
-        }))
+        Ok(found.map(|(held, (spot, id))| Row::new(held, def, spot, id)))
     }
 }
 
@@ -301,7 +328,7 @@ fn get_many_by_id<'a>(opened: &Opened<'a>, ids: &[Option<u64>], rows: &mut Vec<O
     rows.extend(ids.iter().map(|id| {
         let id = (*id)?;
         let found = opened.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
-        found.map(|(held, position)| Row::new(held, def, position, id))
+        found.map(|(held, spot)| Row::new(held, def, spot, id))
     }));
 }
 
@@ -341,9 +368,9 @@ fn find_held<'a>(guard: Guard<'a>, slot: usize, def: &'a TableDef, index: usize,
     let found = guard.hold(|root, _| {
         let view = view_of(root, slot, def);
         let row: RowRef<'_> = view.find_unique(index, key)?;
-        Some((row.page().block(), (row.position(), row.id())))
+        Some((row.page().block(), (Spot::of(&row), row.id())))
     });
-    found.map(|(held, (position, id))| Row::new(held, def, position, id))
+    found.map(|(held, (spot, id))| Row::new(held, def, spot, id))
 }
 
 /// The row id that `key` names, if any can: negative integers name none.

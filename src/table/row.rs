@@ -85,32 +85,53 @@ pub(crate) fn take_foreign_field() -> bool {
 pub struct Row<'a> {
     held: Held<'a>,
     pub(crate) def: &'a TableDef,
-    position: u32,
+    position: u8,
+    /// Of the page, see [`PageRef::shape`].
+    shape: (u8, bool),
     id: [u8; 8],
+}
+
+/// Where a row is in its page: its position, and the page's shape.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot {
+    position: u8,
+    shape: (u8, bool),
+}
+
+impl Spot {
+    #[inline(always)]
+    pub(crate) fn of(row: &RowRef<'_>) -> Self {
+        Self::at(row.page(), row.position())
+    }
+
+    #[inline(always)]
+    pub(crate) fn at(page: PageRef<'_>, position: usize) -> Self {
+        Self { position: position as u8, shape: page.shape() }
+    }
 }
 
 impl<'a> Row<'a> {
     #[inline(always)]
-    pub(crate) fn new(held: Held<'a>, def: &'a TableDef, position: usize, id: u64) -> Self {
-        Self { held, def, position: position as u32, id: id.to_le_bytes() }
+    pub(crate) fn new(held: Held<'a>, def: &'a TableDef, spot: Spot, id: u64) -> Self {
+        Self { held, def, position: spot.position, shape: spot.shape, id: id.to_le_bytes() }
     }
 
     /// A row of a page that stays readable for `'a` without a guard of the row's own.
     #[inline(always)]
-    pub(crate) fn borrowed(block: BlockRef<'a>, def: &'a TableDef, position: usize, id: u64) -> Self {
-        Self::new(Held::borrowed(block), def, position, id)
+    pub(crate) fn borrowed(page: PageRef<'a>, def: &'a TableDef, position: usize, id: u64) -> Self {
+        Self::new(Held::borrowed(page.block()), def, Spot::at(page, position), id)
     }
 
     /// Makes this the row at another position of the same page.
     #[inline(always)]
     pub(crate) fn move_to(&mut self, position: usize, id: u64) {
-        self.position = position as u32;
+        self.position = position as u8;
         self.id = id.to_le_bytes();
     }
 
     #[inline(always)]
     fn page(&self) -> PageRef<'_> {
-        PageRef::new(self.held.block())
+        PageRef::of_shape(self.held.block(), self.shape)
     }
 
     /// The value of a column. Cost: a load.
@@ -129,6 +150,16 @@ impl<'a> Row<'a> {
     fn foreign<'x, T: Readable + ?Sized>(field: &Field<T>) -> T::Ref<'x> {
         FOREIGN_FIELD.set(true);
         T::read(field.column.ty, None)
+    }
+
+    /// The packed value of a column; `None` if it is null, or the handle another table's, which is noted as by `get`.
+    #[inline(always)]
+    pub(crate) fn packed<T: ?Sized>(&self, field: Field<T>) -> Option<&[u8]> {
+        if field.table != self.def.table {
+            FOREIGN_FIELD.set(true);
+            return None;
+        }
+        self.page().value(&self.def.layout, &field.column, self.position as usize, &self.id)
     }
 
     /// The value of a column.
@@ -209,6 +240,6 @@ impl fmt::Debug for Row<'_> {
 
 /// Finds the row `id` within a page that stays for `'g`.
 #[inline(always)]
-pub(crate) fn locate<'g>(block: BlockRef<'g>, def: &'g TableDef, id: u64) -> Option<(BlockRef<'g>, usize)> {
-    RowRef::find(block, &def.layout, id).map(|row| (block, row.position()))
+pub(crate) fn locate<'g>(block: BlockRef<'g>, def: &'g TableDef, id: u64) -> Option<(BlockRef<'g>, Spot)> {
+    RowRef::find(block, &def.layout, id).map(|row| (block, Spot::of(&row)))
 }

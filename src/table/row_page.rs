@@ -8,6 +8,13 @@ use crate::page::{BlockRef, Link};
 use crate::value::Columns;
 
 const HAS_LARGE: u32 = 1;
+/// Where the number of rows stands in the flags: counting the bits of the live mask costs more than keeping it.
+const ROWS_SHIFT: u32 = 8;
+
+/// The flags of a page.
+pub(crate) fn flags(rows: usize, has_large: bool) -> u32 {
+    (rows as u32) << ROWS_SHIFT | u32::from(has_large)
+}
 
 /// A row page of a version.
 #[derive(Clone, Copy)]
@@ -28,10 +35,22 @@ impl<'g> PageRef<'g> {
     #[inline(always)]
     pub(crate) fn new(block: BlockRef<'g>) -> Self {
         let bytes = block.bytes();
-        let live = word(bytes, 0);
-        // In a page without gaps the count is known without the mask: the columns' addresses do not wait for it.
-        let rows = if live == u32::MAX { PAGE_ROWS } else { live.count_ones() as usize };
-        Self { bytes, block, live, rows, has_large: word(bytes, 4) & HAS_LARGE != 0 }
+        let (live, flags) = (word(bytes, 0), word(bytes, 4));
+        // In a page without gaps the count is known without the flags: the columns' addresses do not wait for them.
+        let rows = if live == u32::MAX { PAGE_ROWS } else { ((flags >> ROWS_SHIFT) as usize).min(PAGE_ROWS) };
+        Self { bytes, block, live, rows, has_large: flags & HAS_LARGE != 0 }
+    }
+
+    /// The page as a reader of values sees it who knows its shape already; not for asking which rows live.
+    #[inline(always)]
+    pub(crate) fn of_shape(block: BlockRef<'g>, (rows, has_large): (u8, bool)) -> Self {
+        Self { bytes: block.bytes(), block, live: 0, rows: rows.into(), has_large }
+    }
+
+    /// What [`PageRef::of_shape`] wants to know.
+    #[inline(always)]
+    pub(crate) fn shape(self) -> (u8, bool) {
+        (self.rows as u8, self.has_large)
     }
 
     /// How many rows there are.
@@ -69,21 +88,24 @@ impl<'g> PageRef<'g> {
     #[inline(always)]
     pub(crate) fn position(self, id: u64) -> Option<usize> {
         let index = id as usize % PAGE_ROWS;
-        if self.live == u32::MAX {
-            return Some(index);
+        // Rows without a gap before them, as in a page that is being filled, stand where their ids say.
+        if self.live & self.live.wrapping_add(1) == 0 {
+            return (index < self.rows).then_some(index);
         }
         (self.live >> index & 1 == 1).then(|| (self.live & ((1 << index) - 1)).count_ones() as usize)
     }
 
     /// How many rows have a smaller id.
     pub(crate) fn rank(self, id: u64) -> usize {
-        (self.live & ((1 << (id as usize % PAGE_ROWS)) - 1)).count_ones() as usize
+        let index = id as usize % PAGE_ROWS;
+        let smaller = (1 << index) - 1;
+        if self.live & smaller == smaller { index } else { (self.live & smaller).count_ones() as usize }
     }
 
     /// Which id of the page (0 to 31) the row at `position` has.
     #[inline(always)]
     pub(crate) fn index_of(self, position: usize) -> usize {
-        if self.live == u32::MAX {
+        if self.live & self.live.wrapping_add(1) == 0 {
             return position;
         }
         let mut mask = self.live;
@@ -130,6 +152,12 @@ impl<'g> PageRef<'g> {
         let start = from.checked_sub(1).map_or(0, |previous| self.end(layout, previous));
         let end = to.checked_sub(1).map_or(0, |last| self.end(layout, last));
         (start, end)
+    }
+
+    /// The end offsets of these ordinals, as they stand in the page.
+    pub(crate) fn ends(self, layout: &Layout, from: usize, to: usize) -> &'g [u8] {
+        let (at, width) = (layout.ends_at(self.has_large, self.rows), layout.offset_bytes());
+        self.bytes.get(at + from * width..at + to * width).unwrap_or_default()
     }
 
     /// The bytes at an inline span.

@@ -5,7 +5,7 @@ use super::index::ordered::KeyRef;
 use super::key::KeyBuf;
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
 use super::reader::{Opened, invalid_key, row_id_of, view_of};
-use super::row::{Row, locate};
+use super::row::{Row, Spot, locate};
 use super::row_page::PageRef;
 use crate::error::Result;
 use crate::page::{BlockRef, Guard, Held, TreeRef};
@@ -49,7 +49,7 @@ struct Page<'a> {
 impl<'a> Rows<'a> {
     /// Rows in the order of the primary key, or of row ids if there is none.
     pub(crate) fn in_key_order(opened: Opened<'a>, bounds: Bounds) -> Result<Self> {
-        let order = if opened.def.has_key_index() {
+        let order = if opened.def.has_key_index {
             Order::Listed(ids_by_key(&opened, &bounds).into_iter())
         } else {
             Order::ById { span: id_span(&bounds), front: None, back: None }
@@ -66,9 +66,9 @@ impl<'a> Rows<'a> {
 
     fn row(&self, id: u64) -> Option<Row<'a>> {
         let (slot, def) = (self.slot, self.def);
-        let (held, position) =
+        let (held, spot) =
             self.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id))?;
-        Some(Row::new(held, def, position, id))
+        Some(Row::new(held, def, spot, id))
     }
 
     fn page(
@@ -138,8 +138,9 @@ impl<'a> Rows<'a> {
     }
 
     fn row_of(&self, page: &Page<'a>, id: u64) -> Option<Row<'a>> {
-        let position = PageRef::new(page.held.block()).position(id)?;
-        Some(Row::new(page.held.clone(), self.def, position, id))
+        let block = PageRef::new(page.held.block());
+        let spot = Spot::at(block, block.position(id)?);
+        Some(Row::new(page.held.clone(), self.def, spot, id))
     }
 
     fn keep(&mut self, page: Page<'a>, at_front: bool) {
@@ -198,7 +199,7 @@ fn id_span((lower, upper): &Bounds) -> Option<(u64, u64)> {
 /// What the user's bounds mean for this table's key.
 pub(crate) fn key_bounds<K: ToKey>(def: &TableDef, (lower, upper): (Bound<&K>, Bound<&K>)) -> Result<Bounds> {
     let bound = |key: &K| -> Result<KeyBound> {
-        if def.has_key_index() {
+        if def.has_key_index {
             let columns = def.schema.primary_key();
             let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
             if packed.len() != columns.len() {

@@ -35,11 +35,16 @@ impl Entry {
     #[inline(always)]
     pub(crate) fn read(root: &[u8], slot: usize) -> Self {
         let at = ROOT_HEAD + slot * ENTRY_BYTES;
+        // One look at the bounds for all of it: every read begins here.
+        let Some(entry) = root.get(at..).and_then(|entry| entry.first_chunk::<ENTRY_BYTES>()) else {
+            return Self::default();
+        };
+        let [def, rows, next_id, rest] = bytemuck::must_cast::<[u8; ENTRY_BYTES], [[u8; 8]; 4]>(*entry);
         Self {
-            def: word(root, at),
-            rows: word(root, at + 8),
-            next_id: word(root, at + 16),
-            height: root.get(at + 24).copied().unwrap_or(0),
+            def: u64::from_le_bytes(def),
+            rows: u64::from_le_bytes(rows),
+            next_id: u64::from_le_bytes(next_id),
+            height: rest[0],
         }
     }
 

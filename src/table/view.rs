@@ -30,6 +30,17 @@ impl<'g> TableView<'g> {
         Self { def, entry, rows: TreeRef::new(rows, entry.height), indexes }
     }
 
+    /// The same, if `def` itself describes the table in this version: nothing is looked up twice.
+    #[inline(always)]
+    pub(crate) fn present(root: BlockRef<'g>, slot: usize, def: &'g TableDef) -> Option<Self> {
+        let entry = Entry::read(root.bytes(), slot);
+        if entry.def != def.id {
+            return None;
+        }
+        let (rows, indexes) = table_links(root.links(), slot);
+        Some(Self { def, entry, rows: TreeRef::new(rows, entry.height), indexes })
+    }
+
     /// The same from a write's parts.
     pub(crate) fn from_parts(
         def: &'g TableDef,

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::table::definition::TableDef;
-use crate::table::row::{Field, foreign_handle};
+use crate::table::row::{Field, Row, foreign_handle};
 use crate::value::{Columns, Readable, RowBuf, Value};
 
 /// One row in the hands of the closure of [`Table::modify`](crate::Table::modify): reads give what the row has now, sets
@@ -10,7 +10,8 @@ use crate::value::{Columns, Readable, RowBuf, Value};
 pub struct RowMut<'r> {
     pub(crate) def: &'r TableDef,
     pub(crate) row: &'r mut RowBuf,
-    pub(crate) id: u64,
+    /// As stored.
+    pub(crate) old: &'r Row<'r>,
 }
 
 impl RowMut<'_> {
@@ -18,8 +19,11 @@ impl RowMut<'_> {
     /// [`set`](RowMut::set) refuses it.
     #[inline]
     pub fn get<T: Readable + ?Sized>(&self, field: Field<T>) -> T::Ref<'_> {
-        let bytes = if field.table == self.def.table { self.row.column_bytes(field.index as usize) } else { None };
-        T::read(field.column.ty, bytes)
+        let index = field.index as usize;
+        if field.table == self.def.table && self.row.is_set(index) {
+            return T::read(field.column.ty, self.row.column_bytes(index));
+        }
+        self.old.get(field)
     }
 
     /// Gives a column a value; [`Value::Null`] makes a nullable one null.
@@ -41,6 +45,6 @@ impl RowMut<'_> {
 
     /// The row id.
     pub fn id(&self) -> u64 {
-        self.id
+        self.old.id()
     }
 }

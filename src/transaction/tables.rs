@@ -4,8 +4,10 @@ use super::row_mut::RowMut;
 use super::tx::Transaction;
 use crate::error::{Error, Result};
 use crate::page::Guard;
+use crate::query::Filter;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
+use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::row::Row;
 use crate::table::version::Entry;
@@ -253,7 +255,7 @@ impl<'t> TransactionTable<'t> {
             let id = row.column_bytes(column).and_then(|bytes| ty.unpack(bytes).as_u64());
             return Ok(id.filter(|&id| opened.view().row(id).is_some()));
         }
-        if !def.has_key_index() {
+        if !def.has_key_index {
             return Err(Error::InvalidQuery {
                 message: format!("table `{}` has no primary key to find the row by", def.name()).into(),
             });
@@ -264,75 +266,36 @@ impl<'t> TransactionTable<'t> {
     /// See [`Table::update`](crate::Table::update).
     pub fn update<P: Serialize + ?Sized>(&self, key: impl ToKey, patch: &P) -> Result<()> {
         with_buffer(|buffer| {
-            self.encode_patch(patch, buffer)?;
+            let def = self.def();
+            buffer
+                .encode_partial(def.schema.shape(), patch)
+                .map_err(|error| error.in_table(def.name()))?;
             let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
-            let id = row.id();
-            self.fill(buffer, &row)?;
-            // Its view ends here: one that is open while rows change makes them be copied.
-            drop(row);
-            self.store_changed(id, buffer)
+            self.store_patch(row, buffer)
         })
-    }
-
-    fn encode_patch<P: Serialize + ?Sized>(&self, patch: &P, buffer: &mut RowBuf) -> Result<()> {
-        let def = self.def();
-        buffer.encode_partial(def.schema.shape(), patch).map_err(|error| error.in_table(def.name()))
-    }
-
-    /// Takes the columns that are not set from the stored row.
-    fn fill(&self, buffer: &mut RowBuf, row: &Row<'_>) -> Result<()> {
-        let shape = self.def().schema.shape();
-        for index in 0..shape.len() {
-            if buffer.is_set(index) {
-                continue;
-            }
-            match row.column_bytes(index) {
-                Some(bytes) => buffer.set(shape, index, bytes).map_err(|error| error.in_table(self.def().name()))?,
-                None => buffer.set_null(shape, index),
-            }
-        }
-        Ok(())
-    }
-
-    fn store_changed(&self, id: u64, buffer: &mut RowBuf) -> Result<()> {
-        let def = self.def();
-        def.schema.check(buffer).map_err(|error| error.in_table(def.name()))?;
-        self.change(|table| table.replace(id, buffer)).map(drop)
     }
 
     /// See [`Table::modify`](crate::Table::modify).
     pub fn modify<T>(&self, key: impl ToKey, change: impl FnOnce(&mut RowMut<'_>) -> Result<T>) -> Result<T> {
         let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
-        let id = row.id();
-        drop(row);
-        self.modify_id(id, change)
-    }
-
-    /// Changes the row `id` by a closure.
-    fn modify_id<T>(&self, id: u64, change: impl FnOnce(&mut RowMut<'_>) -> Result<T>) -> Result<T> {
         with_buffer(|buffer| {
             buffer.reset(self.def().schema.shape());
-            {
-                let opened = self.reader.open()?;
-                let view = opened.view();
-                let Some(row) = view.row(id) else { return Err(self.no_row(&id)) };
-                self.fill_from(buffer, &row)?;
-            }
-            let answer = change(&mut RowMut { def: self.def(), row: buffer, id })?;
-            self.store_changed(id, buffer)?;
+            let answer = change(&mut RowMut { def: self.def(), row: buffer, old: &row })?;
+            self.store_patch(row, buffer)?;
             Ok(answer)
         })
     }
 
-    fn fill_from(&self, buffer: &mut RowBuf, row: &impl Columns) -> Result<()> {
-        let shape = self.def().schema.shape();
-        for index in 0..shape.len() {
-            match row.column_bytes(index) {
-                Some(bytes) => buffer.set(shape, index, bytes).map_err(|error| error.in_table(self.def().name()))?,
-                None => buffer.set_null(shape, index),
-            }
-        }
-        Ok(())
+    /// Gives a stored row the values that `buffer` sets.
+    fn store_patch(&self, row: Row<'_>, buffer: &mut RowBuf) -> Result<()> {
+        let schema = &self.def().schema;
+        schema
+            .check(&Patched { patch: buffer, old: &row })
+            .map_err(|error| error.in_table(schema.name()))?;
+        let id = row.id();
+        // Its view ends here: while one is open, what rows change is copied again and again.
+        drop(row);
+        self.change(|table| table.replace(id, buffer)).map(drop)
     }
 
     /// See [`Table::delete`](crate::Table::delete).
@@ -344,6 +307,71 @@ impl<'t> TransactionTable<'t> {
     /// See [`Table::clear`](crate::Table::clear).
     pub fn clear(&self) -> Result<()> {
         self.change(|table| table.clear())
+    }
+
+    /// The ids of the rows that a filter finds. Its view has ended when rows change: while one is open, pages are copied.
+    fn ids_where<'f>(&self, filter: impl Filter<'f>) -> Result<Vec<u64>> {
+        self.reader.select().filter(filter.into_predicate()).ids()
+    }
+
+    /// See [`Table::update_where`](crate::Table::update_where).
+    pub fn update_where<'f, P>(&self, filter: impl Filter<'f>, patch: &P) -> Result<u64>
+    where
+        P: Serialize + ?Sized,
+    {
+        let def = self.def();
+        let mut encoded = RowBuf::new();
+        // Encoded once and ahead: a patch that does not fit is an error whether or not a row is found.
+        encoded.encode_partial(def.schema.shape(), patch).map_err(|error| error.in_table(def.name()))?;
+        self.change_where(filter, |row, buffer| {
+            buffer.clone_from(&encoded);
+            self.store_patch(row, buffer)
+        })
+    }
+
+    /// See [`Table::modify_where`](crate::Table::modify_where).
+    pub fn modify_where<'f>(
+        &self,
+        filter: impl Filter<'f>,
+        mut change: impl FnMut(&mut RowMut<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        self.change_where(filter, |row, buffer| {
+            buffer.reset(self.def().schema.shape());
+            change(&mut RowMut { def: self.def(), row: buffer, old: &row })?;
+            self.store_patch(row, buffer)
+        })
+    }
+
+    fn change_where<'f>(
+        &self,
+        filter: impl Filter<'f>,
+        mut change: impl FnMut(Row<'_>, &mut RowBuf) -> Result<()>,
+    ) -> Result<u64> {
+        let ids = self.ids_where(filter)?;
+        self.transaction().atomic(|| {
+            with_buffer(|buffer| {
+                let mut changed = 0;
+                for &id in &ids {
+                    if let Some(row) = self.reader.row_by_id(id)? {
+                        change(row, buffer)?;
+                        changed += 1;
+                    }
+                }
+                Ok(changed)
+            })
+        })
+    }
+
+    /// See [`Table::delete_where`](crate::Table::delete_where).
+    pub fn delete_where<'f>(&self, filter: impl Filter<'f>) -> Result<u64> {
+        let ids = self.ids_where(filter)?;
+        self.transaction().atomic(|| {
+            let mut deleted = 0;
+            for &id in &ids {
+                deleted += u64::from(self.change(|table| table.remove(id))?);
+            }
+            Ok(deleted)
+        })
     }
 
     #[cold]

@@ -49,6 +49,8 @@ impl RowSerializer<'_> {
     fn locate(&mut self, field: &str) -> Result<usize, RowError> {
         let index = match self.shape.column(self.next) {
             Some(column) if *column.name == *field => self.next,
+            // A number that the database gives is mostly left out.
+            Some(_) if self.shape.column(self.next + 1).is_some_and(|column| *column.name == *field) => self.next + 1,
             _ => self.shape.column_index(field).ok_or_else(|| unknown(self.shape, field))?,
         };
         if self.row.is_set(index) {

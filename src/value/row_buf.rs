@@ -131,6 +131,16 @@ impl RowBuf {
         bit(&self.set, index)
     }
 
+    /// The columns that have a value or are null, in order.
+    #[inline]
+    pub(crate) fn set_columns(&self) -> impl Iterator<Item = usize> {
+        self.set.iter().enumerate().flat_map(|(word, &bits)| {
+            std::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)))
+                .take_while(|&bits| bits != 0)
+                .map(move |bits| word * 64 + bits.trailing_zeros() as usize)
+        })
+    }
+
     /// Whether the column was set to null.
     #[inline]
     pub(crate) fn is_null(&self, index: usize) -> bool {

@@ -10,7 +10,7 @@
 
 use crate::checker::{Cell, spawn};
 use crate::epoch::{Epochs, IDLE, Slot};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, lock};
 
 const DEAD: u64 = u64::MAX;
 
@@ -63,7 +63,7 @@ impl Store {
     /// As `Store::reclaim` and `Reclaimer::settle` do it: horizon first, snapshots second.
     fn reclaim(&self, waiting: &mut Vec<u64>) {
         let horizon = self.epochs.horizon();
-        let snapshots = self.snapshots.lock().expect("no thread panics here");
+        let snapshots = lock(&self.snapshots);
         waiting.retain(|&birth| {
             let died = birth + 1;
             let held = died > horizon || snapshots.iter().any(|&stamp| (birth..died).contains(&stamp));
@@ -115,10 +115,10 @@ pub(crate) fn read_nested(store: &Store) {
 pub(crate) fn read_snapshot(store: &Store) {
     let slot = store.epochs.register();
     let root = store.enter(&slot);
-    store.snapshots.lock().expect("no thread panics here").push(root.birth);
+    lock(&store.snapshots).push(root.birth);
     slot.leave();
     look(root);
-    store.snapshots.lock().expect("no thread panics here").retain(|&stamp| stamp != root.birth);
+    lock(&store.snapshots).retain(|&stamp| stamp != root.birth);
     slot.release();
 }
 

@@ -1,7 +1,7 @@
 //! A global allocator that can count live bytes.
 //!
-//! Counting is off while time is measured, so that no workload pays for it; only differences between two readings in one
-//! counting period mean anything.
+//! Counting is off while time is measured, so that no workload pays for it; only differences between two readings in
+//! one counting period mean anything.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -1,8 +1,8 @@
 //! Folio's workloads, run against other embeddable stores in one process, so that ratios between them mean something.
 //!
 //! `workload` makes rows and keys, `peer` says what a store has to do, `peers` holds one file per store, `suite` runs
-//! the workloads, `measure` holds the clock, `report` writes what came out. Figures of one run may be compared with each
-//! other and with nothing else: they belong to one machine in one hour.
+//! the workloads, `measure` holds the clock, `report` writes what came out. Figures of one run may be compared with
+//! each other and with nothing else: they belong to one machine in one hour.
 
 mod allocator;
 mod catalogue;

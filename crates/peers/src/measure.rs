@@ -55,8 +55,9 @@ pub(crate) struct Rounds {
     pub disagreements: Vec<String>,
 }
 
-/// Runs `batch` for every contestant, `warm_ups` times without and `rounds` times with a record. `batch` gets the number
-/// of the round, counted over both, so that it can pick fresh keys. A contestant that refuses is out of later rounds.
+/// Runs `batch` for every contestant, `warm_ups` times without and `rounds` times with a record. `batch` gets the
+/// number of the round, counted over both, so that it can pick fresh keys. A contestant that refuses is out of later
+/// rounds.
 pub(crate) fn run_rounds(
     contestants: &[Contestant],
     warm_ups: usize,

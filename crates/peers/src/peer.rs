@@ -1,8 +1,8 @@
 //! What a peer promises: the contract of one store under measurement.
 //!
-//! A [`Peer`] makes stores; a [`Store`] is one table of [`Row`]s in a given [`Shape`]. Each method takes a whole slice of
-//! work, so that the dynamic call costs once per batch and the loop inside is compiled for that store. A method must do
-//! each element as a program would that has only this one to do: its own look-up, lock, transaction or statement,
+//! A [`Peer`] makes stores; a [`Store`] is one table of [`Row`]s in a given [`Shape`]. Each method takes a whole slice
+//! of work, so that the dynamic call costs once per batch and the loop inside is compiled for that store. A method must
+//! do each element as a program would that has only this one to do: its own look-up, lock, transaction or statement,
 //! unless the method says that it groups.
 //!
 //! - P1: every method that reads returns a checksum, and equal work gives equal checksums in every store.

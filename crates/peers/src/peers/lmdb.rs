@@ -25,9 +25,9 @@ impl Peer for LmdbPeer {
     }
 
     fn setup(&self) -> &'static str {
-        "heed on a memory file system, `NO_SYNC | NO_META_SYNC | WRITE_MAP | MAP_ASYNC | NO_MEM_INIT`, integer row keys, \
-         `APPEND` for auto-increment, one database per index, a transaction per operation; rows in a fixed byte layout; \
-         the map ends at 4 GiB (more above 4 million rows)"
+        "heed on a memory file system, `NO_SYNC | NO_META_SYNC | WRITE_MAP | MAP_ASYNC | NO_MEM_INIT`, integer row \
+         keys, `APPEND` for auto-increment, one database per index, a transaction per operation; rows in a fixed byte \
+         layout; the map ends at 4 GiB (more above 4 million rows)"
     }
 
     fn kind(&self) -> Kind {

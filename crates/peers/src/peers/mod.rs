@@ -1,7 +1,7 @@
 //! One file per peer, and the list of them.
 //!
-//! Folio's own file, `folio.rs`, stands first in [`all`] when it is there: the report compares every other column with
-//! the peer whose kind is [`crate::peer::Kind::Subject`], and does without where there is none.
+//! Folio's own file is `folio.rs`, and it stands first in [`all`]. The report compares the other columns with the peer
+//! whose kind is [`crate::peer::Kind::Subject`], and leaves that comparison out where there is none.
 
 mod codec;
 mod hash_map;

@@ -42,6 +42,8 @@ pub(super) fn render(report: &Report<'_>) -> String {
             })
         })
         .collect();
+    let peers: Vec<Value> =
+        report.peers.iter().map(|peer| json!({ "name": peer.name(), "setup": peer.setup() })).collect();
     let document = json!({
         "command": report.command,
         "rows": report.settings.rows,
@@ -54,7 +56,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
             "memory": report.machine.memory,
             "system": report.machine.system,
         },
-        "peers": report.peers.iter().map(|peer| json!({ "name": peer.name(), "setup": peer.setup() })).collect::<Vec<_>>(),
+        "peers": peers,
         "workloads": workloads,
         "growth": growth,
         "disagreements": report.results.disagreements,

@@ -8,7 +8,7 @@ use crate::catalogue::{Group, Workload};
 use crate::peer::Kind;
 use std::fmt::Write;
 
-const PANEL_WIDTH: f64 = 460.0;
+const PANEL_WIDTH: f64 = 560.0;
 const PANEL_GAP: f64 = 28.0;
 const COLUMNS: usize = 2;
 const MARGIN: f64 = 20.0;

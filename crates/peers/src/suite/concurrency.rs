@@ -64,8 +64,8 @@ pub(super) fn run(suite: &Suite<'_>, contestants: &[Contestant], results: &mut R
     }
 }
 
-/// Applies all updates once more, in order. Each writer was stopped somewhere in them, so only this gives all tables the
-/// same content again, for later workloads and to see that no commit was lost.
+/// Applies all updates once more, in order. Each writer was stopped somewhere in them, so only this gives all tables
+/// the same content again, for later workloads and to see that no commit was lost.
 fn settle(contestants: &[Contestant], updates: &[AgeUpdate], results: &mut Results) {
     let rounds = run_rounds(contestants, 0, 1, |contestant, _| {
         contestant.store.update_each(updates)?;

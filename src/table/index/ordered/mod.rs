@@ -4,15 +4,17 @@
 //! caller's. Equal keys are told apart by their ids, so that any number of rows may share one. Inner nodes count what is
 //! below them: `count`, `nth` and ranks cost O(log n).
 //!
-//! - `node`: the layout of a node, and making new ones.
+//! - `node`: the layout of a node. `run`: making new ones.
 //! - `read`: scans, counts, ranks.
-//! - `write`: insert, remove, bulk load.
+//! - `write`: insert, remove. `load`: bulk load.
 //!
 //! - O1: all leaves are equally deep: `height` levels of inner nodes are above them.
 //! - O2: no node is empty; an empty index has no root.
 
+mod load;
 mod node;
 mod read;
+mod run;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -121,15 +123,5 @@ impl OrderedMeta {
             height: bytes[8].min(HEIGHT_MAX as u8),
             kind: if bytes[9] == 0 { KeyKind::U64 } else { KeyKind::Bytes },
         }
-    }
-
-    /// How many entries the index has.
-    pub(crate) fn len(self) -> u64 {
-        self.entry_count
-    }
-
-    /// What its keys are.
-    pub(crate) fn kind(self) -> KeyKind {
-        self.kind
     }
 }

@@ -1,6 +1,6 @@
 //! Reading the ordered index: membership, scans, counts, ranks.
 
-use super::node::{Edge, Node};
+use super::node::{Edge, Node, prefetch};
 use super::{KeyRef, OrderedMeta};
 use crate::page::{BlockRef, Link};
 use std::ops::{Bound, ControlFlow};
@@ -36,6 +36,7 @@ impl<'g> OrderedRef<'g> {
         for _ in 0..self.meta.height {
             let node = Node::new(block);
             let Some(child) = node.child(node.child_index(&edge)) else { return false };
+            prefetch(child);
             block = child;
         }
         let leaf = Node::new(block);
@@ -116,6 +117,7 @@ impl<'g> OrderedRef<'g> {
             let index = node.child_index(edge);
             before += node.count_before(index);
             let Some(child) = node.child(index) else { return before };
+            prefetch(child);
             block = child;
         }
         before + Node::new(block).position(edge) as u64
@@ -158,14 +160,6 @@ fn upper_edge(bound: Bound<KeyRef<'_>>) -> Option<Edge<'_>> {
     }
 }
 
-/// Asks for the lines of a block that a visit reads first.
-#[inline(always)]
-fn prefetch(block: BlockRef<'_>) {
-    for line in 0..4 {
-        block.prefetch(64 * line);
-    }
-}
-
 fn scan_node<'g, B>(
     block: BlockRef<'g>,
     level: u8,
@@ -185,15 +179,21 @@ fn scan_node<'g, B>(
     }
     let first = lower.map_or(0, |edge| node.child_index(edge));
     let last = upper.map_or(node.len().saturating_sub(1), |edge| node.child_index(edge));
+    let start = if way == Way::Up { first } else { last };
     let mut visit_child = |index: usize, next: Option<usize>| {
-        if let Some(next) = next.and_then(|next| node.child(next)) {
-            prefetch(next);
-        }
         // Only the outermost children are cut by a bound.
         let lower = lower.filter(|_| index == first);
         let upper = upper.filter(|_| index == last);
         match node.child(index) {
-            Some(child) => scan_node(child, level - 1, lower, upper, way, visit),
+            Some(child) => {
+                if index == start {
+                    prefetch(child);
+                }
+                if let Some(next) = next.and_then(|next| node.child(next)) {
+                    prefetch(next);
+                }
+                scan_node(child, level - 1, lower, upper, way, visit)
+            }
             None => ControlFlow::Continue(()),
         }
     };

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::*;
-use crate::page::{BlockRef, Link, OutOfMemory, Pages, Pinned, Store};
+use crate::page::{BlockRef, OutOfMemory, Pages, Pinned, Store};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
@@ -247,6 +247,17 @@ impl Shape {
     }
 }
 
+/// Undoes the model's changes from the last one down to number `until`.
+fn go_back(model: &mut Model, undo: &mut Vec<(Entry, bool)>, until: usize) {
+    for (entry, was_inserted) in undo.drain(until..).rev() {
+        if was_inserted {
+            model.remove(&entry);
+        } else {
+            model.insert(entry);
+        }
+    }
+}
+
 /// Random operations, grouped into transactions that commit or roll back, with savepoints and snapshots.
 fn run(shape: Shape, seed: u64, operations: usize, target: u64) {
     let mut random = Random(seed);
@@ -254,23 +265,25 @@ fn run(shape: Shape, seed: u64, operations: usize, target: u64) {
     let kind = shape.kind();
     let mut model = Model::new();
     let mut snapshots: Vec<(Pinned, Model)> = Vec::new();
+    // What to do backwards to undo the running transaction: the entry, and whether it was inserted.
+    let mut undo: Vec<(Entry, bool)> = Vec::new();
     let mut done = 0;
     let mut is_growing = true;
     while done < operations {
-        let committed = model.clone();
+        undo.clear();
         let tx = table.store.begin().unwrap();
         let mut savepoint = None;
         for _ in 0..1 + random.below(30) {
             done += 1;
             match random.below(40) {
-                0 => savepoint = Some((tx.savepoint().unwrap(), model.clone())),
+                0 => savepoint = Some((tx.savepoint().unwrap(), undo.len())),
                 1 => {
                     if let Some((point, old)) = &savepoint {
                         tx.rollback_to(point).unwrap();
-                        model.clone_from(old);
+                        go_back(&mut model, &mut undo, *old);
                     }
                 }
-                2 => {
+                2 if model.len() < 4000 || random.below(50) == 0 => {
                     let view = tx.view().unwrap();
                     let (a, b) = (shape.key(&mut random), shape.key(&mut random));
                     check_reads(kind, read(view.root()), &model, &a, &b, random.below(3000));
@@ -292,30 +305,34 @@ fn run(shape: Shape, seed: u64, operations: usize, target: u64) {
                         };
                         let key = if key.is_empty() && kind == KeyKind::U64 { vec![0; 8] } else { key };
                         let was = tx
-                            .write(|writer| {
-                                change(writer, |index, pages| index.remove(pages, key_ref(kind, &key), id))
-                            })
+                            .write(|writer| change(writer, |index, pages| index.remove(pages, key_ref(kind, &key), id)))
                             .unwrap();
-                        assert_eq!(was, model.remove(&(key, id)));
+                        let entry = (key, id);
+                        assert_eq!(was, model.remove(&entry));
+                        if was {
+                            undo.push((entry, false));
+                        }
                     } else {
                         let (key, id) = (shape.key(&mut random), shape.id(&mut random));
                         let was = tx
-                            .write(|writer| {
-                                change(writer, |index, pages| index.insert(pages, key_ref(kind, &key), id))
-                            })
+                            .write(|writer| change(writer, |index, pages| index.insert(pages, key_ref(kind, &key), id)))
                             .unwrap();
-                        assert_eq!(was, model.insert((key, id)));
+                        let entry = (key, id);
+                        assert_eq!(was, model.insert(entry.clone()));
+                        if was {
+                            undo.push((entry, true));
+                        }
                     }
                 }
             }
         }
         if random.below(5) == 0 {
             drop(tx);
-            model = committed;
+            go_back(&mut model, &mut undo, 0);
         } else {
             tx.commit();
         }
-        if random.below(30) == 0 {
+        if random.below(if target > 5000 { 600 } else { 30 }) == 0 {
             check_nodes(table.store.pin().root());
             snapshots.push((table.store.snapshot(), model.clone()));
         }

@@ -1,0 +1,269 @@
+//! Aggregates: what a set of rows comes to in a column.
+
+use super::accumulate::{Accumulator, What};
+use super::execute::Execution;
+use super::number::Number;
+use super::page::PageRows;
+use super::pick::ReadOwned;
+use super::predicate::Handle;
+use super::select::Select;
+use crate::error::{Error, Result};
+use crate::table::definition::TableDef;
+use crate::table::row::Field;
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What to compute for each group: [`count()`], [`Field::sum`], [`Field::avg`], [`Field::min`], [`Field::max`], or a
+/// tuple of up to eight of these, all computed in one pass.
+///
+/// This trait is sealed.
+pub trait Aggregate: sealed::Sealed {
+    /// What comes of a group.
+    type Output;
+
+    /// What to gather, in order.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn wants(&self) -> Vec<(What, Option<Handle>)>;
+
+    /// The answer for one group; `gathered` gives what was gathered, in the order of [`Aggregate::wants`].
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn answer(&self, gathered: &mut dyn FnMut() -> Gathered) -> Result<Self::Output>;
+}
+
+/// One aggregate of one group.
+pub(crate) enum Gathered {
+    Count(u64),
+    Integer { sum: i128, count: u64 },
+    Float { sum: f64, count: u64 },
+    /// Packed bytes of the extreme; `None` if there was no value.
+    Extreme(Option<Vec<u8>>),
+}
+
+/// See [`count()`].
+#[derive(Debug, Clone, Copy)]
+pub struct Count(());
+
+/// The number of rows in a group, nulls or not.
+pub fn count() -> Count {
+    Count(())
+}
+
+/// See [`Field::sum`].
+#[derive(Debug, Clone, Copy)]
+pub struct Sum<T: ?Sized>(Field<T>, PhantomData<fn() -> Box<T>>);
+
+/// See [`Field::avg`].
+#[derive(Debug, Clone, Copy)]
+pub struct Avg<T: ?Sized>(Field<T>, PhantomData<fn() -> Box<T>>);
+
+/// See [`Field::min`].
+#[derive(Debug, Clone, Copy)]
+pub struct Min<T: ?Sized>(Field<T>, PhantomData<fn() -> Box<T>>);
+
+/// See [`Field::max`].
+#[derive(Debug, Clone, Copy)]
+pub struct Max<T: ?Sized>(Field<T>, PhantomData<fn() -> Box<T>>);
+
+/// Aggregates, for [`Groups::aggregate`](crate::Groups::aggregate). Nulls count for none of them.
+impl<T: ReadOwned + ?Sized> Field<T> {
+    /// The sum: exact as `i64` or `u64` of integers, `f64` of floats, 0 of nothing.
+    pub fn sum(self) -> Sum<T>
+    where
+        T: Number,
+    {
+        Sum(self, PhantomData)
+    }
+
+    /// The mean, as `f64`; for a nullable column `Option<f64>`.
+    pub fn avg(self) -> Avg<T>
+    where
+        T: Number,
+    {
+        Avg(self, PhantomData)
+    }
+
+    /// The least value; NaN is above all.
+    pub fn min(self) -> Min<T> {
+        Min(self, PhantomData)
+    }
+
+    /// The greatest value.
+    pub fn max(self) -> Max<T> {
+        Max(self, PhantomData)
+    }
+}
+
+impl sealed::Sealed for Count {}
+#[allow(private_interfaces)]
+impl Aggregate for Count {
+    type Output = u64;
+
+    fn wants(&self) -> Vec<(What, Option<Handle>)> {
+        vec![(What::Count, None)]
+    }
+
+    fn answer(&self, gathered: &mut dyn FnMut() -> Gathered) -> Result<u64> {
+        match gathered() {
+            Gathered::Count(count) => Ok(count),
+            _ => Ok(0),
+        }
+    }
+}
+
+fn sum_of<T: Number>(gathered: Gathered) -> Result<T::Sum> {
+    let sum = match gathered {
+        Gathered::Integer { sum, .. } => T::of_integer(sum),
+        Gathered::Float { sum, .. } => T::of_float(sum),
+        _ => T::of_integer(0),
+    };
+    sum.ok_or_else(|| Error::InvalidQuery { message: "the sum does not fit 64 bits".into() })
+}
+
+fn mean_of(gathered: &Gathered) -> Option<f64> {
+    match *gathered {
+        Gathered::Integer { sum, count } if count > 0 => Some(sum as f64 / count as f64),
+        Gathered::Float { sum, count } if count > 0 => Some(sum / count as f64),
+        _ => None,
+    }
+}
+
+macro_rules! aggregate {
+    ($($name:ident $bound:ident $self:ident $gathered:ident => $output:ty, $answer:expr;)*) => {$(
+        impl<T: $bound + ?Sized> sealed::Sealed for $name<T> {}
+        #[allow(private_interfaces)]
+        impl<T: $bound + ?Sized> Aggregate for $name<T> {
+            type Output = $output;
+
+            fn wants(&self) -> Vec<(What, Option<Handle>)> {
+                vec![(What::$name, Some(self.0.into()))]
+            }
+
+            fn answer(&$self, gathered: &mut dyn FnMut() -> Gathered) -> Result<$output> {
+                let $gathered = gathered();
+                $answer
+            }
+        }
+    )*};
+}
+
+fn extreme(gathered: Gathered) -> Option<Vec<u8>> {
+    match gathered {
+        Gathered::Extreme(bytes) => bytes,
+        _ => None,
+    }
+}
+
+aggregate!(
+    Min ReadOwned self gathered => T::Owned, Ok(T::read_owned(self.0.column.ty, extreme(gathered).as_deref()));
+    Max ReadOwned self gathered => T::Owned, Ok(T::read_owned(self.0.column.ty, extreme(gathered).as_deref()));
+);
+
+impl<T: Number> sealed::Sealed for Sum<T> {}
+#[allow(private_interfaces)]
+impl<T: Number> Aggregate for Sum<T> {
+    type Output = T::Sum;
+
+    fn wants(&self) -> Vec<(What, Option<Handle>)> {
+        vec![(What::Sum, Some(self.0.into()))]
+    }
+
+    fn answer(&self, gathered: &mut dyn FnMut() -> Gathered) -> Result<T::Sum> {
+        sum_of::<T>(gathered())
+    }
+}
+
+impl<T: Number> sealed::Sealed for Avg<T> {}
+#[allow(private_interfaces)]
+impl<T: Number> Aggregate for Avg<T> {
+    type Output = T::Mean;
+
+    fn wants(&self) -> Vec<(What, Option<Handle>)> {
+        vec![(What::Sum, Some(self.0.into()))]
+    }
+
+    fn answer(&self, gathered: &mut dyn FnMut() -> Gathered) -> Result<T::Mean> {
+        Ok(T::mean(mean_of(&gathered())))
+    }
+}
+
+macro_rules! tuple {
+    ($($name:ident)*) => {
+        impl<$($name: Aggregate),*> sealed::Sealed for ($($name,)*) {}
+        #[allow(private_interfaces, non_snake_case)] // the type's name is the variable's
+        impl<$($name: Aggregate),*> Aggregate for ($($name,)*) {
+            type Output = ($($name::Output,)*);
+
+            fn wants(&self) -> Vec<(What, Option<Handle>)> {
+                let ($($name,)*) = self;
+                let mut all = Vec::new();
+                $(all.extend($name.wants());)*
+                all
+            }
+
+            fn answer(&self, gathered: &mut dyn FnMut() -> Gathered) -> Result<Self::Output> {
+                let ($($name,)*) = self;
+                Ok(($($name.answer(gathered)?,)*))
+            }
+        }
+    };
+}
+
+tuple!(A);
+tuple!(A B);
+tuple!(A B C);
+tuple!(A B C D);
+tuple!(A B C D E);
+tuple!(A B C D E F);
+tuple!(A B C D E F G);
+tuple!(A B C D E F G H);
+
+impl Select<'_> {
+    /// The sum of a column; 0 of nothing. Nulls count for nothing. Integers are summed exactly, as `i64` or `u64`.
+    ///
+    /// # Errors
+    /// Of the query, see [`Select`]; [`Error::InvalidQuery`] if the sum does not fit.
+    pub fn sum<T: Number>(&self, field: Field<T>) -> Result<T::Sum> {
+        sum_of::<T>(self.gather(What::Sum, field.into())?)
+    }
+
+    /// The mean of a column; `None` if no row has a value.
+    ///
+    /// # Errors
+    /// Of the query, see [`Select`].
+    pub fn avg<T: Number>(&self, field: Field<T>) -> Result<Option<f64>> {
+        Ok(mean_of(&self.gather(What::Sum, field.into())?))
+    }
+
+    pub(super) fn extreme<T: ReadOwned + ?Sized>(&self, field: Field<T>, greatest: bool) -> Result<Option<T::Bare>> {
+        let what = if greatest { What::Max } else { What::Min };
+        let found = extreme(self.gather(what, field.into())?);
+        Ok(found.map(|bytes| T::read_bare(field.column.ty, &bytes)))
+    }
+
+    fn gather(&self, what: What, handle: Handle) -> Result<Gathered> {
+        let opened = self.open()?;
+        let mut accumulator = accumulator(opened.def, what, Some(handle))?;
+        accumulator.grow(1);
+        let (column, _) = super::condition::column_of(opened.def, handle)?;
+        Execution::new(self, &opened, Some(&[column]))?.run(&mut |rows: &PageRows<'_>, mask| {
+            accumulator.add_all(rows, mask);
+            ControlFlow::Continue(())
+        })?;
+        Ok(accumulator.gathered(0))
+    }
+}
+
+/// What gathers one aggregate.
+pub(super) fn accumulator(def: &TableDef, what: What, handle: Option<Handle>) -> Result<Accumulator> {
+    let column = match handle {
+        Some(handle) => def.layout.column(super::condition::column_of(def, handle)?.0).copied(),
+        None => None,
+    };
+    Ok(Accumulator::new(what, column))
+}

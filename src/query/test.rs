@@ -1,0 +1,322 @@
+//! Predicates ready to run: a test answers, for a page and a mask of its rows, those that pass.
+
+use super::closure::RowTest;
+use super::condition::{Condition, Expr, Is, Packed};
+use super::mask::{each_bit, mask_of};
+use super::page::PageRows;
+use crate::table::definition::TableDef;
+use crate::table::layout::{ColumnPlace, Place};
+use crate::value::{Type, compare_packed};
+use std::ops::Bound;
+
+/// See the module.
+pub(super) enum Test<'q> {
+    Const(bool),
+    /// The column is null.
+    Null(usize),
+    NotNull(usize),
+    /// A number in its own bytes of the page. `not` turns the span around, among the rows that have a value.
+    Number { column: ColumnPlace, span: Span, not: bool },
+    /// Which truth values pass: bit 0 for false, bit 1 for true.
+    Bool { column: ColumnPlace, mask: usize, pass: u8 },
+    /// The row id lies in the span.
+    Id { low: u64, high: u64, not: bool },
+    /// Any column, by its packed bytes.
+    Bytes { column: ColumnPlace, is: Is },
+    All(Vec<Test<'q>>),
+    Any(Vec<Test<'q>>),
+    Not(Box<Test<'q>>),
+    Closure(&'q dyn RowTest),
+}
+
+/// A range of numbers, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Span {
+    I8(i8, i8),
+    I16(i16, i16),
+    I32(i32, i32),
+    I64(i64, i64),
+    U8(u8, u8),
+    U16(u16, u16),
+    U32(u32, u32),
+    U64(u64, u64),
+    F32(f32, f32),
+    F64(f64, f64),
+}
+
+impl Span {
+    /// The numbers within the bounds; `Err` if there can be none, `Ok(None)` if the type is no number.
+    pub(super) fn new(ty: Type, lower: &Bound<Packed>, upper: &Bound<Packed>) -> Result<Option<Self>, Empty> {
+        macro_rules! integer {
+            ($variant:ident, $ty:ty) => {{
+                let read = |bytes: &Packed| bytes.as_ref().try_into().map_or(0, <$ty>::from_le_bytes);
+                let low = match lower {
+                    Bound::Included(bytes) => read(bytes),
+                    Bound::Excluded(bytes) => read(bytes).checked_add(1).ok_or(Empty)?,
+                    Bound::Unbounded => <$ty>::MIN,
+                };
+                let high = match upper {
+                    Bound::Included(bytes) => read(bytes),
+                    Bound::Excluded(bytes) => read(bytes).checked_sub(1).ok_or(Empty)?,
+                    Bound::Unbounded => <$ty>::MAX,
+                };
+                (Span::$variant(low, high), low > high)
+            }};
+        }
+        macro_rules! float {
+            ($variant:ident, $ty:ty) => {{
+                let read = |bytes: &Packed| bytes.as_ref().try_into().map_or(<$ty>::NAN, <$ty>::from_le_bytes);
+                let low = match lower {
+                    Bound::Included(bytes) => read(bytes),
+                    // What is above infinity is nothing.
+                    Bound::Excluded(bytes) if read(bytes) == <$ty>::INFINITY => return Err(Empty),
+                    Bound::Excluded(bytes) => read(bytes).next_up(),
+                    Bound::Unbounded => <$ty>::NEG_INFINITY,
+                };
+                let high = match upper {
+                    Bound::Included(bytes) => read(bytes),
+                    Bound::Excluded(bytes) if read(bytes) == <$ty>::NEG_INFINITY => return Err(Empty),
+                    Bound::Excluded(bytes) => read(bytes).next_down(),
+                    Bound::Unbounded => <$ty>::INFINITY,
+                };
+                (Span::$variant(low, high), low > high)
+            }};
+        }
+        let (span, is_empty) = match ty {
+            Type::I8 => integer!(I8, i8),
+            Type::I16 => integer!(I16, i16),
+            Type::I32 => integer!(I32, i32),
+            Type::I64 | Type::Timestamp => integer!(I64, i64),
+            Type::U8 => integer!(U8, u8),
+            Type::U16 => integer!(U16, u16),
+            Type::U32 => integer!(U32, u32),
+            Type::U64 => integer!(U64, u64),
+            Type::F32 => float!(F32, f32),
+            Type::F64 => float!(F64, f64),
+            _ => return Ok(None),
+        };
+        if is_empty { Err(Empty) } else { Ok(Some(span)) }
+    }
+
+    /// The rows of `within` whose number is in the span.
+    #[inline]
+    pub(super) fn mask(self, column: &[u8], within: u32) -> u32 {
+        macro_rules! integer {
+            ($ty:ty, $low:ident, $high:ident) => {{
+                // One comparison for both ends.
+                let width = $high.wrapping_sub($low).cast_unsigned();
+                mask_of(column, within, |bytes| <$ty>::from_le_bytes(bytes).wrapping_sub($low).cast_unsigned() <= width)
+            }};
+        }
+        macro_rules! unsigned {
+            ($ty:ty, $low:ident, $high:ident) => {{
+                let width = $high.wrapping_sub($low);
+                mask_of(column, within, |bytes| <$ty>::from_le_bytes(bytes).wrapping_sub($low) <= width)
+            }};
+        }
+        macro_rules! float {
+            ($ty:ty, $low:ident, $high:ident) => {
+                mask_of(column, within, |bytes| {
+                    let value = <$ty>::from_le_bytes(bytes);
+                    (value >= $low) & (value <= $high)
+                })
+            };
+        }
+        match self {
+            Span::I8(low, high) => integer!(i8, low, high),
+            Span::I16(low, high) => integer!(i16, low, high),
+            Span::I32(low, high) => integer!(i32, low, high),
+            Span::I64(low, high) => integer!(i64, low, high),
+            Span::U8(low, high) => unsigned!(u8, low, high),
+            Span::U16(low, high) => unsigned!(u16, low, high),
+            Span::U32(low, high) => unsigned!(u32, low, high),
+            Span::U64(low, high) => unsigned!(u64, low, high),
+            Span::F32(low, high) => float!(f32, low, high),
+            Span::F64(low, high) => float!(f64, low, high),
+        }
+    }
+}
+
+/// No value is in the range.
+#[derive(Debug, PartialEq)]
+pub(super) struct Empty;
+
+impl<'q> Test<'q> {
+    /// What the expression tests. Closures come behind all that is cheaper, in their order among themselves.
+    pub(super) fn new(def: &TableDef, expr: Expr<'q>) -> Self {
+        let all = |parts: Vec<Expr<'q>>| {
+            let mut tests: Vec<_> = parts.into_iter().map(|part| Test::new(def, part)).collect();
+            tests.sort_by_key(Test::cost);
+            tests
+        };
+        match expr {
+            Expr::Const(is_all) => Test::Const(is_all),
+            Expr::Condition(condition) => Test::condition(def, condition),
+            Expr::And(parts) => Test::All(all(parts)),
+            Expr::Or(parts) => Test::Any(all(parts)),
+            Expr::Not(inner) => Test::Not(Box::new(Test::new(def, *inner))),
+            Expr::Closure(test) => Test::Closure(test),
+        }
+    }
+
+    fn condition(def: &TableDef, Condition { column: index, is }: Condition) -> Self {
+        let Some(&column) = def.layout.column(index) else { return Test::Const(false) };
+        match (&is, column.nulls) {
+            (Is::Null, Some(mask)) => return Test::Null(mask),
+            (Is::Null, None) => return Test::Const(false),
+            (Is::NotNull, Some(mask)) => return Test::NotNull(mask),
+            (Is::NotNull, None) => return Test::Const(true),
+            _ => {}
+        }
+        if let Place::Bool { mask } = column.place {
+            let pass = |value: u8| u8::from(holds(Type::Bool, &is, &[value])) << value;
+            return Test::Bool { column, mask, pass: pass(0) | pass(1) };
+        }
+        let (span, not) = match &is {
+            Is::Within(lower, upper) => (Span::new(column.ty, lower, upper), false),
+            Is::NotEqual(value) => {
+                let bound = Bound::Included(value.clone());
+                (Span::new(column.ty, &bound, &bound), true)
+            }
+            _ => (Ok(None), false),
+        };
+        match (span, column.place) {
+            (Err(Empty), _) => Test::Const(false),
+            (Ok(Some(span)), Place::RowId { .. }) => id_span(span, not),
+            (Ok(Some(span)), _) => Test::Number { column, span, not },
+            (Ok(None), _) => Test::Bytes { column, is },
+        }
+    }
+
+    /// What comes first in a conjunction: masks that are there, then numbers, then bytes, then closures.
+    fn cost(&self) -> u8 {
+        match self {
+            Test::Const(_) | Test::Null(_) | Test::NotNull(_) | Test::Bool { .. } | Test::Id { .. } => 0,
+            Test::Number { .. } => 1,
+            Test::Bytes { .. } => 2,
+            Test::All(parts) | Test::Any(parts) => parts.iter().map(Test::cost).max().unwrap_or(0).max(1),
+            Test::Not(inner) => inner.cost().max(1),
+            Test::Closure(_) => u8::MAX,
+        }
+    }
+
+    pub(super) fn has_closure(&self) -> bool {
+        self.cost() == u8::MAX
+    }
+
+    /// The rows of `within` that pass.
+    pub(super) fn mask(&self, rows: &PageRows<'_>, within: u32) -> u32 {
+        let (page, layout) = (rows.page, &rows.def.layout);
+        match self {
+            Test::Const(true) => within,
+            Test::Const(false) => 0,
+            Test::Null(mask) => within & page.mask(layout, *mask),
+            Test::NotNull(mask) => within & !page.mask(layout, *mask),
+            Test::Number { column, span, not } => {
+                let within = within & !page.nulls(layout, column);
+                let Place::Fixed { before, width } = column.place else { return 0 };
+                let mask = span.mask(page.fixed_column(layout, before, width), within);
+                if *not { within & !mask } else { mask }
+            }
+            Test::Bool { column, mask, pass } => {
+                let within = within & !page.nulls(layout, column);
+                let values = page.mask(layout, *mask);
+                let (if_false, if_true) = (0u32.wrapping_sub((pass & 1).into()), 0u32.wrapping_sub((pass >> 1 & 1).into()));
+                within & ((values & if_true) | (!values & if_false))
+            }
+            Test::Id { low, high, not } => each_bit(within, |at| (*low..=*high).contains(&rows.id(at)) != *not),
+            Test::Bytes { column, is } => {
+                let within = within & !page.nulls(layout, column);
+                each_bit(within, |position| {
+                    let id = rows.id(position).to_le_bytes();
+                    rows.value(column, position, &id).is_some_and(|bytes| holds(column.ty, is, bytes))
+                })
+            }
+            Test::All(parts) => {
+                let mut left = within;
+                for part in parts {
+                    if left == 0 {
+                        break;
+                    }
+                    left = part.mask(rows, left);
+                }
+                left
+            }
+            Test::Any(parts) => {
+                let mut found = 0;
+                for part in parts {
+                    let left = within & !found;
+                    if left == 0 {
+                        break;
+                    }
+                    found |= part.mask(rows, left);
+                }
+                found
+            }
+            Test::Not(inner) => within & !inner.mask(rows, within),
+            Test::Closure(test) => test.retain(rows, within),
+        }
+    }
+}
+
+/// A span of a column that is the row id, which is never negative.
+fn id_span<'q>(span: Span, not: bool) -> Test<'q> {
+    let signed = |low: i64, high: i64| (u64::try_from(low).unwrap_or(0), u64::try_from(high).ok());
+    let (low, high) = match span {
+        Span::I8(low, high) => signed(low.into(), high.into()),
+        Span::I16(low, high) => signed(low.into(), high.into()),
+        Span::I32(low, high) => signed(low.into(), high.into()),
+        Span::I64(low, high) => signed(low, high),
+        Span::U8(low, high) => (low.into(), Some(high.into())),
+        Span::U16(low, high) => (low.into(), Some(high.into())),
+        Span::U32(low, high) => (low.into(), Some(high.into())),
+        Span::U64(low, high) => (low, Some(high)),
+        Span::F32(..) | Span::F64(..) => (0, None),
+    };
+    match high {
+        Some(high) => Test::Id { low, high, not },
+        None => Test::Const(not),
+    }
+}
+
+/// Whether a value that is not null meets the condition.
+pub(super) fn holds(ty: Type, is: &Is, bytes: &[u8]) -> bool {
+    match is {
+        Is::Null => false,
+        Is::NotNull => true,
+        Is::Within(lower, upper) => {
+            (match lower {
+                Bound::Included(low) => compare_packed(ty, bytes, low).is_ge(),
+                Bound::Excluded(low) => compare_packed(ty, bytes, low).is_gt(),
+                Bound::Unbounded => true,
+            }) && match upper {
+                Bound::Included(high) => compare_packed(ty, bytes, high).is_le(),
+                Bound::Excluded(high) => compare_packed(ty, bytes, high).is_lt(),
+                Bound::Unbounded => true,
+            }
+        }
+        Is::NotEqual(value) => compare_packed(ty, bytes, value).is_ne(),
+        Is::OneOf(values) => values.binary_search_by(|value| compare_packed(ty, value, bytes)).is_ok(),
+        Is::StartsWith(prefix) => bytes.starts_with(prefix),
+        Is::Contains(part) => contains(bytes, part),
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    match part {
+        [] => true,
+        [byte] => bytes.contains(byte),
+        [first, ..] => {
+            let mut rest = bytes;
+            while rest.len() >= part.len() {
+                let Some(at) = rest.iter().position(|byte| byte == first) else { return false };
+                rest = &rest[at..];
+                if rest.starts_with(part) {
+                    return true;
+                }
+                rest = &rest[1..];
+            }
+            false
+        }
+    }
+}
