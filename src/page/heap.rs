@@ -12,7 +12,7 @@
 //! - H3: dropping the heap gives all its memory back, live blocks included.
 
 use super::block::{BLOCK_BYTES_MAX, Header, Link, block_size};
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::{self, NonNull};
 
@@ -323,7 +323,10 @@ impl Heap {
         let layout = Layout::from_size_align(bytes, chunk_align(bytes)).map_err(|_| out_of_memory)?;
         self.spans_free.try_reserve(bytes / SPAN_BYTES).map_err(|_| out_of_memory)?;
         // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(out_of_memory)?;
+        let start = NonNull::new(unsafe { alloc(layout) }).ok_or(out_of_memory)?;
+        ask_for_huge_page(start, bytes);
+        // SAFETY: the chunk is ours and `bytes` long. H1: it is initialised here.
+        unsafe { start.as_ptr().write_bytes(0, bytes) };
         // From the last to the first, so that spans are taken in the order of their addresses.
         for index in (0..bytes / SPAN_BYTES).rev() {
             // SAFETY: the span lies inside the chunk.
@@ -403,6 +406,18 @@ impl Heap {
             dealloc(large.cast(), Layout::from_size_align_unchecked(bytes, 16));
         }
     }
+}
+
+/// Lets the system back a chunk by one huge page: reads at random then miss the address cache far less. Measured on a
+/// million rows, see ARCHITECTURE.md. A hint; a system that declines it changes nothing.
+fn ask_for_huge_page(start: NonNull<u8>, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    if bytes == CHUNK_BYTES {
+        // SAFETY: the range is one whole allocation of ours, aligned to 2 MiB; the advice does not change its content.
+        unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, bytes);
 }
 
 const fn chunk_align(bytes: usize) -> usize {
@@ -540,7 +555,7 @@ mod tests {
     fn every_size_fits_its_class_and_wastes_little() {
         for size in size_of::<Header>()..=SMALL_MAX {
             let class = class_of(size);
-            assert!(class < CLASS_COUNT && class_bytes(class) >= size && class_bytes(class) % 16 == 0);
+            assert!(class < CLASS_COUNT && class_bytes(class) >= size && class_bytes(class).is_multiple_of(16));
             assert!(class_bytes(class - 1) < size, "the smallest class that fits");
             assert!(class_bytes(class) - size < 16.max(size / 16));
         }

@@ -150,7 +150,7 @@ impl Layout {
     /// Where the end offsets begin in a page of `rows` rows; aligned to them.
     #[inline(always)]
     pub(crate) fn ends_at(&self, has_large: bool, rows: usize) -> usize {
-        (self.columns_at(has_large) + self.fixed * rows).next_multiple_of(self.offset)
+        (self.columns_at(has_large) + self.fixed * rows + self.offset - 1) & !(self.offset - 1)
     }
 
     /// Where the values of variable width begin.
