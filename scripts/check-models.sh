@@ -16,7 +16,7 @@ build() {
     local checker=$1 test=$2 plant=$3
     local plants=()
     [[ -z $plant ]] || plants=(--cfg "folio_plant=\"$plant\"" -A unused)
-    RUSTFLAGS="${RUSTFLAGS:-} --cfg $checker" cargo rustc --quiet --release --test "$test" --target-dir "target/$checker" \
+    RUSTFLAGS="${RUSTFLAGS:-} --cfg $checker" cargo rustc --quiet --release -p folio-models --test "$test" --target-dir "target/$checker" \
         --message-format=json-render-diagnostics -- "${plants[@]}" |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }

@@ -49,7 +49,7 @@ pub(crate) struct Store {
     /// Stamps of the named snapshots and how often each is held, sorted.
     snapshots: Mutex<Vec<(u64, usize)>>,
     snapshots_dropped: AtomicU64,
-    pub(super) writer: Mutex<RefCell<Writer<'static>>>,
+    pub(super) writer: Mutex<RefCell<Writer>>,
     /// The thread inside a write, by the address of its token; 0 for none.
     pub(super) owner: AtomicUsize,
     /// Kept for S2.
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// One slice of reclamation; see [`Reclaimer::slice`].
-    pub(super) fn reclaim(&self, work: &mut Pages<'_>, added: usize) -> usize {
+    pub(super) fn reclaim(&self, work: &mut Pages, added: usize) -> usize {
         let horizon = self.epochs.horizon();
         let snapshots = self.snapshots.lock();
         let dropped = self.snapshots_dropped.load(Ordering::Relaxed);
@@ -185,7 +185,7 @@ impl Store {
         Some(self.memory_use_of(&writer.get_mut().pages))
     }
 
-    pub(super) fn memory_use_of(&self, work: &Pages<'_>) -> MemoryUse {
+    pub(super) fn memory_use_of(&self, work: &Pages) -> MemoryUse {
         MemoryUse {
             used_bytes: work.heap.used_bytes(),
             reserved_bytes: work.heap.reserved_bytes(),
@@ -424,7 +424,7 @@ impl Drop for Pinned {
 }
 
 /// What one ended write leaves to the reclaimer.
-pub(super) fn bury(work: &mut Pages<'_>, blocks: &[NonNull<Header>], died: u64, deep: bool) {
+pub(super) fn bury(work: &mut Pages, blocks: &[NonNull<Header>], died: u64, deep: bool) {
     for &block in blocks {
         work.reclaimer.bury(Death { block, died, deep });
     }

@@ -1,4 +1,4 @@
-//! The atomics and the lock that the reader protocol is written with. The models in `tests/` put those of loom and of
+//! The atomics and the lock that the reader protocol is written with. The models in `crates/models` put those of loom and of
 //! shuttle under this name beside the same `epoch.rs`, so that the checked code is the shipped code.
 
 pub(super) use parking_lot::Mutex;

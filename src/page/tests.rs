@@ -74,7 +74,7 @@ fn fill(bytes: &mut [u8], seed: u64) {
     }
 }
 
-fn new_chain(pages: &mut Pages<'_>, chain: Chain) -> Option<Link> {
+fn new_chain(pages: &mut Pages, chain: Chain) -> Option<Link> {
     let mut next = None;
     for depth in (0..chain.blocks).rev() {
         let mut link = pages.alloc(1, chain.bytes_len).expect("memory");
@@ -201,7 +201,7 @@ fn random_page(random: &mut Random) -> Page {
     Page { mask: random.next() as u32 | 1, number: random.next(), chains }
 }
 
-fn new_page(pages: &mut Pages<'_>, page: &Page) -> Link {
+fn new_page(pages: &mut Pages, page: &Page) -> Link {
     let mut link = pages.alloc(page.chains.len(), PAGE_BYTES).expect("memory");
     for (index, chain) in page.chains.iter().enumerate() {
         let made = chain.and_then(|chain| new_chain(pages, chain));
@@ -212,7 +212,7 @@ fn new_page(pages: &mut Pages<'_>, page: &Page) -> Link {
 }
 
 /// One random change to the page in `slot`, and to its model.
-fn change_page(random: &mut Random, pages: &mut Pages<'_>, slot: &mut Option<Link>, model: &mut Option<Page>) {
+fn change_page(random: &mut Random, pages: &mut Pages, slot: &mut Option<Link>, model: &mut Option<Page>) {
     let (Some(mut link), Some(page)) = (slot.take(), model.as_mut()) else {
         let page = random_page(random);
         *slot = Some(new_page(pages, &page));
@@ -266,7 +266,7 @@ fn change_page(random: &mut Random, pages: &mut Pages<'_>, slot: &mut Option<Lin
 }
 
 /// One random operation on the private root.
-fn operate(random: &mut Random, writer: &mut Writer<'_>, model: &mut Model) {
+fn operate(random: &mut Random, writer: &mut Writer, model: &mut Model) {
     let Writer { root, pages } = writer;
     let index = random.below(2);
     match random.below(60) {
@@ -483,7 +483,7 @@ fn every_version_keeps_its_content_and_nothing_leaks() {
 }
 
 /// Puts a page with this mask and number, without chains.
-fn put(writer: &mut Writer<'_>, number: u64, value: u64) -> Result<(), OutOfMemory> {
+fn put(writer: &mut Writer, number: u64, value: u64) -> Result<(), OutOfMemory> {
     let Writer { root, pages } = writer;
     let mut block = pages.make_mut(root)?;
     let (links, bytes) = block.parts();
@@ -510,13 +510,13 @@ fn value_at(root: BlockRef<'_>, number: u64) -> u64 {
     u64::from_le_bytes(*page.bytes()[8..].first_chunk().expect("eight bytes"))
 }
 
-fn commit(store: &Arc<Store>, mut write: impl FnMut(&mut Writer<'_>) -> Result<(), OutOfMemory>) {
+fn commit(store: &Arc<Store>, mut write: impl FnMut(&mut Writer) -> Result<(), OutOfMemory>) {
     let transaction = store.begin().expect("no other write");
     transaction.write(|writer| write(writer)).expect("not busy").expect("memory");
     transaction.commit();
 }
 
-fn clear(writer: &mut Writer<'_>) -> Result<(), OutOfMemory> {
+fn clear(writer: &mut Writer) -> Result<(), OutOfMemory> {
     let mut block = writer.pages.make_mut(&mut writer.root)?;
     let (links, bytes) = block.parts();
     bytes[0] = 0;
@@ -704,7 +704,7 @@ fn without_memory_a_change_is_an_error_and_changes_nothing() {
     check_no_leak(&store);
 }
 
-fn put_or_remove(writer: &mut Writer<'_>, number: u64, value: Option<u64>) -> Result<(), OutOfMemory> {
+fn put_or_remove(writer: &mut Writer, number: u64, value: Option<u64>) -> Result<(), OutOfMemory> {
     let Some(value) = value else {
         let Writer { root, pages } = writer;
         let mut block = pages.make_mut(root)?;

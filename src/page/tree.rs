@@ -313,9 +313,9 @@ impl<'l> Tree<'l> {
     /// Cost: O(log n) blocks copied, fewer where the running write made them.
     pub(crate) fn change<R>(
         &mut self,
-        pages: &mut Pages<'_>,
+        pages: &mut Pages,
         number: u64,
-        change: impl FnOnce(&mut Pages<'_>, &mut Option<Link>) -> Changed<R>,
+        change: impl FnOnce(&mut Pages, &mut Option<Link>) -> Changed<R>,
     ) -> Result<R, OutOfMemory> {
         if self.root.is_none() {
             *self.height = 0;
@@ -336,7 +336,7 @@ impl<'l> Tree<'l> {
     }
 
     /// Puts a root above the root.
-    fn raise(&mut self, pages: &mut Pages<'_>) -> Result<(), OutOfMemory> {
+    fn raise(&mut self, pages: &mut Pages) -> Result<(), OutOfMemory> {
         let count = match &self.root {
             Some(root) if *self.height > 0 => {
                 let root = root.block();
@@ -359,7 +359,7 @@ fn page_count(page: BlockRef<'_>) -> u64 {
 }
 
 /// A node with one child, present in `mask`, which is taken out of `child`, unless there is no memory.
-fn new_node(pages: &mut Pages<'_>, mask: u32, count: u64, child: &mut Option<Link>) -> Result<Link, OutOfMemory> {
+fn new_node(pages: &mut Pages, mask: u32, count: u64, child: &mut Option<Link>) -> Result<Link, OutOfMemory> {
     let mut link = pages.alloc(1, COUNTS_AT + 4)?;
     if let Some(mut node) = pages.fresh(&mut link) {
         let (links, bytes) = node.parts();
@@ -372,11 +372,11 @@ fn new_node(pages: &mut Pages<'_>, mask: u32, count: u64, child: &mut Option<Lin
 }
 
 fn change_slot<R>(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     slot: &mut Option<Link>,
     level: u32,
     number: u64,
-    change: impl FnOnce(&mut Pages<'_>, &mut Option<Link>) -> Changed<R>,
+    change: impl FnOnce(&mut Pages, &mut Option<Link>) -> Changed<R>,
 ) -> Changed<R> {
     if level == 0 {
         return change(pages, slot);
@@ -413,7 +413,7 @@ fn change_slot<R>(
     Ok((delta, answer))
 }
 
-fn discard(pages: &mut Pages<'_>, link: Option<Link>) {
+fn discard(pages: &mut Pages, link: Option<Link>) {
     if let Some(link) = link {
         pages.discard(link);
     }
@@ -422,7 +422,7 @@ fn discard(pages: &mut Pages<'_>, link: Option<Link>) {
 /// Rebuilds a node with one more child, which is taken out of `child`, unless there is no memory: then nothing is
 /// changed.
 fn insert_child(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     slot: &mut Option<Link>,
     index: usize,
     child: &mut Option<Link>,
@@ -457,7 +457,7 @@ fn insert_child(
 
 /// Rebuilds a node without the child at `index`, whose slot is empty already; the last child takes the node with it.
 /// Without memory for the new node the old one stays, with an absent link, which every walk here passes over.
-fn remove_child(pages: &mut Pages<'_>, slot: &mut Option<Link>, index: usize) {
+fn remove_child(pages: &mut Pages, slot: &mut Option<Link>, index: usize) {
     let Some(old) = slot.take() else { return };
     let mask = mask_of(old.block().bytes());
     let position = (mask & ((1 << index) - 1)).count_ones() as usize;
@@ -535,7 +535,7 @@ mod tests {
     }
 
     fn change_page(
-        pages: &mut Pages<'_>,
+        pages: &mut Pages,
         slot: &mut Option<Link>,
         change: Option<(u32, u64)>,
     ) -> Changed<Option<(u32, u64)>> {

@@ -22,7 +22,6 @@ use super::reclaim::{Abandoned, Reclaimer};
 use super::store::{Guard, Store, bury};
 use parking_lot::MutexGuard;
 use std::cell::{Cell, RefCell};
-use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
@@ -30,7 +29,7 @@ use std::sync::atomic::Ordering;
 const LIST_KEPT: usize = 1 << 16;
 
 /// Makes, changes and retires blocks for one write. With the private root, what the writer's lock protects.
-pub(crate) struct Pages<'s> {
+pub(crate) struct Pages {
     pub(super) heap: Heap,
     pub(super) reclaimer: Reclaimer,
     /// The stamp of blocks made now. Rises only.
@@ -47,13 +46,12 @@ pub(crate) struct Pages<'s> {
     abandoned: Vec<Abandoned>,
     /// Blocks born at or before belong to the store that this one was forked from.
     base: u64,
-    scope: PhantomData<&'s ()>,
 }
 
 // SAFETY: the pointers are to blocks of `heap`, which moves along.
-unsafe impl Send for Pages<'_> {}
+unsafe impl Send for Pages {}
 
-impl Pages<'_> {
+impl Pages {
     pub(super) fn new(heap: Heap, reclaimer: Reclaimer, stamp: u64, base: u64) -> Self {
         Self {
             heap,
@@ -65,7 +63,6 @@ impl Pages<'_> {
             deep: Vec::new(),
             abandoned: Vec::new(),
             base,
-            scope: PhantomData,
         }
     }
 }
@@ -75,7 +72,7 @@ pub(crate) struct Transaction<'s> {
     store: &'s Store,
     /// Open views of the unfinished write (W2).
     views: Cell<usize>,
-    writer: MutexGuard<'s, RefCell<Writer<'static>>>,
+    writer: MutexGuard<'s, RefCell<Writer>>,
     ended: bool,
 }
 
@@ -84,9 +81,9 @@ pub(crate) struct Transaction<'s> {
 pub(crate) struct Busy;
 
 /// The private root and the means to change it. Between writes, the root is the published one.
-pub(crate) struct Writer<'s> {
+pub(crate) struct Writer {
     pub(crate) root: Link,
-    pub(crate) pages: Pages<'s>,
+    pub(crate) pages: Pages,
 }
 
 /// A point of a write to go back to.
@@ -100,7 +97,7 @@ pub(crate) struct Savepoint {
 }
 
 impl<'s> Transaction<'s> {
-    pub(super) fn new(store: &'s Store, mut writer: MutexGuard<'s, RefCell<Writer<'static>>>) -> Self {
+    pub(super) fn new(store: &'s Store, mut writer: MutexGuard<'s, RefCell<Writer>>) -> Self {
         let pages = &mut writer.get_mut().pages;
         pages.start = pages.stamp;
         pages.stamp += 1;
@@ -109,7 +106,7 @@ impl<'s> Transaction<'s> {
 
     /// Runs one operation on the private root. The operation must leave the root whole, also when it answers an error.
     #[inline]
-    pub(crate) fn write<R>(&self, operation: impl FnOnce(&mut Writer<'static>) -> R) -> Result<R, Busy> {
+    pub(crate) fn write<R>(&self, operation: impl FnOnce(&mut Writer) -> R) -> Result<R, Busy> {
         let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
         if self.views.get() > 0 {
             writer.pages.stamp += 1;
@@ -212,7 +209,7 @@ impl Drop for Transaction<'_> {
 }
 
 /// Hands what the commit replaced to the reclaimer.
-fn bury_lists(work: &mut Pages<'_>, died: u64) {
+fn bury_lists(work: &mut Pages, died: u64) {
     let dead = std::mem::take(&mut work.dead);
     bury(work, &dead, died, false);
     work.dead = dead;
@@ -222,7 +219,7 @@ fn bury_lists(work: &mut Pages<'_>, died: u64) {
 }
 
 /// Of the subtrees taken out by a write that publishes nothing, those that it made itself are free.
-fn abandon_deep(work: &mut Pages<'_>) {
+fn abandon_deep(work: &mut Pages) {
     let floor = work.start;
     for index in 0..work.deep.len() {
         let block = work.deep[index];
@@ -234,7 +231,7 @@ fn abandon_deep(work: &mut Pages<'_>) {
 }
 
 /// Empties the lists of an ended write. No view is open any more, so that what only this write saw is free.
-fn end_lists(work: &mut Pages<'_>) -> usize {
+fn end_lists(work: &mut Pages) -> usize {
     let added = work.dead.len() + work.deep.len();
     work.dead.clear();
     work.deep.clear();
@@ -263,14 +260,14 @@ fn birth_of(block: NonNull<Header>) -> u64 {
     unsafe { block.as_ref() }.birth
 }
 
-impl Writer<'_> {
+impl Writer {
     /// Whether the private root is another than the one that the write began with.
     pub(crate) fn is_changed(&self) -> bool {
         birth_of(self.root.0) > self.pages.start
     }
 }
 
-impl Pages<'_> {
+impl Pages {
     /// A new block with absent links; its bytes have unspecified content. Cost: O(1).
     #[inline]
     pub(crate) fn alloc(&mut self, link_count: usize, bytes_len: usize) -> Result<Link, OutOfMemory> {

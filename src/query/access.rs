@@ -121,6 +121,10 @@ impl<'c> Conditions<'c> {
         Self(parts.iter().enumerate().filter_map(condition).collect())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The condition on a column that narrows it most, as far as its form tells.
     fn on(&self, column: usize) -> Option<(usize, Held<'c>)> {
         let of_column = self.0.iter().filter(|(_, condition)| condition.column == column);

@@ -31,12 +31,8 @@ impl Accumulator {
                 Accumulator::Float { column, groups: Vec::new() }
             }
             (What::Sum, Some(column)) => Accumulator::Integer { column, groups: Vec::new() },
-            (What::Min, Some(column)) => {
-                Accumulator::Extreme { column, better: Ordering::Less, groups: Vec::new() }
-            }
-            (What::Max, Some(column)) => {
-                Accumulator::Extreme { column, better: Ordering::Greater, groups: Vec::new() }
-            }
+            (What::Min, Some(column)) => Accumulator::Extreme { column, better: Ordering::Less, groups: Vec::new() },
+            (What::Max, Some(column)) => Accumulator::Extreme { column, better: Ordering::Greater, groups: Vec::new() },
         }
     }
 

@@ -39,8 +39,14 @@ pub trait Aggregate: sealed::Sealed {
 /// One aggregate of one group.
 pub(crate) enum Gathered {
     Count(u64),
-    Integer { sum: i128, count: u64 },
-    Float { sum: f64, count: u64 },
+    Integer {
+        sum: i128,
+        count: u64,
+    },
+    Float {
+        sum: f64,
+        count: u64,
+    },
     /// Packed bytes of the extreme; `None` if there was no value.
     Extreme(Option<Vec<u8>>),
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::table::definition::TableDef;
 use crate::table::row::foreign_handle;
 use crate::value::{RowError, Type, Value, ValueRef, compare_packed};
+use std::cmp::Ordering;
 use std::ops::Bound;
 
 /// A predicate that fits its table.
@@ -121,6 +122,59 @@ pub(super) fn and(parts: Vec<Expr<'_>>) -> Expr<'_> {
     }
 }
 
+/// Takes the ranges on one column together, so that an index sees both ends. `None` if nothing can match.
+pub(super) fn merge_ranges<'q>(def: &TableDef, parts: Vec<Expr<'q>>) -> Option<Vec<Expr<'q>>> {
+    let mut merged: Vec<Expr<'q>> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let Expr::Condition(Condition { column, is: Is::Within(lower, upper) }) = &part else {
+            merged.push(part);
+            continue;
+        };
+        let ty = crate::table::key::type_of(def, *column);
+        let earlier = merged.iter_mut().find_map(|earlier| match earlier {
+            Expr::Condition(Condition { column: other, is: Is::Within(low, high) }) if other == column => Some((low, high)),
+            _ => None,
+        });
+        let Some((low, high)) = earlier else {
+            merged.push(part);
+            continue;
+        };
+        if is_tighter(ty, lower, low, Ordering::Greater) {
+            *low = lower.clone();
+        }
+        if is_tighter(ty, upper, high, Ordering::Less) {
+            *high = upper.clone();
+        }
+        if is_empty(ty, low, high) {
+            return None;
+        }
+    }
+    Some(merged)
+}
+
+/// Whether the bound leaves less than the other of the same side; `towards` is where that side narrows.
+fn is_tighter(ty: Type, bound: &Bound<Packed>, other: &Bound<Packed>, towards: Ordering) -> bool {
+    match (bound, other) {
+        (Bound::Unbounded, _) => false,
+        (_, Bound::Unbounded) => true,
+        (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => {
+            let order = compare_packed(ty, a, b);
+            order == towards || order.is_eq() && matches!(bound, Bound::Excluded(_))
+        }
+    }
+}
+
+/// Whether the bounds alone say that nothing is between them.
+fn is_empty(ty: Type, lower: &Bound<Packed>, upper: &Bound<Packed>) -> bool {
+    match (lower, upper) {
+        (Bound::Included(low), Bound::Included(high)) => compare_packed(ty, low, high).is_gt(),
+        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
+            compare_packed(ty, low, high).is_ge()
+        }
+        _ => false,
+    }
+}
+
 fn or(parts: Vec<Expr<'_>>) -> Expr<'_> {
     let mut left = Vec::with_capacity(parts.len());
     for part in parts {
@@ -197,15 +251,14 @@ fn operand(def: &TableDef, column: usize, ty: Type, value: &Value) -> Result<Ope
         }
     }
     let mut packed = Vec::new();
-    ty.pack(value, &mut packed)
-        .map_err(|kind| RowError::at(def.column_name(column), kind).in_table(def.name()))?;
+    ty.pack(value, &mut packed).map_err(|kind| RowError::at(def.column_name(column), kind).in_table(def.name()))?;
     if is_nan(ty, &packed) {
         return Ok(Operand::NaN);
     }
     Ok(Operand::Value(packed.into()))
 }
 
-fn is_nan(ty: Type, packed: &[u8]) -> bool {
+pub(super) fn is_nan(ty: Type, packed: &[u8]) -> bool {
     match ty {
         Type::F32 => packed.try_into().is_ok_and(|bytes| f32::from_le_bytes(bytes).is_nan()),
         Type::F64 => packed.try_into().is_ok_and(|bytes| f64::from_le_bytes(bytes).is_nan()),
@@ -247,19 +300,11 @@ fn range<'q>(
         Bound::Included(Operand::Above) | Bound::Excluded(Operand::Above) | Bound::Unbounded => Bound::Unbounded,
         _ => return Ok(Expr::Const(false)),
     };
-    let is_empty = match (&lower, &upper) {
-        (Bound::Included(low), Bound::Included(high)) => compare_packed(ty, low, high).is_gt(),
-        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
-            compare_packed(ty, low, high).is_ge()
-        }
-        (Bound::Unbounded, Bound::Unbounded) if ty.is_float() => {
-            // Only integers turn into no bound at all, or `between(..)`; NaN is in no range.
-            return Ok(condition(column, Is::Within(Bound::Unbounded, Bound::Unbounded)));
-        }
-        (Bound::Unbounded, Bound::Unbounded) => return Ok(not_null(def, column)),
-        _ => false,
-    };
-    if is_empty {
+    if matches!((&lower, &upper), (Bound::Unbounded, Bound::Unbounded)) && !ty.is_float() {
+        return Ok(not_null(def, column));
+    }
+    // A range of floats without bounds is one still: NaN is not in it.
+    if is_empty(ty, &lower, &upper) {
         return Ok(Expr::Const(false));
     }
     Ok(condition(column, Is::Within(lower, upper)))

@@ -1,61 +1,80 @@
 //! Running a query: pages and masks of the rows that it finds, in order, handed to whoever wants them.
 
-use super::condition::{and, resolve};
-use super::order::{self, Term};
+use super::fetch;
+use super::mask::each_bit;
+use super::order::Term;
 use super::page::PageRows;
+use super::plan::{Limits, Ordering, Plan, counted};
+use super::prefetch::Prefetch;
 use super::select::Select;
-use super::sort::Sorter;
-use super::test::Test;
+use super::sort::{Sorter, distinct_key};
 use crate::error::Result;
 use crate::table::reader::Opened;
 use crate::table::row::{foreign_handle, take_foreign_field};
 use crate::table::view::TableView;
+use foldhash::fast::FixedState;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-/// Which of the rows found are wanted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Limits {
-    pub(super) offset: u64,
-    pub(super) limit: Option<u64>,
-}
-
-/// Takes rows, a page's at a time; of an ordered query the bits of one mask are in order.
+/// Takes rows, those of a mask at a time, in order.
 pub(super) type Visit<'v> = dyn FnMut(&PageRows<'_>, u32) -> ControlFlow<()> + 'v;
 
 /// A query that fits its table, on one version.
 pub(super) struct Execution<'q> {
-    opened: &'q Opened<'q>,
-    test: Test<'q>,
-    order: Vec<Term>,
+    select: &'q Select<'q>,
+    view: TableView<'q>,
+    plan: Plan<'q>,
     limits: Limits,
+    /// The columns in which rows are to differ.
     distinct: Option<Vec<usize>>,
+    /// The columns that whoever takes the rows looks at; `None` for any.
+    read: Option<Vec<usize>>,
 }
 
 impl<'q> Execution<'q> {
-    pub(super) fn new(select: &'q Select<'_>, opened: &'q Opened<'_>, columns: Option<&[usize]>) -> Result<Self> {
-        let def = opened.def;
-        let filters = select.filters.iter().map(|filter| resolve(def, &filter.node)).collect::<Result<Vec<_>>>()?;
-        let distinct = select.distinct.then(|| match columns {
-            Some(columns) => columns.to_vec(),
-            None => (0..def.layout.columns().len()).collect(),
+    /// `read` are the columns that will be looked at, and in which rows are to differ if they are to be distinct;
+    /// `None` for all.
+    pub(super) fn new(select: &'q Select<'q>, opened: &'q Opened<'_>, read: Option<&[usize]>) -> Result<Self> {
+        Self::limited(select, opened, read, select.limits)
+    }
+
+    fn limited(select: &'q Select<'q>, opened: &'q Opened<'_>, read: Option<&[usize]>, limits: Limits) -> Result<Self> {
+        let view = opened.view();
+        let plan = Plan::new(select, &view, limits)?;
+        let read = read.map(<[usize]>::to_vec);
+        let distinct = select.distinct.then(|| match &read {
+            Some(columns) => columns.clone(),
+            None => (0..opened.def.layout.columns().len()).collect(),
         });
-        Ok(Self {
-            opened,
-            test: Test::new(def, and(filters)),
-            order: order::resolve(def, &select.order)?,
-            limits: select.limits,
-            distinct,
-        })
+        Ok(Self { select, view, plan, limits, distinct, read })
     }
 
-    /// The same with a limit of at most so many.
-    pub(super) fn at_most(mut self, count: u64) -> Self {
-        self.limits.limit = Some(self.limits.limit.map_or(count, |limit| limit.min(count)));
-        self
+    /// The same for the first row alone.
+    pub(super) fn first(select: &'q Select<'q>, opened: &'q Opened<'_>, read: Option<&[usize]>) -> Result<Self> {
+        let limit = Some(select.limits.limit.map_or(1, |limit| limit.min(1)));
+        Self::limited(select, opened, read, Limits { limit, ..select.limits })
     }
 
-    pub(super) fn count(self) -> Result<u64> {
+    pub(super) fn plan(&self) -> &Plan<'q> {
+        &self.plan
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How many rows there are.
+    pub(super) fn count(mut self) -> Result<u64> {
+        if self.distinct.is_none() {
+            let cut = |count: u64| count.saturating_sub(self.limits.offset).min(self.limits.limit.unwrap_or(u64::MAX));
+            if let Some(count) = counted(self.select, &self.view)? {
+                return Ok(cut(count));
+            }
+            // In which order they would come does not matter.
+            if matches!(self.plan.order, Ordering::BySort(_)) {
+                self.plan.order = Ordering::ById { descending: false };
+            }
+        }
         let mut count = 0;
         self.run(&mut |_: &PageRows<'_>, mask| {
             count += u64::from(mask.count_ones());
@@ -65,69 +84,127 @@ impl<'q> Execution<'q> {
     }
 
     /// Runs `visit` on the rows found, until it breaks.
-    pub(super) fn run(self, visit: &mut Visit<'_>) -> Result<()> {
-        let view = self.opened.view();
-        // A foreign handle used before this query is not its error.
-        let _ = take_foreign_field();
-        let (mut skip, mut left) = (self.limits.offset, self.limits.limit.unwrap_or(u64::MAX));
-        if left == 0 {
+    pub(super) fn run(mut self, visit: &mut Visit<'_>) -> Result<()> {
+        if self.limits.limit == Some(0) {
             return Ok(());
         }
-        let mut seen: HashSet<Vec<u8>> = HashSet::new();
-        let mut cut = |rows: &PageRows<'_>, mut mask: u32| {
-            if let Some(columns) = &self.distinct {
-                mask = super::mask::each_bit(mask, |position| {
-                    let mut key = Vec::new();
-                    super::sort::distinct_key(rows, columns, position, &mut key);
-                    seen.insert(key)
-                });
-            }
-            while skip > 0 && mask != 0 {
-                mask &= mask - 1;
-                skip -= 1;
-            }
-            while u64::from(mask.count_ones()) > left {
-                mask &= !(1 << (31 - mask.leading_zeros()));
-            }
-            if mask == 0 {
-                return ControlFlow::Continue(());
-            }
-            left -= u64::from(mask.count_ones());
-            visit(rows, mask)?;
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        if self.order.is_empty() {
-            let _ = self.scan(view, &mut cut);
+        // What was noted before this query is not its error.
+        let _ = take_foreign_field();
+        self.skip_to_offset();
+        let plain = self.distinct.is_none() && self.limits.offset == 0 && self.limits.limit.is_none();
+        if plain {
+            self.in_order(visit);
         } else {
-            let mut sorter = Sorter::new(&self.order, None);
-            let _ = self.scan(view, &mut |rows, mask| {
-                sorter.add(rows, mask);
-                ControlFlow::Continue(())
-            });
-            for id in sorter.into_ids() {
-                let Some(block) = view.page_of(id) else { continue };
-                let rows = PageRows::new(self.opened.def, id >> crate::table::layout::PAGE_SHIFT, block);
-                let Some(position) = rows.page.position(id) else { continue };
-                if cut(&rows, 1 << position).is_break() {
-                    break;
-                }
-            }
+            let mut cut = Cut::new(self.limits, self.distinct.take());
+            self.in_order(&mut |rows: &PageRows<'_>, mask| cut.pass(rows, mask, visit));
         }
-        if take_foreign_field() {
-            return Err(foreign_handle(self.opened.def, 0));
-        }
-        Ok(())
+        if take_foreign_field() { Err(foreign_handle(self.view.def, 0)) } else { Ok(()) }
     }
 
-    fn scan(
+    /// Without filters and order, counts lead to the first page that is wanted.
+    fn skip_to_offset(&mut self) {
+        let is_all = self.plan.access == super::access::Access::ALL && self.plan.is_exact && self.distinct.is_none();
+        if self.limits.offset == 0 || !is_all || self.plan.order != (Ordering::ById { descending: false }) {
+            return;
+        }
+        match self.view.rows().nth(self.limits.offset) {
+            Some((number, _, within)) => {
+                let first = number << crate::table::layout::PAGE_SHIFT;
+                self.plan.access = super::access::Access::Pages { first, last: u64::MAX };
+                self.limits.offset = within;
+            }
+            None => self.plan.access = super::access::Access::Nothing,
+        }
+    }
+
+    fn in_order(&self, visit: &mut Visit<'_>) {
+        let prefetch = Prefetch::new(self.view.def, [self.plan.tested.as_deref(), self.read.as_deref()]);
+        let source = fetch::Source { view: self.view, access: &self.plan.access, prefetch: &prefetch };
+        let mut test = |rows: &PageRows<'_>, mask: u32, visit: &mut Visit<'_>| {
+            let mask = self.plan.test.mask(rows, mask);
+            if mask == 0 { ControlFlow::Continue(()) } else { visit(rows, mask) }
+        };
+        let _ = match &self.plan.order {
+            Ordering::ById { descending: false } => source.by_id(&mut |rows, mask| test(rows, mask, visit)),
+            Ordering::ById { descending: true } => source.by_id_descending(&mut |rows, mask| {
+                // From the last row on, each on its own.
+                let mut left = test_mask(&self.plan, rows, mask);
+                while left != 0 {
+                    let last = 31 - left.leading_zeros();
+                    left &= !(1 << last);
+                    visit(rows, 1 << last)?;
+                }
+                ControlFlow::Continue(())
+            }),
+            Ordering::ByIndex { descending } => {
+                // Ids that are passed over need no look at their rows.
+                let wanted = self.limits.end().filter(|_| self.plan.is_exact && self.distinct.is_none());
+                source.by_index(*descending, wanted, &mut |rows, mask| test(rows, mask, visit))
+            }
+            Ordering::BySort(terms) => {
+                let ids = self.sorted(&source, terms, &mut test);
+                fetch::each_id(&self.view, &prefetch, ids.into_iter(), visit)
+            }
+        };
+    }
+
+    fn sorted(
         &self,
-        view: TableView<'_>,
-        visit: &mut dyn FnMut(&PageRows<'_>, u32) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        view.rows().scan(0, u64::MAX, |number, block| {
-            let rows = PageRows::new(self.opened.def, number, block);
-            let mask = self.test.mask(&rows, rows.all());
-            if mask == 0 { ControlFlow::Continue(()) } else { visit(&rows, mask) }
-        })
+        source: &fetch::Source<'_, '_>,
+        terms: &[Term],
+        test: &mut dyn FnMut(&PageRows<'_>, u32, &mut Visit<'_>) -> ControlFlow<()>,
+    ) -> Vec<u64> {
+        let keep = self.limits.end().filter(|_| self.distinct.is_none());
+        let mut sorter = Sorter::new(self.view.def, terms, keep);
+        let mut add = |rows: &PageRows<'_>, mask: u32| {
+            sorter.add(rows, mask);
+            ControlFlow::Continue(())
+        };
+        let _ = source.by_id(&mut |rows, mask| test(rows, mask, &mut add));
+        sorter.into_ids()
+    }
+}
+
+fn test_mask(plan: &Plan<'_>, rows: &PageRows<'_>, mask: u32) -> u32 {
+    plan.test.mask(rows, mask)
+}
+
+/// Lets pass the rows that are wanted: those that differ, behind the offset, up to the limit.
+struct Cut {
+    skip: u64,
+    left: u64,
+    distinct: Option<(Vec<usize>, HashSet<Box<[u8]>, FixedState>)>,
+    key: Vec<u8>,
+}
+
+impl Cut {
+    fn new(limits: Limits, distinct: Option<Vec<usize>>) -> Self {
+        let seed = crate::query::seed();
+        let distinct = distinct.map(|columns| (columns, HashSet::with_hasher(FixedState::with_seed(seed))));
+        Self { skip: limits.offset, left: limits.limit.unwrap_or(u64::MAX), distinct, key: Vec::new() }
+    }
+
+    fn pass(&mut self, rows: &PageRows<'_>, mut mask: u32, visit: &mut Visit<'_>) -> ControlFlow<()> {
+        if let Some((columns, seen)) = &mut self.distinct {
+            mask = each_bit(mask, |position| {
+                self.key.clear();
+                distinct_key(rows, columns, position, &mut self.key);
+                !seen.contains(self.key.as_slice()) && seen.insert(self.key.as_slice().into())
+            });
+        }
+        let found = u64::from(mask.count_ones());
+        if found <= self.skip {
+            self.skip -= found;
+            return ControlFlow::Continue(());
+        }
+        for _ in 0..std::mem::take(&mut self.skip) {
+            mask &= mask - 1;
+        }
+        while u64::from(mask.count_ones()) > self.left {
+            mask &= !(1 << mask.ilog2());
+        }
+        self.left -= u64::from(mask.count_ones());
+        visit(rows, mask)?;
+        if self.left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

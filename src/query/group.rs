@@ -135,11 +135,7 @@ impl<K: Pick> Groups<'_, K> {
     ///
     /// # Errors
     /// Of the query.
-    pub fn fold<A: Clone>(
-        &self,
-        first: A,
-        mut fold: impl FnMut(&mut A, &Row<'_>),
-    ) -> Result<Vec<(K::Output, A)>> {
+    pub fn fold<A: Clone>(&self, first: A, mut fold: impl FnMut(&mut A, &Row<'_>)) -> Result<Vec<(K::Output, A)>> {
         let opened = self.select.open()?;
         let mut grouper = Grouper::new(opened.def, &self.key)?;
         let mut slots = [0; 32];
@@ -155,9 +151,7 @@ impl<K: Pick> Groups<'_, K> {
             ControlFlow::Continue(())
         })?;
         let order = grouper.sorted().into_iter();
-        Ok(order
-            .filter_map(|group| Some((grouper.key_of(&self.key, group), states.get_mut(group)?.take()?)))
-            .collect())
+        Ok(order.filter_map(|group| Some((grouper.key_of(&self.key, group), states.get_mut(group)?.take()?))).collect())
     }
 }
 

@@ -1,23 +1,33 @@
 //! Queries: predicates, access paths, orders, aggregates. Reads views of tables, changes nothing, does no I/O.
 //!
-//! - `select`: the query as users write it; `predicate`, `bounds`, `closure`, `order`, `pick`, `number`, `aggregate`,
-//!   `group`: what they write it with.
-//! - `condition`: what a predicate means for a table. `test` and `mask`: running it on a page.
-//! - `execute`: running a query. `sort`, `accumulate`: what is gathered on the way.
+//! What users write: `select`, with `predicate`, `bounds`, `closure`, `order`, `pick`, `number`, `aggregate`, `group`.
+//!
+//! How it runs, in steps:
+//! 1. `condition`: what a predicate means for a table. All errors are found here.
+//! 2. `access` and `plan`: the ways to find the rows, and the cheapest; `explain` prints it.
+//! 3. `execute`, with `fetch` and `prefetch`: pages and masks of rows, tested by `test` and `mask`, in order by `sort`.
+//! 4. What is made of them: `accumulate` for aggregates, else the methods of `select`.
+//!
+//! Between these steps rows are a page and a mask (`page`), 32 at a time, and closures run on what masks leave.
 
+mod access;
 mod accumulate;
 mod aggregate;
 mod bounds;
 mod closure;
 mod condition;
 mod execute;
+mod explain;
+mod fetch;
 mod group;
 mod mask;
 mod number;
 mod order;
 mod page;
 mod pick;
+mod plan;
 mod predicate;
+mod prefetch;
 mod select;
 mod sort;
 mod test;
@@ -32,3 +42,10 @@ pub use order::{IntoOrder, OrderTerm};
 pub use pick::{Pick, ReadOwned};
 pub use predicate::{Filter, Predicate};
 pub use select::Select;
+
+/// A seed for the hash tables of queries, so that keys from outside cannot be chosen to collide.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    thread_local!(static SEED: u64 = RandomState::new().hash_one(0u8));
+    SEED.try_with(|seed| *seed).unwrap_or_default()
+}

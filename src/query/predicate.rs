@@ -58,14 +58,33 @@ impl<T: ?Sized> From<Field<T>> for Handle {
 /// What a predicate says.
 pub(super) enum Node<'a> {
     /// The value lies within the bounds.
-    Range { column: Handle, lower: Bound<Value>, upper: Bound<Value> },
+    Range {
+        column: Handle,
+        lower: Bound<Value>,
+        upper: Bound<Value>,
+    },
     /// There is a value, and it is another one.
-    NotEqual { column: Handle, value: Value },
-    OneOf { column: Handle, values: Vec<Value> },
+    NotEqual {
+        column: Handle,
+        value: Value,
+    },
+    OneOf {
+        column: Handle,
+        values: Vec<Value>,
+    },
     /// Whether the column is null.
-    Null { column: Handle, is_null: bool },
-    StartsWith { column: Handle, value: Value },
-    Contains { column: Handle, value: Value },
+    Null {
+        column: Handle,
+        is_null: bool,
+    },
+    StartsWith {
+        column: Handle,
+        value: Value,
+    },
+    Contains {
+        column: Handle,
+        value: Value,
+    },
     And(Vec<Node<'a>>),
     Or(Vec<Node<'a>>),
     Not(Box<Node<'a>>),
@@ -87,12 +106,18 @@ impl<'a> Predicate<'a> {
     }
 
     /// The predicate `join` makes of two, whose sides are taken in where they are of the same kind.
-    fn joined(self, other: Self, parts: fn(Node<'a>) -> Result<Vec<Node<'a>>, Node<'a>>, join: fn(Vec<Node<'a>>) -> Node<'a>) -> Self {
+    fn joined(
+        self,
+        other: Self,
+        parts: fn(Node<'a>) -> Result<Vec<Node<'a>>, Node<'a>>,
+        join: fn(Vec<Node<'a>>) -> Node<'a>,
+    ) -> Self {
         let depth = self.depth.max(other.depth) + 1;
         if depth > DEPTH_MAX {
             return Self { node: Node::TooDeep, depth: DEPTH_MAX };
         }
-        let is_flat = |node: &Node<'a>, joined: &Node<'a>| std::mem::discriminant(node) == std::mem::discriminant(joined);
+        let is_flat =
+            |node: &Node<'a>, joined: &Node<'a>| std::mem::discriminant(node) == std::mem::discriminant(joined);
         let empty = join(Vec::new());
         // Chains of one operator stay one level, however long they are.
         let deepest = |side: &Self| if is_flat(&side.node, &empty) { side.depth } else { side.depth + 1 };

@@ -1,6 +1,7 @@
 //! The query as users write it: [`Select`].
 
-use super::execute::{Execution, Limits};
+use super::execute::Execution;
+use super::plan::Limits;
 use super::order::{IntoOrder, OrderTerm};
 use super::page::PageRows;
 use super::pick::{Pick, ReadOwned};
@@ -136,7 +137,12 @@ impl<'a> Select<'a> {
     }
 
     /// Runs the query, row by row.
-    fn each_row(&self, opened: &Opened<'a>, columns: Option<&[usize]>, mut visit: impl FnMut(&Row<'_>) -> Result<()>) -> Result<()> {
+    fn each_row(
+        &self,
+        opened: &Opened<'a>,
+        columns: Option<&[usize]>,
+        mut visit: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
         let mut failure = None;
         let execution = Execution::new(self, opened, columns)?;
         execution.run(&mut |rows: &PageRows<'_>, mask| {
@@ -180,7 +186,7 @@ impl<'a> Select<'a> {
         let opened = self.open()?;
         let columns = self.projection(&opened)?;
         let mut found = None;
-        let execution = Execution::new(self, &opened, columns.as_deref())?.at_most(1);
+        let execution = Execution::first(self, &opened, columns.as_deref())?;
         execution.run(&mut |rows: &PageRows<'_>, mask| {
             rows.for_each(mask, |_, row| {
                 found = Some(match &columns {
@@ -286,7 +292,7 @@ impl<'a> Select<'a> {
     pub fn exists(&self) -> Result<bool> {
         let opened = self.open()?;
         let columns = self.projection(&opened)?;
-        Ok(Execution::new(self, &opened, columns.as_deref())?.at_most(1).count()? > 0)
+        Ok(Execution::first(self, &opened, columns.as_deref())?.count()? > 0)
     }
 
     /// The least value of a column; `None` if no row has one. NaN is above all. Cost: O(log n) without filters where

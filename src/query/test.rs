@@ -16,13 +16,28 @@ pub(super) enum Test<'q> {
     Null(usize),
     NotNull(usize),
     /// A number in its own bytes of the page. `not` turns the span around, among the rows that have a value.
-    Number { column: ColumnPlace, span: Span, not: bool },
+    Number {
+        column: ColumnPlace,
+        span: Span,
+        not: bool,
+    },
     /// Which truth values pass: bit 0 for false, bit 1 for true.
-    Bool { column: ColumnPlace, mask: usize, pass: u8 },
+    Bool {
+        column: ColumnPlace,
+        mask: usize,
+        pass: u8,
+    },
     /// The row id lies in the span.
-    Id { low: u64, high: u64, not: bool },
+    Id {
+        low: u64,
+        high: u64,
+        not: bool,
+    },
     /// Any column, by its packed bytes.
-    Bytes { column: ColumnPlace, is: Is },
+    Bytes {
+        column: ColumnPlace,
+        is: Is,
+    },
     All(Vec<Test<'q>>),
     Any(Vec<Test<'q>>),
     Not(Box<Test<'q>>),
@@ -221,7 +236,8 @@ impl<'q> Test<'q> {
             Test::Bool { column, mask, pass } => {
                 let within = within & !page.nulls(layout, column);
                 let values = page.mask(layout, *mask);
-                let (if_false, if_true) = (0u32.wrapping_sub((pass & 1).into()), 0u32.wrapping_sub((pass >> 1 & 1).into()));
+                let (if_false, if_true) =
+                    (0u32.wrapping_sub((pass & 1).into()), 0u32.wrapping_sub((pass >> 1 & 1).into()));
                 within & ((values & if_true) | (!values & if_false))
             }
             Test::Id { low, high, not } => each_bit(within, |at| (*low..=*high).contains(&rows.id(at)) != *not),

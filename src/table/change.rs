@@ -31,9 +31,9 @@ impl From<OutOfMemory> for Error {
 }
 
 /// A table of the running write.
-pub(crate) struct TableMut<'l, 'p, 's> {
+pub(crate) struct TableMut<'l, 'p> {
     pub(crate) def: &'l TableDef,
-    pub(crate) pages: &'p mut Pages<'s>,
+    pub(crate) pages: &'p mut Pages,
     pub(crate) rows: &'l mut Option<Link>,
     pub(crate) indexes: &'l mut Option<Link>,
     pub(crate) entry: &'l mut Entry,
@@ -46,7 +46,7 @@ struct Move {
     to: IndexKey,
 }
 
-impl TableMut<'_, '_, '_> {
+impl TableMut<'_, '_> {
     /// The table as this write has left it.
     pub(crate) fn view(&self) -> TableView<'_> {
         TableView::from_parts(self.def, *self.entry, self.rows.as_ref(), self.indexes.as_ref())
@@ -97,9 +97,11 @@ impl TableMut<'_, '_, '_> {
             }
             for (place, row) in rows.iter().enumerate() {
                 let has_null = plan.columns.iter().any(|&column| row.column_bytes(column).is_none());
-                let within = !has_null && keys[..place].iter().zip(rows).any(|(key, other)| {
-                    *key == keys[place] && same_columns(self.def, plan, row, other)
-                });
+                let within = !has_null
+                    && keys[..place]
+                        .iter()
+                        .zip(rows)
+                        .any(|(key, other)| *key == keys[place] && same_columns(self.def, plan, row, other));
                 if within || view.conflict(index, row, None).is_some() {
                     return Err((place, self.unique_error(plan, row)));
                 }
@@ -145,9 +147,8 @@ impl TableMut<'_, '_, '_> {
         }
         let view = self.view();
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
-        let differs = |&column: &usize| {
-            self.def.row_id != Some(column) && old.column_bytes(column) != row.column_bytes(column)
-        };
+        let differs =
+            |&column: &usize| self.def.row_id != Some(column) && old.column_bytes(column) != row.column_bytes(column);
         let changed: Vec<usize> = row.set_columns().filter(differs).collect();
         if changed.is_empty() {
             return Ok(id);
@@ -365,9 +366,11 @@ impl TableMut<'_, '_, '_> {
     /// The lowest id never given.
     fn next_id(&self) -> Result<u64> {
         let next = self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id);
-        let last = self.def.row_id.and_then(|column| self.def.layout.column(column)).map_or(u64::MAX - 1, |column| {
-            last_key(column.ty)
-        });
+        let last = self
+            .def
+            .row_id
+            .and_then(|column| self.def.layout.column(column))
+            .map_or(u64::MAX - 1, |column| last_key(column.ty));
         if next > last {
             let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
             return Err(Error::AutoIncrementExhausted { table: self.def.name().into(), column: column.into() });
@@ -411,7 +414,8 @@ impl TableMut<'_, '_, '_> {
         {
             let bytes = id.to_le_bytes();
             let width = super::key::type_of(self.def, column).fixed_width().unwrap_or(8).min(8);
-            row.set(self.def.schema.shape(), column, &bytes[..width]).map_err(|error| error.in_table(self.def.name()))?;
+            row.set(self.def.schema.shape(), column, &bytes[..width])
+                .map_err(|error| error.in_table(self.def.name()))?;
         }
         Ok(())
     }
@@ -428,9 +432,8 @@ impl TableMut<'_, '_, '_> {
                 let plan = &def.indexes[index];
                 let view = TableView::from_parts(def, **entry, rows.as_ref(), None);
                 let mut meta = HashMeta::from_bytes(record);
-                HashIndex::new(root, &mut meta).insert(pages, *hash, id, &mut |id| {
-                    view.row(id).map_or(0, |row| row_hash(def, plan, &row))
-                })?;
+                HashIndex::new(root, &mut meta)
+                    .insert(pages, *hash, id, &mut |id| view.row(id).map_or(0, |row| row_hash(def, plan, &row)))?;
                 *record = meta.to_bytes();
                 Ok(())
             }
@@ -516,7 +519,7 @@ fn last_key(ty: crate::value::Type) -> u64 {
 }
 
 /// The index block of an empty table; none if there are no indexes.
-pub(crate) fn new_index_block(pages: &mut Pages<'_>, def: &TableDef) -> Result<Option<Link>, OutOfMemory> {
+pub(crate) fn new_index_block(pages: &mut Pages, def: &TableDef) -> Result<Option<Link>, OutOfMemory> {
     if def.indexes.is_empty() {
         return Ok(None);
     }

@@ -151,15 +151,19 @@ impl KeyBuf {
     }
 
     pub(crate) fn hash(&self, def: &TableDef, columns: &[usize]) -> u64 {
-        hash_packed(&def.seed, columns.iter().enumerate().map(|(index, &column)| (type_of(def, column), self.part(index))))
+        hash_packed(
+            &def.seed,
+            columns.iter().enumerate().map(|(index, &column)| (type_of(def, column), self.part(index))),
+        )
     }
 
     /// Whether the row has this key.
     #[inline]
     pub(crate) fn is_key_of(&self, def: &TableDef, columns: &[usize], row: &impl Columns) -> bool {
-        columns.iter().enumerate().all(|(index, &column)| {
-            same_value(type_of(def, column), self.part(index), row.column_bytes(column))
-        })
+        columns
+            .iter()
+            .enumerate()
+            .all(|(index, &column)| same_value(type_of(def, column), self.part(index), row.column_bytes(column)))
     }
 }
 
@@ -207,9 +211,9 @@ pub(crate) fn index_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) ->
         IndexKind::Hash | IndexKind::HashMany => IndexKey::Hash(row_hash(def, plan, row)),
         IndexKind::OrderedWord => {
             let column = plan.columns.first().and_then(|&index| Some((index, def.layout.column(index)?)));
-            IndexKey::Word(column.map_or(0, |(index, column)| {
-                word_of(column.ty, column.nulls.is_some(), row.column_bytes(index))
-            }))
+            IndexKey::Word(
+                column.map_or(0, |(index, column)| word_of(column.ty, column.nulls.is_some(), row.column_bytes(index))),
+            )
         }
         IndexKind::OrderedBytes => {
             let mut key = Vec::new();

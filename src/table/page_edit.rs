@@ -34,7 +34,7 @@ impl Run<'_> {
 /// Makes a page with the rows of `runs` at the ids that `live` names, taking the old page's place.
 /// Cost: O(bytes of the page).
 pub(crate) fn assemble(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     layout: &Layout,
     old: Option<Link>,
     live: u32,
@@ -126,7 +126,8 @@ impl<'a> Plan<'a> {
         let mut written = 0;
         for (index, column) in self.layout.columns().iter().enumerate() {
             if let Some(mask) = column.nulls {
-                let nulls = self.gather(|row| row.column_bytes(index).is_none(), |old| old.mask(self.layout, mask), old);
+                let nulls =
+                    self.gather(|row| row.column_bytes(index).is_none(), |old| old.mask(self.layout, mask), old);
                 put_word(fixed, self.layout.mask_at(mask), nulls);
             }
             match column.place {
@@ -177,13 +178,7 @@ impl<'a> Plan<'a> {
         mask as u32
     }
 
-    fn write_fixed(
-        &self,
-        values: &mut [u8],
-        column: usize,
-        (before, width): (usize, usize),
-        old: Option<PageRef<'_>>,
-    ) {
+    fn write_fixed(&self, values: &mut [u8], column: usize, (before, width): (usize, usize), old: Option<PageRef<'_>>) {
         let mut at = 0;
         for run in self.runs {
             let end = at + run.rows() * width;
@@ -241,12 +236,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Moves the old page's links and makes blocks for the new rows' large values.
-    fn move_links(
-        &self,
-        pages: &mut Pages<'_>,
-        link: &mut Link,
-        mut donor: Option<&mut Donor>,
-    ) -> Result<(), OutOfMemory> {
+    fn move_links(&self, pages: &mut Pages, link: &mut Link, mut donor: Option<&mut Donor>) -> Result<(), OutOfMemory> {
         let mut next = 0;
         for (column, variable) in variable_columns(self.layout) {
             for run in self.runs {
@@ -284,7 +274,7 @@ impl<'a> Plan<'a> {
 }
 
 /// A value in a block of its own.
-fn value_block(pages: &mut Pages<'_>, value: &[u8]) -> Result<Link, OutOfMemory> {
+fn value_block(pages: &mut Pages, value: &[u8]) -> Result<Link, OutOfMemory> {
     let mut link = pages.alloc(0, value.len())?;
     if let Some(mut block) = pages.fresh(&mut link) {
         block.bytes().copy_from_slice(value);
@@ -369,7 +359,7 @@ impl Ends<'_> {
 /// Overwrites values of one row that take no more and no less room than the old ones: fixed-width columns, bools,
 /// nulls of these. `columns` are the ones to write, from `row`.
 pub(crate) fn overwrite(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     layout: &Layout,
     link: &mut Link,
     position: usize,

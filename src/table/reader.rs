@@ -173,7 +173,8 @@ impl<S: Source> Reader<S> {
         if let Some(id) = key.as_u64()
             && !def.has_key_index
         {
-            let found = self.source.guard()?.hold(|root, _| locate(TableView::present(root, slot, def)?.page_of(id)?, def, id));
+            let found =
+                self.source.guard()?.hold(|root, _| locate(TableView::present(root, slot, def)?.page_of(id)?, def, id));
             if let Some((held, spot)) = found {
                 return Ok(Some(Row::new(held, def, spot, id)));
             }
@@ -259,9 +260,8 @@ impl<S: Source> Reader<S> {
             let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
             return Ok(found.map(|(held, spot)| Row::new(held, def, spot, id)));
         }
-        let unique = |kind| {
-            def.indexes.iter().position(|plan| plan.unique && plan.kind == kind && *plan.columns == [column])
-        };
+        let unique =
+            |kind| def.indexes.iter().position(|plan| plan.unique && plan.kind == kind && *plan.columns == [column]);
         let Some(index) = unique(IndexKind::Hash) else { return Err(not_unique(def, column)) };
         let key = KeyBuf::pack(def, &[column], &value).map_err(|kind| invalid_key(def, &[column], &kind))?;
         if key.len() != 1 {
@@ -411,7 +411,11 @@ pub(crate) fn pack_key(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
     let columns = def.schema.primary_key();
     let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
     if packed.len() != columns.len() || packed.has_null() {
-        return Err(invalid_key(def, columns, &RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() }));
+        return Err(invalid_key(
+            def,
+            columns,
+            &RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() },
+        ));
     }
     Ok(packed)
 }

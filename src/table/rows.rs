@@ -66,15 +66,11 @@ impl<'a> Rows<'a> {
 
     fn row(&self, id: u64) -> Option<Row<'a>> {
         let (slot, def) = (self.slot, self.def);
-        let (held, spot) =
-            self.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id))?;
+        let (held, spot) = self.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id))?;
         Some(Row::new(held, def, spot, id))
     }
 
-    fn page(
-        &self,
-        find: impl for<'g> FnOnce(TreeRef<'g>) -> Option<(u64, BlockRef<'g>)>,
-    ) -> Option<Page<'a>> {
+    fn page(&self, find: impl for<'g> FnOnce(TreeRef<'g>) -> Option<(u64, BlockRef<'g>)>) -> Option<Page<'a>> {
         let (slot, def) = (self.slot, self.def);
         let (held, number) = self.guard.clone().hold(|root, _| {
             let (number, block) = find(view_of(root, slot, def).rows())?;

@@ -142,12 +142,7 @@ impl<'g> TableView<'g> {
         }
     }
 
-    fn find_ordered(
-        &self,
-        index: usize,
-        key: KeyRef<'_>,
-        is_it: impl Fn(&RowRef<'g>) -> bool,
-    ) -> Option<RowRef<'g>> {
+    fn find_ordered(&self, index: usize, key: KeyRef<'_>, is_it: impl Fn(&RowRef<'g>) -> bool) -> Option<RowRef<'g>> {
         let found = self.ordered_index(index)?.scan(Bound::Included(key), Bound::Included(key), false, |_, id| {
             match self.row(id) {
                 Some(row) if is_it(&row) => ControlFlow::Break(row),

@@ -8,7 +8,7 @@ use crate::table::version::{ENTRY_BYTES, Entry, INDEX_RECORD, TABLES_MAX, root_b
 use std::sync::atomic::Ordering;
 
 /// Puts an empty table into a free slot of the root and answers the slot.
-pub(crate) fn create_table(writer: &mut Writer<'_>, def: &TableDef) -> Result<usize> {
+pub(crate) fn create_table(writer: &mut Writer, def: &TableDef) -> Result<usize> {
     let root = writer.root.block();
     let slots = table_slots(root);
     let free = (0..slots).find(|&slot| Entry::read(root.bytes(), slot).def == 0);
@@ -29,7 +29,7 @@ pub(crate) fn create_table(writer: &mut Writer<'_>, def: &TableDef) -> Result<us
 }
 
 /// Makes the root anew with one more slot.
-fn grow(writer: &mut Writer<'_>, slots: usize) -> Result<()> {
+fn grow(writer: &mut Writer, slots: usize) -> Result<()> {
     if slots >= TABLES_MAX {
         return Err(Error::Limit { what: "tables".into(), limit: TABLES_MAX as u64, found: slots as u64 + 1 });
     }
@@ -57,7 +57,7 @@ fn grow(writer: &mut Writer<'_>, slots: usize) -> Result<()> {
 }
 
 /// Empties a slot of the root.
-pub(crate) fn drop_table(writer: &mut Writer<'_>, slot: usize) -> Result<()> {
+pub(crate) fn drop_table(writer: &mut Writer, slot: usize) -> Result<()> {
     let Writer { root, pages, .. } = writer;
     let mut root = pages.make_mut(root)?;
     let (links, bytes) = root.parts();
@@ -71,7 +71,7 @@ pub(crate) fn drop_table(writer: &mut Writer<'_>, slot: usize) -> Result<()> {
 }
 
 /// Gives the table the indexes of `new`: those that `old` has too are kept, others are built.
-pub(crate) fn reindex(writer: &mut Writer<'_>, slot: usize, old: &TableDef, new: &TableDef) -> Result<()> {
+pub(crate) fn reindex(writer: &mut Writer, slot: usize, old: &TableDef, new: &TableDef) -> Result<()> {
     let Writer { root, pages, .. } = writer;
     let mut root = pages.make_mut(root)?;
     let (links, bytes) = root.parts();

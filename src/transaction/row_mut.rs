@@ -38,9 +38,7 @@ impl RowMut<'_> {
         }
         let shape = self.def.schema.shape();
         let value: Value = value.into();
-        self.row
-            .set_value(shape, field.index as usize, value.as_ref())
-            .map_err(|error| error.in_table(self.def.name()))
+        self.row.set_value(shape, field.index as usize, value.as_ref()).map_err(|error| error.in_table(self.def.name()))
     }
 
     /// The row id.

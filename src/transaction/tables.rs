@@ -11,10 +11,10 @@ use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::row::Row;
 use crate::table::version::Entry;
-use crate::value::{Columns, RowBuf, ToKey};
+use crate::value::{Columns, RowBuf, ToKey, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -68,29 +68,20 @@ impl<'t> Deref for TransactionTable<'t> {
 }
 
 thread_local! {
-    /// Row buffers for reuse. Taken out while in use, so that a closure that writes finds another one.
-    static BUFFERS: RefCell<Vec<RowBuf>> = const { RefCell::new(Vec::new()) };
+    /// A row buffer for reuse. Taken out while in use, so that a closure that writes finds none and makes its own.
+    static BUFFER: Cell<Option<Box<RowBuf>>> = const { Cell::new(None) };
+    /// The buffers of a batch, likewise: at most one page of rows.
+    static BATCH: Cell<Vec<RowBuf>> = const { Cell::new(Vec::new()) };
 }
-
-/// Buffers kept for reuse by one thread.
-const BUFFERS_KEPT: usize = 40;
 
 /// Lends a row buffer for the length of a call.
+#[inline]
 fn with_buffer<R>(body: impl FnOnce(&mut RowBuf) -> R) -> R {
-    let mut buffer = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten().unwrap_or_default();
+    // A thread that is ending has none to lend, and no use for one.
+    let mut buffer = BUFFER.try_with(Cell::take).ok().flatten().unwrap_or_default();
     let answer = body(&mut buffer);
-    keep_buffer(buffer);
+    let _ = BUFFER.try_with(|place| place.set(Some(buffer)));
     answer
-}
-
-fn keep_buffer(buffer: RowBuf) {
-    // A thread that is ending has no use for it.
-    let _ = BUFFERS.try_with(|buffers| {
-        let mut buffers = buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT {
-            buffers.push(buffer);
-        }
-    });
 }
 
 impl<'t> TransactionTable<'t> {
@@ -114,7 +105,7 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// Runs one change of the table on the private root.
-    fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_, '_>) -> Result<R>) -> Result<R> {
+    fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>) -> Result<R> {
         let (slot, def) = (self.reader.source.slot, self.def());
         self.transaction().write(|writer| {
             let mut root = writer.pages.make_mut(&mut writer.root)?;
@@ -147,7 +138,12 @@ impl<'t> TransactionTable<'t> {
         match def.schema.primary_key() {
             [column] if def.row_id.is_none() => {
                 let ty = crate::table::key::type_of(def, *column);
-                row.column_bytes(*column).and_then(|bytes| ty.unpack(bytes).as_u64()).unwrap_or(id)
+                let value = row.column_bytes(*column).map(|bytes| ty.unpack(bytes));
+                match value {
+                    Some(ValueRef::Int(key)) => key.cast_unsigned(),
+                    Some(ValueRef::UInt(key)) => key,
+                    _ => id,
+                }
             }
             _ => id,
         }
@@ -175,7 +171,8 @@ impl<'t> TransactionTable<'t> {
     /// See [`Table::insert_many`](crate::Table::insert_many).
     pub fn insert_many<R: Serialize>(&self, rows: impl IntoIterator<Item = R>) -> Result<u64> {
         self.transaction().atomic(|| {
-            let mut batch = Batch { rows: Vec::new(), used: 0, room: self.append_room()?, stored: 0 };
+            let rows_kept = BATCH.try_with(Cell::take).unwrap_or_default();
+            let mut batch = Batch { rows: rows_kept, used: 0, room: self.append_room()?, stored: 0 };
             for row in rows {
                 let buffer = batch.next();
                 let encoded = self.encode(&row, buffer);
@@ -197,7 +194,7 @@ impl<'t> TransactionTable<'t> {
                 }
             }
             self.flush(&mut batch)?;
-            batch.rows.into_iter().for_each(keep_buffer);
+            let _ = BATCH.try_with(|place| place.set(std::mem::take(&mut batch.rows)));
             Ok(batch.stored)
         })
     }
@@ -267,9 +264,7 @@ impl<'t> TransactionTable<'t> {
     pub fn update<P: Serialize + ?Sized>(&self, key: impl ToKey, patch: &P) -> Result<()> {
         with_buffer(|buffer| {
             let def = self.def();
-            buffer
-                .encode_partial(def.schema.shape(), patch)
-                .map_err(|error| error.in_table(def.name()))?;
+            buffer.encode_partial(def.schema.shape(), patch).map_err(|error| error.in_table(def.name()))?;
             let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
             self.store_patch(row, buffer)
         })
@@ -289,9 +284,7 @@ impl<'t> TransactionTable<'t> {
     /// Gives a stored row the values that `buffer` sets.
     fn store_patch(&self, row: Row<'_>, buffer: &mut RowBuf) -> Result<()> {
         let schema = &self.def().schema;
-        schema
-            .check(&Patched { patch: buffer, old: &row })
-            .map_err(|error| error.in_table(schema.name()))?;
+        schema.check(&Patched { patch: buffer, old: &row }).map_err(|error| error.in_table(schema.name()))?;
         let id = row.id();
         // Its view ends here: while one is open, what rows change is copied again and again.
         drop(row);
@@ -394,8 +387,7 @@ impl Batch {
     /// The buffer for the next row.
     fn next(&mut self) -> &mut RowBuf {
         if self.rows.len() == self.used {
-            let buffer = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten();
-            self.rows.push(buffer.unwrap_or_default());
+            self.rows.push(RowBuf::new());
         }
         &mut self.rows[self.used]
     }

@@ -132,7 +132,7 @@ impl<'d> Transaction<'d> {
 
     /// Runs one change on the private root.
     #[inline]
-    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Writer<'_>) -> Result<R>) -> Result<R> {
+    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Writer) -> Result<R>) -> Result<R> {
         self.check_alive()?;
         let answer = self.page.write(|writer| change(writer))?;
         if let Err(Error::OutOfMemory { .. }) = answer {

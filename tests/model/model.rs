@@ -305,6 +305,16 @@ impl ModelTable {
         if codes.is_empty() { Ok(row) } else { Err(codes) }
     }
 
+    /// The value as the column holds it, set by itself.
+    pub(crate) fn fit(&self, place: usize, value: &Value) -> Result<Value, &'static str> {
+        let column = &self.spec.columns[place];
+        match value {
+            Value::Null if column.nullable => Ok(Value::Null),
+            Value::Null => Err("null-not-allowed"),
+            value => fit(column.ty, value),
+        }
+    }
+
     /// What a complete row can be refused for, but for uniqueness.
     pub(crate) fn check(&self, row: &[Value], codes: &mut Codes) {
         let spec = &self.spec;

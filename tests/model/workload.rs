@@ -388,7 +388,10 @@ fn key_value(rng: &mut Rng, spec: &TableSpec, place: usize) -> Value {
         return random_value(rng, ty, spec.pool);
     }
     match ty {
-        Type::U64 | Type::I64 if rng.one_in(40) => Value::UInt(rng.below(1 << [12, 20, 33, 62][rng.below(4) as usize])),
+        Type::U64 | Type::I64 if rng.one_in(40) => {
+            let bits = [12, 20, 33, 62][rng.below(4) as usize];
+            Value::UInt(rng.below(1 << bits))
+        }
         Type::U8 | Type::I8 if rng.one_in(400) => Value::UInt(127),
         Type::U64 if rng.one_in(4000) => Value::UInt(u64::MAX),
         Type::I64 | Type::I32 | Type::I16 if rng.one_in(200) => Value::Int(-1 - rng.below(3) as i64),

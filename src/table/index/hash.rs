@@ -166,7 +166,7 @@ impl<'l> HashIndex<'l> {
     /// bucket, and never for `id` itself. Cost: O(log n) blocks copied; one insert in `LOAD` also splits a bucket.
     pub(crate) fn insert(
         &mut self,
-        pages: &mut Pages<'_>,
+        pages: &mut Pages,
         hash: u64,
         id: u64,
         rehash: &mut dyn FnMut(u64) -> u64,
@@ -183,7 +183,7 @@ impl<'l> HashIndex<'l> {
     }
 
     /// Takes an entry out; answers whether it was there. Cost: O(log n) blocks copied; may merge two buckets.
-    pub(crate) fn remove(&mut self, pages: &mut Pages<'_>, hash: u64, id: u64) -> Result<bool, OutOfMemory> {
+    pub(crate) fn remove(&mut self, pages: &mut Pages, hash: u64, id: u64) -> Result<bool, OutOfMemory> {
         // Looked up first: an absent entry copies nothing.
         let Some(position) = self.position(hash, id) else { return Ok(false) };
         let number = self.meta.address(hash);
@@ -198,7 +198,7 @@ impl<'l> HashIndex<'l> {
     }
 
     /// Takes all entries out. Cost: O(1) now; the blocks are freed in slices later.
-    pub(crate) fn clear(&mut self, pages: &mut Pages<'_>) {
+    pub(crate) fn clear(&mut self, pages: &mut Pages) {
         if let Some(root) = self.root.take() {
             pages.discard(root);
         }
@@ -218,9 +218,9 @@ impl<'l> HashIndex<'l> {
 
     fn change(
         &mut self,
-        pages: &mut Pages<'_>,
+        pages: &mut Pages,
         number: u64,
-        change: impl FnOnce(&mut Pages<'_>, &mut Option<Link>) -> Result<(), OutOfMemory>,
+        change: impl FnOnce(&mut Pages, &mut Option<Link>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
         Tree::new(self.root, &mut self.meta.height).change(pages, number, |pages, slot| {
             change(pages, slot)?;
@@ -229,7 +229,7 @@ impl<'l> HashIndex<'l> {
         })
     }
 
-    fn put(&mut self, pages: &mut Pages<'_>, number: u64, bucket: Option<Link>) -> Result<(), OutOfMemory> {
+    fn put(&mut self, pages: &mut Pages, number: u64, bucket: Option<Link>) -> Result<(), OutOfMemory> {
         self.change(pages, number, |pages, slot| {
             put(pages, slot, bucket);
             Ok(())
@@ -238,7 +238,7 @@ impl<'l> HashIndex<'l> {
 
     /// Adds the next bucket and moves there what belongs there. Until the count of buckets says that the new one exists,
     /// what it holds is out of reach, so that a failure in between loses nothing.
-    fn split(&mut self, pages: &mut Pages<'_>, rehash: &mut dyn FnMut(u64) -> u64) -> Result<(), OutOfMemory> {
+    fn split(&mut self, pages: &mut Pages, rehash: &mut dyn FnMut(u64) -> u64) -> Result<(), OutOfMemory> {
         let new = self.meta.bucket_count;
         let bit = new.ilog2();
         let old = new - (1 << bit);
@@ -264,7 +264,7 @@ impl<'l> HashIndex<'l> {
     }
 
     /// Moves the last bucket's entries back to where they were split from.
-    fn merge(&mut self, pages: &mut Pages<'_>) -> Result<(), OutOfMemory> {
+    fn merge(&mut self, pages: &mut Pages) -> Result<(), OutOfMemory> {
         let last = self.meta.bucket_count - 1;
         let bit = last.ilog2();
         let into = last - (1 << bit);
@@ -374,14 +374,14 @@ impl<'a> Bucket<'a> {
 }
 
 /// Puts `new` in the place of the slot's block, which is retired.
-fn put(pages: &mut Pages<'_>, slot: &mut Option<Link>, new: Option<Link>) {
+fn put(pages: &mut Pages, slot: &mut Option<Link>, new: Option<Link>) {
     if let Some(old) = std::mem::replace(slot, new) {
         pages.discard(old);
     }
 }
 
 /// A block for so many entries, its head written; its tags and ids, to be filled.
-fn alloc_bucket(pages: &mut Pages<'_>, base: u32, len: usize, id_bytes: usize) -> Result<Link, OutOfMemory> {
+fn alloc_bucket(pages: &mut Pages, base: u32, len: usize, id_bytes: usize) -> Result<Link, OutOfMemory> {
     let mut link = pages.alloc(0, TAGS_AT + len * (TAG_BYTES + id_bytes))?;
     if let Some(mut block) = pages.fresh(&mut link) {
         block.bytes()[..TAGS_AT].copy_from_slice(&[base as u8, id_bytes as u8]);
@@ -391,7 +391,7 @@ fn alloc_bucket(pages: &mut Pages<'_>, base: u32, len: usize, id_bytes: usize) -
 
 /// A bucket of these entries; absent if there are none.
 fn new_bucket(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     base: u32,
     entries: impl Iterator<Item = (u16, u64)> + Clone,
 ) -> Result<Option<Link>, OutOfMemory> {
@@ -413,13 +413,7 @@ fn new_bucket(
     Ok(Some(link))
 }
 
-fn insert_entry(
-    pages: &mut Pages<'_>,
-    slot: &mut Option<Link>,
-    bits: u32,
-    hash: u64,
-    id: u64,
-) -> Result<(), OutOfMemory> {
+fn insert_entry(pages: &mut Pages, slot: &mut Option<Link>, bits: u32, hash: u64, id: u64) -> Result<(), OutOfMemory> {
     let new = {
         let bucket = Bucket::of(slot.as_ref().map(Link::block), bits);
         let tag = (hash >> bucket.base.min(u64::BITS - 1)) as u16;
@@ -448,7 +442,7 @@ fn append(to: &mut [u8], old: &[u8], new: &[u8]) {
     end.copy_from_slice(new);
 }
 
-fn remove_entry(pages: &mut Pages<'_>, slot: &mut Option<Link>, position: usize) -> Result<(), OutOfMemory> {
+fn remove_entry(pages: &mut Pages, slot: &mut Option<Link>, position: usize) -> Result<(), OutOfMemory> {
     let Some(link) = slot else { return Ok(()) };
     let bucket = Bucket::new(link.block().bytes());
     let new = match bucket.ids {
@@ -480,7 +474,7 @@ fn copy_without<const BYTES: usize>(to: &mut [u8], lanes: &[[u8; BYTES]], positi
 
 /// Makes the bucket's tags anew from bit `base` of the hashes on.
 fn refresh_tags(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     slot: &mut Option<Link>,
     base: u32,
     rehash: &mut dyn FnMut(u64) -> u64,
@@ -518,8 +512,8 @@ mod tests {
     }
 
     fn change<R>(
-        writer: &mut Writer<'_>,
-        change: impl FnOnce(&mut HashIndex<'_>, &mut Pages<'_>) -> Result<R, OutOfMemory>,
+        writer: &mut Writer,
+        change: impl FnOnce(&mut HashIndex<'_>, &mut Pages) -> Result<R, OutOfMemory>,
     ) -> R {
         let mut meta = HashMeta::from_bytes(writer.root.block().bytes().first_chunk().unwrap());
         let mut root = writer.pages.make_mut(&mut writer.root).unwrap();

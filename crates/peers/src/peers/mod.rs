@@ -4,6 +4,7 @@
 //! whose kind is [`crate::peer::Kind::Subject`], and leaves that comparison out where there is none.
 
 mod codec;
+mod folio;
 mod hash_map;
 mod imbl;
 mod lmdb;
@@ -18,6 +19,7 @@ use crate::peer::Peer;
 /// Every peer, in the order of the report's columns.
 pub(crate) fn all() -> Vec<Box<dyn Peer>> {
     vec![
+        Box::new(folio::FolioPeer),
         Box::new(hash_map::HashMapPeer),
         Box::new(papaya::PapayaPeer),
         Box::new(imbl::ImblPeer),

@@ -47,7 +47,7 @@ impl Load {
     /// The new root, if there are entries, and how many levels of inner nodes it stands on top of.
     pub(super) fn run<'k>(
         &mut self,
-        pages: &mut Pages<'_>,
+        pages: &mut Pages,
         entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
     ) -> Result<Option<(Link, u8)>, OutOfMemory> {
         let mut leaf: Vec<Item<'k>> = Vec::new();
@@ -77,7 +77,7 @@ impl Load {
 
     fn add_leaf(
         &mut self,
-        pages: &mut Pages<'_>,
+        pages: &mut Pages,
         before: Option<Item<'_>>,
         entries: &[Item<'_>],
     ) -> Result<(), OutOfMemory> {
@@ -89,7 +89,7 @@ impl Load {
         self.add(pages, 0, Child { link, key_len, id, count: entries.len() as u64 })
     }
 
-    fn add(&mut self, pages: &mut Pages<'_>, level: usize, child: Child) -> Result<(), OutOfMemory> {
+    fn add(&mut self, pages: &mut Pages, level: usize, child: Child) -> Result<(), OutOfMemory> {
         if level == self.levels.len() {
             self.levels.push(Level::default());
         }
@@ -106,7 +106,7 @@ impl Load {
     }
 
     /// Makes a node of `level`'s children, which are not elsewhere any more.
-    fn add_node(&mut self, pages: &mut Pages<'_>, level: usize, full: Level) -> Result<(), OutOfMemory> {
+    fn add_node(&mut self, pages: &mut Pages, level: usize, full: Level) -> Result<(), OutOfMemory> {
         let node = {
             let items: Vec<Item<'_>> = full.children.iter().map(Child::item).collect();
             Run::of_items(self.kind, false, &items).build(pages)
@@ -126,7 +126,7 @@ impl Load {
     }
 
     /// Makes nodes of what waits, from the lowest level up, until one is above all.
-    fn finish(&mut self, pages: &mut Pages<'_>) -> Result<Option<(Link, u8)>, OutOfMemory> {
+    fn finish(&mut self, pages: &mut Pages) -> Result<Option<(Link, u8)>, OutOfMemory> {
         let mut level = 0;
         while let Some(waiting) = self.levels.get_mut(level) {
             let waiting = std::mem::take(waiting);
@@ -140,7 +140,7 @@ impl Load {
     }
 
     /// Gives back what was made of a load that failed.
-    pub(super) fn discard(self, pages: &mut Pages<'_>) {
+    pub(super) fn discard(self, pages: &mut Pages) {
         for child in self.levels.into_iter().flat_map(|level| level.children) {
             pages.discard(child.link);
         }

@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
     }
 
     /// A new node of this run; an inner one's links are absent still.
-    pub(super) fn build(&self, pages: &mut Pages<'_>) -> Result<Link, OutOfMemory> {
+    pub(super) fn build(&self, pages: &mut Pages) -> Result<Link, OutOfMemory> {
         let (len, key_bytes) = (self.len(), self.key_bytes());
         let (wide_ids, wide_ends) = (self.has_wide_ids(), key_bytes > usize::from(u16::MAX));
         let link_count = if self.is_leaf { 0 } else { len };

@@ -37,8 +37,8 @@ fn read(root: BlockRef<'_>) -> OrderedRef<'_> {
 }
 
 fn change<R>(
-    writer: &mut crate::page::Writer<'_>,
-    change: impl FnOnce(&mut OrderedIndex<'_>, &mut Pages<'_>) -> Result<R, OutOfMemory>,
+    writer: &mut crate::page::Writer,
+    change: impl FnOnce(&mut OrderedIndex<'_>, &mut Pages) -> Result<R, OutOfMemory>,
 ) -> R {
     let mut meta = OrderedMeta::from_bytes(writer.root.block().bytes().first_chunk().unwrap());
     let mut root = writer.pages.make_mut(&mut writer.root).unwrap();
@@ -53,7 +53,7 @@ impl Table {
         Self { store: Store::new(1, &OrderedMeta::new(kind).to_bytes()).unwrap(), kind }
     }
 
-    fn write<R>(&self, run: impl FnOnce(&mut OrderedIndex<'_>, &mut Pages<'_>) -> Result<R, OutOfMemory>) -> R {
+    fn write<R>(&self, run: impl FnOnce(&mut OrderedIndex<'_>, &mut Pages) -> Result<R, OutOfMemory>) -> R {
         let tx = self.store.begin().unwrap();
         let answer = tx.write(|writer| change(writer, run)).unwrap();
         tx.commit();

@@ -68,7 +68,7 @@ impl<'l> OrderedIndex<'l> {
     }
 
     /// Adds an entry; answers whether it was absent. Cost: O(log n) nodes copied.
-    pub(crate) fn insert(&mut self, pages: &mut Pages<'_>, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
+    pub(crate) fn insert(&mut self, pages: &mut Pages, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
         let kind = self.meta.kind;
         if key.kind() != kind {
             return Ok(false);
@@ -97,7 +97,7 @@ impl<'l> OrderedIndex<'l> {
     }
 
     /// Takes an entry out; answers whether it was there. Cost: O(log n) nodes copied.
-    pub(crate) fn remove(&mut self, pages: &mut Pages<'_>, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
+    pub(crate) fn remove(&mut self, pages: &mut Pages, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
         let (path, found) = self.find(key, id);
         if !found {
             return Ok(false);
@@ -110,7 +110,7 @@ impl<'l> OrderedIndex<'l> {
     }
 
     /// Takes all entries out. Cost: O(1) now; the blocks are freed in slices later.
-    pub(crate) fn clear(&mut self, pages: &mut Pages<'_>) {
+    pub(crate) fn clear(&mut self, pages: &mut Pages) {
         if let Some(root) = self.root.take() {
             pages.discard(root);
         }
@@ -121,7 +121,7 @@ impl<'l> OrderedIndex<'l> {
     /// of order, or of another kind of key, are left out. Cost: O(n).
     pub(crate) fn build_sorted<'k>(
         &mut self,
-        pages: &mut Pages<'_>,
+        pages: &mut Pages,
         entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
     ) -> Result<(), OutOfMemory> {
         self.clear(pages);
@@ -165,7 +165,7 @@ impl<'l> OrderedIndex<'l> {
     }
 
     /// Takes away roots that have only one child.
-    fn lower(&mut self, pages: &mut Pages<'_>) {
+    fn lower(&mut self, pages: &mut Pages) {
         while self.meta.height > 0
             && let Some(root) = self.root.take_if(|root| root.block().links().len() == 1)
         {
@@ -181,13 +181,13 @@ impl<'l> OrderedIndex<'l> {
 }
 
 /// Puts `new` in the place of the node's block, whose children are elsewhere or which has none.
-fn replace_leaf(pages: &mut Pages<'_>, link: &mut Link, new: Link) {
+fn replace_leaf(pages: &mut Pages, link: &mut Link, new: Link) {
     let old = std::mem::replace(link, new);
     pages.discard(old);
 }
 
 /// Fills the absent links of a new inner node, in order.
-pub(super) fn fill_links(pages: &mut Pages<'_>, link: &mut Link, mut next: impl FnMut(&mut Pages<'_>) -> Option<Link>) {
+pub(super) fn fill_links(pages: &mut Pages, link: &mut Link, mut next: impl FnMut(&mut Pages) -> Option<Link>) {
     if let Some(mut block) = pages.fresh(link) {
         for place in block.links() {
             *place = next(pages);
@@ -196,7 +196,7 @@ pub(super) fn fill_links(pages: &mut Pages<'_>, link: &mut Link, mut next: impl 
 }
 
 /// Puts a root above the root and the node that was split from it.
-fn grow(pages: &mut Pages<'_>, kind: KeyKind, root: &mut Link, split: Split) -> Result<(), OutOfMemory> {
+fn grow(pages: &mut Pages, kind: KeyKind, root: &mut Link, split: Split) -> Result<(), OutOfMemory> {
     let left = Item { key: KeyRef::least(kind), id: 0, count: Node::new(root.block()).total() };
     let new = Run::of_items(kind, false, &[left, split.item()]).build(pages)?;
     let mut children = [Some(std::mem::replace(root, new)), Some(split.right)].into_iter();
@@ -218,7 +218,7 @@ fn cut_after_insert(run: &Run<'_>, position: usize, is_leaf: bool) -> usize {
 }
 
 fn insert_below(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
     path: &[u16],
@@ -246,7 +246,7 @@ fn insert_below(
 }
 
 fn insert_in_leaf(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
     position: usize,
@@ -266,7 +266,7 @@ fn insert_in_leaf(
 }
 
 /// Two new nodes of a run.
-fn cut_run(pages: &mut Pages<'_>, run: &Run<'_>, cut: usize, is_leaf: bool) -> Result<(Link, Split), OutOfMemory> {
+fn cut_run(pages: &mut Pages, run: &Run<'_>, cut: usize, is_leaf: bool) -> Result<(Link, Split), OutOfMemory> {
     let (key_len, id) = match (run.item(cut.saturating_sub(1)), run.item(cut)) {
         (Some(left), Some(right)) if is_leaf => separator(left.key, right.key, right.id),
         // The items of an inner node are separators already.
@@ -280,7 +280,7 @@ fn cut_run(pages: &mut Pages<'_>, run: &Run<'_>, cut: usize, is_leaf: bool) -> R
 
 /// Puts the right part of a split child at `position`.
 fn insert_child(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
     position: usize,
@@ -302,7 +302,7 @@ fn insert_child(
     let mut donor = pages.donate(old);
     let mut new_child = Some(split.right);
     let mut at = 0;
-    let mut next = |pages: &mut Pages<'_>| {
+    let mut next = |pages: &mut Pages| {
         at += 1;
         let index = at - 1;
         if index == position { new_child.take() } else { pages.take(&mut donor, index - usize::from(index > position)) }
@@ -316,12 +316,7 @@ fn insert_child(
 }
 
 /// Answers whether the node is now so small that its parent should see to it, or gone.
-fn remove_below(
-    pages: &mut Pages<'_>,
-    kind: KeyKind,
-    slot: &mut Option<Link>,
-    path: &[u16],
-) -> Result<bool, OutOfMemory> {
+fn remove_below(pages: &mut Pages, kind: KeyKind, slot: &mut Option<Link>, path: &[u16]) -> Result<bool, OutOfMemory> {
     let (Some((&step, path)), Some(link)) = (path.split_first(), slot.as_mut()) else { return Ok(false) };
     let step = usize::from(step);
     if path.is_empty() {
@@ -344,7 +339,7 @@ fn remove_below(
 }
 
 fn remove_in_leaf(
-    pages: &mut Pages<'_>,
+    pages: &mut Pages,
     kind: KeyKind,
     slot: &mut Option<Link>,
     position: usize,
@@ -363,12 +358,7 @@ fn remove_in_leaf(
 }
 
 /// Rebuilds an inner node without the child at `position`, which is gone already.
-fn remove_child(
-    pages: &mut Pages<'_>,
-    kind: KeyKind,
-    slot: &mut Option<Link>,
-    position: usize,
-) -> Result<(), OutOfMemory> {
+fn remove_child(pages: &mut Pages, kind: KeyKind, slot: &mut Option<Link>, position: usize) -> Result<(), OutOfMemory> {
     let Some(link) = slot else { return Ok(()) };
     let node = Node::new(link.block());
     if node.len() == 1 {
@@ -390,7 +380,7 @@ fn remove_child(
 
 /// Makes one node of the child at `position` and a neighbour, or two of equal size if one would be too large. The
 /// parent is the running write's own.
-fn join_child(pages: &mut Pages<'_>, kind: KeyKind, link: &mut Link, position: usize) -> Result<(), OutOfMemory> {
+fn join_child(pages: &mut Pages, kind: KeyKind, link: &mut Link, position: usize) -> Result<(), OutOfMemory> {
     let (first, mut children, parent) = {
         let node = Node::new(link.block());
         if node.len() < 2 {
@@ -440,7 +430,7 @@ fn join_child(pages: &mut Pages<'_>, kind: KeyKind, link: &mut Link, position: u
 }
 
 /// Moves what hangs below two neighbours to the nodes made in their place.
-fn move_children(pages: &mut Pages<'_>, a: Link, b: Link, to: &mut [Option<Link>; 2]) {
+fn move_children(pages: &mut Pages, a: Link, b: Link, to: &mut [Option<Link>; 2]) {
     let a_count = a.block().links().len();
     let (mut a, mut b) = (pages.donate(a), pages.donate(b));
     let mut at = 0;

@@ -13,7 +13,7 @@ mod sync {
     }
 }
 #[allow(dead_code)]
-#[path = "../src/page/epoch.rs"]
+#[path = "../../../src/page/epoch.rs"]
 mod epoch;
 mod page_model;
 

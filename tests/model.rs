@@ -1,0 +1,834 @@
+//! Random operations against a plain model: random schemas, every operation, transactions with savepoints that succeed,
+//! fail and panic, snapshots kept and looked at later, forks of forks, and the differences between any two of them.
+//!
+//! After each step the rows concerned are compared, and at intervals the whole database by every way to its rows.
+//!
+//! A failure prints its seed. One case again: `FOLIO_SEED=<seed> cargo test --test model -- --nocapture`. The soak:
+//! `FOLIO_OPERATIONS=300000000 cargo test --release --test model -- --nocapture`.
+
+#[path = "model/model.rs"]
+mod model;
+#[path = "model/properties.rs"]
+mod properties;
+#[path = "model/workload.rs"]
+mod workload;
+
+use folio::{Database, Error, Result, Snapshot, Table, Transaction, TransactionTable, Value};
+use model::{Codes, ModelDb, ModelTable, ending_code, same_row};
+use properties::{Handles, Reads};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use workload::{Ending, IndexSpec, Op, Rng, RowInput, TableSpec};
+
+/// Operations that the normal run does at least.
+const OPERATIONS_MIN: u64 = 1_000_000;
+const CASE_OPERATIONS: u64 = 4_000;
+
+/// What a closure of ours panics with: it goes past the panic hook, so that nothing is printed.
+struct Planned;
+
+/// The writes that are tried, on a table and on one of a transaction.
+trait Writes: Reads + Handles {
+    fn insert(&self, row: &RowInput) -> Result<u64>;
+    fn insert_many(&self, rows: &[RowInput]) -> Result<u64>;
+    fn upsert(&self, row: &RowInput) -> Result<u64>;
+    fn replace(&self, row: &RowInput) -> Result<()>;
+    fn update(&self, key: &[Value], patch: &RowInput) -> Result<()>;
+    fn modify(&self, model: &ModelTable, key: &[Value], sets: &[(usize, Value)], ending: Ending) -> Result<()>;
+    fn delete(&self, key: &[Value]) -> Result<bool>;
+    fn clear(&self) -> Result<()>;
+}
+
+macro_rules! writes {
+    ($($ty:ty),*) => {$(
+        impl Writes for $ty {
+            fn insert(&self, row: &RowInput) -> Result<u64> {
+                self.insert(row)
+            }
+
+            fn insert_many(&self, rows: &[RowInput]) -> Result<u64> {
+                self.insert_many(rows)
+            }
+
+            fn upsert(&self, row: &RowInput) -> Result<u64> {
+                self.upsert(row)
+            }
+
+            fn replace(&self, row: &RowInput) -> Result<()> {
+                self.replace(row)
+            }
+
+            fn update(&self, key: &[Value], patch: &RowInput) -> Result<()> {
+                self.update(key, patch)
+            }
+
+            fn modify(&self, model: &ModelTable, key: &[Value], sets: &[(usize, Value)], ending: Ending) -> Result<()> {
+                let answer = self.modify(key, |row| {
+                    sets.iter().try_for_each(|(place, value)| self.set(row, model, *place, value.clone()))?;
+                    match ending {
+                        Ending::Success => Ok(17),
+                        Ending::Error => Err(Error::abort("planned")),
+                        Ending::Panic => resume_unwind(Box::new(Planned)),
+                    }
+                });
+                answer.map(|seventeen| assert_eq!(seventeen, 17))
+            }
+
+            fn delete(&self, key: &[Value]) -> Result<bool> {
+                self.delete(key)
+            }
+
+            fn clear(&self) -> Result<()> {
+                self.clear()
+            }
+        }
+    )*};
+}
+
+writes!(Table, TransactionTable<'_>);
+
+/// Runs `body`, in which a closure of ours may panic as planned: then the answer is `None`.
+fn planned<T>(body: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(answer) => Some(answer),
+        Err(panic) if panic.is::<Planned>() => None,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Holds an answer against what may be: success if `codes` is empty, else an error with one of them.
+fn judge<T: std::fmt::Debug>(answer: Result<T>, codes: &Codes, uncertain: bool) -> Option<T> {
+    match answer {
+        Ok(answer) => {
+            assert!(codes.is_empty(), "answered {answer:?}, expected an error: {codes:?}");
+            Some(answer)
+        }
+        Err(error) => {
+            let code = error.code();
+            assert!(
+                codes.contains(code) || uncertain && code == "auto-increment-exhausted",
+                "answered `{code}` ({error}), expected {codes:?}"
+            );
+            None
+        }
+    }
+}
+
+/// Does one operation on a table and on its model, and compares the rows that it concerned.
+fn apply(table: &impl Writes, model: &mut ModelTable, op: &Op) {
+    let mut keys: Vec<Vec<Value>> = Vec::new();
+    match op {
+        Op::Insert(input) => insert(table, model, input, table.insert(input), &mut keys),
+        Op::InsertMany(inputs) => insert_many(table, model, inputs, &mut keys),
+        Op::Upsert(input) => upsert(table, model, input, &mut keys),
+        Op::Replace(input) => replace(table, model, input, &mut keys),
+        Op::Update(key, patch) => {
+            let answer = table.update(key, patch);
+            let id = model.id_of(key);
+            let old = id.and_then(|id| Some((id, Rc::clone(model.rows.get(&id)?))));
+            // Without a row to complete it, only the patch's own values are judged; so any code of it may come.
+            let judged = match &old {
+                Some((id, row)) => model.validate(patch, Some((*id, row))),
+                None => match model.validate(patch, Some((0, &vec![Value::Null; model.spec.columns.len()]))) {
+                    Ok(_) => Err(Codes::from(["no-such-row"])),
+                    Err(mut codes) => {
+                        codes.insert("no-such-row");
+                        Err(codes)
+                    }
+                },
+            };
+            change(table, model, id, judged, answer, &mut keys);
+            keys.push(key.clone());
+        }
+        Op::Modify(key, sets, ending) => modify(table, model, key, sets, *ending, &mut keys),
+        Op::Delete(key) => {
+            let id = model.id_of(key);
+            let deleted = table.delete(key).unwrap();
+            assert_eq!(deleted, id.is_some(), "delete({key:?})");
+            id.map(|id| model.take(id));
+            keys.push(key.clone());
+        }
+        Op::Clear => {
+            Writes::clear(table).unwrap();
+            model.clear();
+        }
+        Op::Get(key) => keys.push(key.clone()),
+        Op::GetMany(many) => properties::check_many(table, model, many),
+        Op::Find(place, value) => properties::check_find(table, model, *place, value),
+        Op::Nth(rank) => properties::check_rank(table, model, *rank),
+        Op::Range(from, to) => properties::check_range(table, model, from, to),
+        Op::CreateIndex(_) | Op::DropIndex(_) => unreachable!("schema changes are not the table's own"),
+    }
+    properties::check_keys(table, model, &keys);
+}
+
+/// Takes over into the model that a row was inserted with this answer.
+fn insert(table: &impl Writes, model: &mut ModelTable, input: &RowInput, answer: Result<u64>, keys: &mut Vec<Vec<Value>>) {
+    let row = match model.validate(input, None) {
+        Ok(row) => row,
+        Err(codes) => return drop(judge(answer, &codes, false)),
+    };
+    let (codes, uncertain) = model.insert_codes(&row);
+    let Some(key) = judge(answer, &codes, uncertain) else { return };
+    let id = match model.own_id(&row) {
+        Ok(Some(id)) => id,
+        _ if model.spec.auto || model.spec.key.is_empty() => key,
+        _ => {
+            // The id is not the key: read which one the row was given.
+            let key = model.key_of(0, &row);
+            table.by_key(model, &key).unwrap().map(|(id, _)| id).unwrap()
+        }
+    };
+    if model.own_id(&row) == Ok(None) {
+        assert!(id >= model.floor, "number {id} was given again: {} is the lowest that is free", model.floor);
+        assert!(id <= model.last_number(), "number {id} is above the last");
+    }
+    assert_eq!(key, model.answer_of(id, &row), "the answer of an insert");
+    model.put(id, row);
+    keys.push(model.key_of(id, &model.rows[&id]));
+}
+
+fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput], keys: &mut Vec<Vec<Value>>) {
+    let answer = table.insert_many(inputs);
+    // Tried row by row on a copy: the first that cannot be is the one to be named.
+    let mut trial = model.clone();
+    let mut ids: Vec<Option<u64>> = Vec::new();
+    for (place, input) in inputs.iter().enumerate() {
+        let mut uncertain = false;
+        let (codes, row) = match trial.validate(input, None) {
+            Err(codes) => (codes, None),
+            Ok(row) => {
+                let (codes, may_be_exhausted) = trial.insert_codes(&row);
+                uncertain = may_be_exhausted;
+                (codes, Some(row))
+            }
+        };
+        let ran_out = answer.as_ref().is_err_and(|error| error.code() == "auto-increment-exhausted");
+        if !codes.is_empty() || uncertain && ran_out {
+            let error = answer.expect_err("a batch with a row that cannot be stored");
+            let Error::InBatch { row, source } = &error else { panic!("{error} names no row") };
+            let code = source.code();
+            if uncertain {
+                assert!(codes.contains(code) || code == "auto-increment-exhausted", "{error}: expected {codes:?}");
+            } else {
+                assert!(codes.contains(code), "{error}: expected {codes:?} of row {place}");
+                assert_eq!(*row, place as u64, "{error}: expected {codes:?}");
+            }
+            model.ceiling = model.ceiling.max(trial.ceiling);
+            return;
+        }
+        let Some(row) = row else { continue };
+        let own = trial.own_id(&row).unwrap_or_default();
+        // In the trial, numbers stand for those that are not known yet: above all that were given.
+        let id = own.unwrap_or(trial.ceiling.max(trial.floor));
+        ids.push(own);
+        trial.put(id, row);
+    }
+    let count = answer.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(count, inputs.len() as u64);
+    let floor = model.floor;
+    let given: Vec<u64> = ids.iter().flatten().copied().collect();
+    let numbered = model.spec.auto || model.spec.key.is_empty();
+    let mut new_ids = Vec::new();
+    if numbered && ids.iter().any(Option::is_none) {
+        let rows = table.between(model, &[Value::UInt(floor)], &[Value::UInt(u64::MAX)]).unwrap();
+        new_ids = rows.into_iter().map(|(id, _)| id).filter(|id| !given.contains(id)).collect();
+        assert_eq!(new_ids.len(), ids.iter().filter(|id| id.is_none()).count(), "numbers given to a batch");
+    }
+    let mut new_ids = new_ids.into_iter();
+    for (input, own) in inputs.iter().zip(ids) {
+        let row = model.validate(input, None).unwrap();
+        let id = match own {
+            Some(id) => id,
+            None if numbered => new_ids.next().unwrap(),
+            None => table.by_key(model, &model.key_of(0, &row)).unwrap().unwrap().0,
+        };
+        assert!(own.is_some() || id >= floor, "number {id} was given again");
+        model.put(id, row);
+        keys.push(model.key_of(id, &model.rows[&id]));
+    }
+}
+
+/// Takes over into the model that row `id` was changed to `row` with this answer.
+fn change<T: std::fmt::Debug>(
+    _: &impl Writes,
+    model: &mut ModelTable,
+    id: Option<u64>,
+    row: Result<Vec<Value>, Codes>,
+    answer: Result<T>,
+    keys: &mut Vec<Vec<Value>>,
+) {
+    let row = match (row, id) {
+        (Ok(row), Some(id)) => {
+            let (codes, wanted) = model.change_codes(id, &row);
+            if judge(answer, &codes, false).is_some() {
+                model.take(id);
+                model.put(wanted, row);
+                keys.push(model.key_of(wanted, &model.rows[&wanted]));
+            }
+            return;
+        }
+        (Ok(_), None) => Codes::from(["no-such-row"]),
+        (Err(codes), _) => codes,
+    };
+    judge(answer, &row, false);
+}
+
+/// The row that has the key of this one.
+fn twin(model: &ModelTable, row: &[Value]) -> Option<u64> {
+    match model.own_id(row) {
+        Ok(Some(id)) => model.rows.contains_key(&id).then_some(id),
+        _ if model.spec.auto => None,
+        _ => model.id_of(&model.key_of(0, row)),
+    }
+}
+
+fn upsert(table: &impl Writes, model: &mut ModelTable, input: &RowInput, keys: &mut Vec<Vec<Value>>) {
+    let answer = table.upsert(input);
+    let row = match model.validate(input, None) {
+        Ok(_) if model.spec.key.is_empty() => return drop(judge(answer, &Codes::from(["invalid-query"]), false)),
+        Ok(row) => row,
+        Err(codes) => return drop(judge(answer, &codes, false)),
+    };
+    match twin(model, &row) {
+        Some(id) => {
+            let expected = model.answer_of(id, &row);
+            if let Ok(key) = &answer {
+                assert_eq!(*key, expected, "the answer of an upsert");
+            }
+            change(table, model, Some(id), Ok(row), answer, keys);
+        }
+        None => insert(table, model, input, answer, keys),
+    }
+}
+
+fn replace(table: &impl Writes, model: &mut ModelTable, input: &RowInput, keys: &mut Vec<Vec<Value>>) {
+    let answer = table.replace(input);
+    let row = match model.validate(input, None) {
+        Ok(_) if model.spec.key.is_empty() => Err(Codes::from(["invalid-query"])),
+        row => row,
+    };
+    let id = row.as_ref().ok().and_then(|row| twin(model, row));
+    change(table, model, id, row, answer, keys);
+}
+
+fn modify(
+    table: &impl Writes,
+    model: &mut ModelTable,
+    key: &[Value],
+    sets: &[(usize, Value)],
+    ending: Ending,
+    keys: &mut Vec<Vec<Value>>,
+) {
+    let answer = planned(|| table.modify(model, key, sets, ending));
+    keys.push(key.to_vec());
+    let Some(id) = model.id_of(key) else {
+        return drop(judge(answer.expect("the closure is not called"), &Codes::from(["no-such-row"]), false));
+    };
+    let old = Rc::clone(&model.rows[&id]);
+    // Each set is judged alone, in order; the row as a whole when the closure has ended.
+    let mut row = Ok(old.to_vec());
+    for (place, value) in sets {
+        row = row.and_then(|mut row: Vec<Value>| {
+            row[*place] = model.fit(*place, value).map_err(|code| Codes::from([code]))?;
+            Ok(row)
+        });
+    }
+    let Some(answer) = answer else {
+        assert!(row.is_ok() && ending == Ending::Panic, "a panic that was not planned");
+        return;
+    };
+    let row = row.and_then(|row| {
+        let mut codes: Codes = ending_code(ending).into_iter().collect();
+        if codes.is_empty() {
+            model.check(&row, &mut codes);
+        }
+        if codes.is_empty() { Ok(row) } else { Err(codes) }
+    });
+    change(table, model, Some(id), row, answer, keys);
+}
+
+/// A database with its model and a handle of each table, kept through schema changes.
+struct Branch {
+    db: Database,
+    model: ModelDb,
+    handles: BTreeMap<String, (u64, Table)>,
+}
+
+impl Branch {
+    /// The handle of the table: one that was made earlier if there is one.
+    fn handle(&mut self, name: &str) -> Table {
+        let identity = self.model.tables[name].identity;
+        match self.handles.get(name) {
+            Some((known, table)) if *known == identity => table.clone(),
+            old => {
+                if let Some((_, dropped)) = old {
+                    properties::check_dropped(dropped);
+                }
+                let table = self.db.table(name).unwrap();
+                self.handles.insert(name.to_string(), (identity, table.clone()));
+                table
+            }
+        }
+    }
+}
+
+/// One run: databases of one family, and snapshots of any of them.
+struct World {
+    rng: Rng,
+    branches: Vec<Branch>,
+    snapshots: Vec<(Snapshot, Rc<ModelDb>)>,
+    rows_max: u64,
+    pool: u64,
+    next_identity: u64,
+    operations: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut rng = Rng(seed);
+        // Mostly small tables, in which much collides; some of several levels of pages.
+        let (rows_max, pool) = match rng.below(24) {
+            0 => (3_000, 6_000),
+            1..5 => (400, 600),
+            5..12 => (80, 120),
+            _ => (20, 24),
+        };
+        let branch = Branch { db: Database::in_memory(), model: ModelDb::default(), handles: BTreeMap::new() };
+        let mut world = World {
+            rng,
+            branches: vec![branch],
+            snapshots: Vec::new(),
+            rows_max,
+            pool,
+            next_identity: 0,
+            operations: 0,
+        };
+        for _ in 0..1 + world.rng.below(3) {
+            world.create_table(0);
+        }
+        world
+    }
+
+    fn new_table(&mut self, db: &ModelDb) -> Option<Rc<TableSpec>> {
+        let name = format!("t{}", self.rng.below(4));
+        let spec = TableSpec::random(&mut self.rng, name, self.pool);
+        (!db.tables.contains_key(&spec.name)).then(|| Rc::new(spec))
+    }
+
+    fn identity(&mut self) -> u64 {
+        self.next_identity += 1;
+        self.next_identity
+    }
+
+    fn create_table(&mut self, at: usize) {
+        self.operations += 1;
+        let model = std::mem::take(&mut self.branches[at].model);
+        let spec = self.new_table(&model);
+        self.branches[at].model = model;
+        let Some(spec) = spec else { return };
+        let identity = self.identity();
+        let branch = &mut self.branches[at];
+        branch.db.create_table(spec.schema()).unwrap();
+        assert_eq!(branch.db.create_table(spec.schema()).err().map(|error| error.code()), Some("table-exists"));
+        branch.model.tables.insert(spec.name.clone(), ModelTable::new(spec, identity));
+    }
+
+    fn drop_table(&mut self, at: usize) {
+        self.operations += 1;
+        let branch = &mut self.branches[at];
+        let Some(name) = workload::random_table(&mut self.rng, &branch.model) else { return };
+        let handle = branch.handle(&name);
+        branch.db.drop_table(&name).unwrap();
+        properties::check_dropped(&handle);
+        branch.model.tables.remove(&name);
+    }
+
+    fn step(&mut self) {
+        let at = self.rng.below(self.branches.len() as u64) as usize;
+        let large = self.rows_max > 1_000;
+        match self.rng.below(if large { 4_000 } else { 1_000 }) {
+            0..20 => self.transaction(at),
+            20..26 => {
+                self.operations += 1;
+                if self.snapshots.len() < 6 {
+                    let branch = &self.branches[at];
+                    self.snapshots.push((branch.db.snapshot(), Rc::new(branch.model.clone())));
+                }
+            }
+            26..31 => {
+                self.operations += 1;
+                if !self.snapshots.is_empty() {
+                    let place = self.rng.below(self.snapshots.len() as u64) as usize;
+                    drop(self.snapshots.swap_remove(place));
+                }
+            }
+            31..34 => {
+                self.operations += 1;
+                if let Some((snapshot, model)) = self.rng.pick(&self.snapshots) {
+                    properties::check_snapshot(snapshot, model);
+                }
+            }
+            34..38 => self.diff(),
+            38..41 => self.fork(at),
+            41..43 => {
+                self.operations += 1;
+                if self.branches.len() > 1 {
+                    drop(self.branches.swap_remove(at));
+                }
+            }
+            43..45 => self.create_table(at),
+            45 => self.drop_table(at),
+            46..50 => {
+                self.operations += 1;
+                properties::check_database(&self.branches[at].db, &self.branches[at].model);
+            }
+            50 => {
+                self.operations += 1;
+                self.branches[at].db.reclaim();
+            }
+            _ => self.operation(at),
+        }
+    }
+
+    fn operation(&mut self, at: usize) {
+        let branch = &mut self.branches[at];
+        let Some(name) = workload::random_table(&mut self.rng, &branch.model) else {
+            return self.create_table(at);
+        };
+        self.operations += 1;
+        let op = workload::random_op(&mut self.rng, &branch.model.tables[&name], self.rows_max);
+        let handle = branch.handle(&name);
+        let Some(model) = branch.model.tables.get_mut(&name) else { return };
+        match &op {
+            Op::CreateIndex(index) => {
+                let declared = model.spec.index(index);
+                create_index(&branch.db.clone(), model, index, |db| db.create_index(&name, declared));
+            }
+            Op::DropIndex(index) => drop_index(&branch.db.clone(), model, index, |db| db.drop_index(&name, index)),
+            op => apply(&handle, model, op),
+        }
+    }
+
+    fn diff(&mut self) {
+        self.operations += 1;
+        let Some((snapshot, model)) = self.rng.pick(&self.snapshots) else { return };
+        let other = self.rng.pick(&self.snapshots).filter(|_| !self.rng.clone().one_in(3));
+        match other {
+            Some((other, other_model)) => properties::check_diff((snapshot, model), (other, other_model)),
+            None => {
+                let at = self.rng.below(self.branches.len() as u64) as usize;
+                let branch = &self.branches[at];
+                properties::check_diff((snapshot, model), (&branch.db.snapshot(), &branch.model));
+            }
+        }
+    }
+
+    fn fork(&mut self, at: usize) {
+        self.operations += 1;
+        if self.branches.len() >= 4 {
+            return;
+        }
+        let from_snapshot = self.rng.one_in(3);
+        let (db, model) = match self.rng.pick(&self.snapshots).filter(|_| from_snapshot) {
+            Some((snapshot, model)) => (snapshot.fork(), (**model).clone()),
+            None => (self.branches[at].db.fork(), self.branches[at].model.clone()),
+        };
+        let mut model = model;
+        // A fork of an old version may know of numbers given since.
+        model.tables.values_mut().for_each(|table| table.ceiling = u64::MAX);
+        self.branches.push(Branch { db, model, handles: BTreeMap::new() });
+    }
+
+    fn transaction(&mut self, at: usize) {
+        let db = self.branches[at].db.clone();
+        let mut model = std::mem::take(&mut self.branches[at].model);
+        let before = model.clone();
+        let ending = random_ending(&mut self.rng);
+        let this = Cell::new(Some((&mut *self, &mut model)));
+        let answer = planned(|| {
+            db.transaction(|tx| {
+                let (world, model) = this.take().unwrap();
+                world.in_transaction(tx, model, 0);
+                end(ending)
+            })
+        });
+        assert_eq!(matches!(answer, Some(Ok(()))), ending == Ending::Success);
+        if ending != Ending::Success {
+            model.roll_back(before);
+        }
+        for (name, table) in &model.tables {
+            assert_eq!(db.table(name).unwrap().len().unwrap(), table.rows.len() as u64, "after a transaction");
+        }
+        self.branches[at].model = model;
+    }
+
+    /// Some operations inside a transaction, with savepoints in savepoints.
+    fn in_transaction(&mut self, tx: &Transaction<'_>, model: &mut ModelDb, depth: u64) {
+        for _ in 0..1 + self.rng.below(8) {
+            self.operations += 1;
+            match self.rng.below(40) {
+                0..5 if depth < 4 => {
+                    let before = model.clone();
+                    let ending = random_ending(&mut self.rng);
+                    let answer = planned(|| {
+                        tx.savepoint(|tx| {
+                            self.in_transaction(tx, model, depth + 1);
+                            end(ending)
+                        })
+                    });
+                    assert_eq!(matches!(answer, Some(Ok(()))), ending == Ending::Success);
+                    if ending != Ending::Success {
+                        model.roll_back(before);
+                    }
+                    assert!(tx.table_names().iter().eq(model.tables.keys()), "tables after a savepoint");
+                    for (name, table) in &model.tables {
+                        properties::check_keys(&tx.table(name).unwrap(), table, &[]);
+                    }
+                }
+                5 => {
+                    if let Some(spec) = self.new_table(model) {
+                        tx.create_table(spec.schema()).unwrap();
+                        model.tables.insert(spec.name.clone(), ModelTable::new(spec, self.identity()));
+                    }
+                }
+                6 if model.tables.len() > 1 => {
+                    if let Some(name) = workload::random_table(&mut self.rng, model) {
+                        tx.drop_table(&name).unwrap();
+                        model.tables.remove(&name);
+                    }
+                }
+                7 => {
+                    if let Some(name) = workload::random_table(&mut self.rng, model)
+                        && self.rows_max < 1_000
+                    {
+                        properties::check_table(&tx.table(&name).unwrap(), &model.tables[&name]);
+                    }
+                }
+                _ => {
+                    let Some(name) = workload::random_table(&mut self.rng, model) else { continue };
+                    let op = workload::random_op(&mut self.rng, &model.tables[&name], self.rows_max);
+                    let Some(model) = model.tables.get_mut(&name) else { continue };
+                    match &op {
+                        Op::CreateIndex(index) => {
+                            let declared = model.spec.index(index);
+                            create_index(tx, model, index, |tx| tx.create_index(&name, declared));
+                        }
+                        Op::DropIndex(index) => drop_index(tx, model, index, |tx| tx.drop_index(&name, index)),
+                        op => apply(&tx.table(&name).unwrap(), model, op),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whatever is left of databases and snapshots goes, in any order, and with it all memory but that of one.
+    fn finish(mut self) {
+        for branch in &self.branches {
+            properties::check_database(&branch.db, &branch.model);
+        }
+        for (snapshot, model) in &self.snapshots {
+            properties::check_snapshot(snapshot, model);
+        }
+        while self.branches.len() + self.snapshots.len() > 1 {
+            let place = self.rng.below((self.branches.len() + self.snapshots.len()) as u64) as usize;
+            match place.checked_sub(self.branches.len()) {
+                Some(place) => drop(self.snapshots.swap_remove(place)),
+                None if self.branches.len() == 1 => {}
+                None => drop(self.branches.swap_remove(place)),
+            }
+        }
+        let Some(mut branch) = self.branches.pop() else { return };
+        branch.handles.clear();
+        check_memory(&branch.db, &branch.model);
+    }
+}
+
+fn random_ending(rng: &mut Rng) -> Ending {
+    match rng.below(6) {
+        0 => Ending::Error,
+        1 => Ending::Panic,
+        _ => Ending::Success,
+    }
+}
+
+fn end(ending: Ending) -> Result<()> {
+    match ending {
+        Ending::Success => Ok(()),
+        Ending::Error => Err(Error::abort("planned")),
+        Ending::Panic => resume_unwind(Box::new(Planned)),
+    }
+}
+
+fn create_index<D>(on: &D, model: &mut ModelTable, index: &IndexSpec, create: impl FnOnce(&D) -> Result<()>) {
+    let answer = create(on);
+    let mut codes = Codes::new();
+    if model.indexes.iter().any(|other| other.name == index.name) {
+        codes.insert("invalid-schema");
+    }
+    let mut trial = model.clone();
+    trial.indexes = Rc::new(model.indexes.iter().chain([index]).cloned().collect());
+    let nan = model.rows.values().any(|row| index.columns.iter().any(|&place| workload::holds_nan(&row[place])));
+    if nan {
+        codes.insert("nan-in-key");
+    }
+    let default_nan = |&place: &usize| model.spec.columns[place].default.as_ref().is_some_and(workload::holds_nan);
+    if index.columns.iter().any(default_nan) {
+        codes.insert("invalid-schema");
+    }
+    if !trial.build_uniques() {
+        codes.insert("unique-violation");
+    }
+    if judge(answer, &codes, false).is_some() {
+        *model = trial;
+    }
+}
+
+fn drop_index<D>(on: &D, model: &mut ModelTable, index: &str, drop_it: impl FnOnce(&D) -> Result<()>) {
+    let answer = drop_it(on);
+    let mut codes = Codes::new();
+    match model.indexes.iter().find(|known| known.name == index) {
+        None => {
+            codes.insert("no-such-index");
+        }
+        // A unique index over a unique column keeps it unique, by whatever kind.
+        Some(known) => {
+            if let [column] = *known.columns
+                && known.unique
+                && model.spec.columns[column].unique
+            {
+                codes.insert("index-in-use");
+            }
+        }
+    }
+    if judge(answer, &codes, false).is_some() {
+        model.indexes = Rc::new(model.indexes.iter().filter(|known| known.name != index).cloned().collect());
+        model.build_uniques();
+    }
+}
+
+/// Nothing waits, nothing is held, and what is used is what a database built anew would use, within a factor for pages
+/// that deletions have left part full.
+fn check_memory(db: &Database, model: &ModelDb) {
+    db.reclaim();
+    let memory = db.stats().memory;
+    assert_eq!((memory.waiting_bytes, memory.held_bytes), (0, 0), "{memory:?}");
+    let fresh = Database::in_memory();
+    for table in model.tables.values() {
+        let built = fresh.create_table(table.spec.schema()).unwrap();
+        for index in table.indexes.iter().filter(|index| table.spec.indexes.iter().all(|own| own.name != index.name)) {
+            let _ = fresh.create_index(&table.spec.name, table.spec.index(index));
+        }
+        for (_, row) in table.in_key_order() {
+            // Rows that differ in nothing but an index that has been dropped since cannot be built so.
+            let _ = built.insert(&RowInput::Seq(row.to_vec()));
+        }
+    }
+    fresh.reclaim();
+    let fresh_bytes = fresh.stats().memory.used_bytes;
+    let sparse: usize = model.tables.values().map(|table| table.rows.len() * (table.spec.columns.len() + 2) * 40).sum();
+    let limit = 4 * fresh_bytes + sparse + (64 << 10);
+    assert!(memory.used_bytes <= limit, "{} bytes used for what takes {fresh_bytes} anew", memory.used_bytes);
+    for name in model.tables.keys() {
+        db.drop_table(name).unwrap();
+    }
+    db.reclaim();
+    let empty = db.stats().memory;
+    assert_eq!((empty.waiting_bytes, empty.held_bytes), (0, 0), "{empty:?}");
+    assert!(empty.used_bytes <= 8 << 10, "{} bytes used by a database without tables", empty.used_bytes);
+}
+
+/// Says which case failed, when it does.
+struct Report {
+    seed: u64,
+    done: Cell<u64>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Report { seed, done } = self;
+            eprintln!(
+                "failed after {} operations: FOLIO_SEED={seed} cargo test --test model -- --nocapture",
+                done.get()
+            );
+        }
+    }
+}
+
+fn run_case(seed: u64) -> u64 {
+    let report = Report { seed, done: Cell::new(0) };
+    let mut world = World::new(seed);
+    while world.operations < CASE_OPERATIONS {
+        world.step();
+        report.done.set(world.operations);
+    }
+    let done = world.operations;
+    world.finish();
+    done
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))
+}
+
+#[test]
+fn the_database_agrees_with_the_model() {
+    if let Some(seed) = setting("FOLIO_SEED") {
+        println!("operations: {}", run_case(seed));
+        return;
+    }
+    let wanted = setting("FOLIO_OPERATIONS").unwrap_or(OPERATIONS_MIN);
+    let (next, done) = (AtomicU64::new(1), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let work = || {
+            while done.load(Ordering::Relaxed) < wanted {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                done.fetch_add(run_case(seed), Ordering::Relaxed);
+            }
+        };
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for handle in handles {
+            if let Err(panic) = handle.join() {
+                // The others end with their case.
+                done.store(u64::MAX / 2, Ordering::Relaxed);
+                resume_unwind(panic);
+            }
+        }
+    });
+    let (done, cases) = (done.into_inner(), next.into_inner() - 1);
+    println!("operations: {} in {cases} cases", with_commas(done));
+    assert!(done >= wanted);
+}
+
+fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[test]
+fn a_model_that_is_wrong_is_noticed() {
+    let db = Database::in_memory();
+    let spec = Rc::new(TableSpec::random(&mut Rng(3), "t".into(), 8));
+    let mut model = ModelTable::new(Rc::clone(&spec), 1);
+    let table = db.create_table(spec.schema()).unwrap();
+    let mut rng = Rng(5);
+    while model.rows.is_empty() {
+        apply(&table, &mut model, &Op::Insert(workload::random_row(&mut rng, &spec, true)));
+    }
+    let (id, row) = model.rows.first_key_value().map(|(id, row)| (*id, Rc::clone(row))).unwrap();
+    model.take(id);
+    assert!(same_row(&row, &row));
+    assert!(catch_unwind(AssertUnwindSafe(|| properties::check_table(&table, &model))).is_err());
+}

@@ -1,0 +1,282 @@
+//! What is compared: reads of the database with the model, at three levels of cost.
+
+use crate::model::{Key, ModelDb, ModelTable, diff, same_row};
+use folio::{Change, Database, Error, Reader, Result, Row, RowMut, Snapshot, SnapshotTable, Table, TransactionTable, Type, Value};
+use std::collections::BTreeMap;
+
+/// A row as read: its id and its values.
+pub(crate) type Found = (u64, Vec<Value>);
+
+fn found(row: &Row<'_>, table: &ModelTable) -> Found {
+    (row.id(), table.spec.columns.iter().map(|column| row.value(&column.name).unwrap()).collect())
+}
+
+/// The reads that are compared, whatever they read from.
+pub(crate) trait Reads {
+    fn count(&self) -> Result<u64>;
+    fn by_key(&self, model: &ModelTable, key: &[Value]) -> Result<Option<Found>>;
+    fn by_keys(&self, model: &ModelTable, keys: &[Vec<Value>]) -> Result<Vec<Option<Found>>>;
+    fn by_unique(&self, model: &ModelTable, place: usize, value: &Value) -> Result<Option<Found>>;
+    fn by_rank(&self, model: &ModelTable, rank: u64) -> Result<Option<Found>>;
+    fn all(&self, model: &ModelTable) -> Result<Vec<Found>>;
+    fn all_backwards(&self, model: &ModelTable) -> Result<Vec<Found>>;
+    fn from_both_ends(&self, model: &ModelTable) -> Result<Vec<Found>>;
+    fn between(&self, model: &ModelTable, from: &[Value], to: &[Value]) -> Result<Vec<Found>>;
+    fn below(&self, model: &ModelTable, to: &[Value]) -> Result<Vec<Found>>;
+}
+
+macro_rules! reads {
+    ($($ty:ty),*) => {$(
+        impl Reads for $ty {
+            fn count(&self) -> Result<u64> {
+                self.len()
+            }
+
+            fn by_key(&self, model: &ModelTable, key: &[Value]) -> Result<Option<Found>> {
+                Ok(self.get(key)?.map(|row| found(&row, model)))
+            }
+
+            fn by_keys(&self, model: &ModelTable, keys: &[Vec<Value>]) -> Result<Vec<Option<Found>>> {
+                Ok(self.get_many(keys)?.iter().map(|row| row.as_ref().map(|row| found(row, model))).collect())
+            }
+
+            fn by_unique(&self, model: &ModelTable, place: usize, value: &Value) -> Result<Option<Found>> {
+                Ok(self.find(&model.spec.columns[place].name, value)?.map(|row| found(&row, model)))
+            }
+
+            fn by_rank(&self, model: &ModelTable, rank: u64) -> Result<Option<Found>> {
+                Ok(self.nth(rank)?.map(|row| found(&row, model)))
+            }
+
+            fn all(&self, model: &ModelTable) -> Result<Vec<Found>> {
+                Ok(self.iter()?.map(|row| found(&row, model)).collect())
+            }
+
+            fn all_backwards(&self, model: &ModelTable) -> Result<Vec<Found>> {
+                Ok(self.iter()?.rev().map(|row| found(&row, model)).collect())
+            }
+
+            fn from_both_ends(&self, model: &ModelTable) -> Result<Vec<Found>> {
+                let (mut rows, mut front, mut back) = (self.iter()?, Vec::new(), Vec::new());
+                while let Some(row) = rows.next() {
+                    front.push(found(&row, model));
+                    back.extend(rows.next_back().map(|row| found(&row, model)));
+                }
+                assert!(rows.next_back().is_none(), "an iterator that has ended goes on from the other end");
+                front.extend(back.into_iter().rev());
+                Ok(front)
+            }
+
+            fn between(&self, model: &ModelTable, from: &[Value], to: &[Value]) -> Result<Vec<Found>> {
+                Ok(self.range(from.to_vec()..=to.to_vec())?.map(|row| found(&row, model)).collect())
+            }
+
+            fn below(&self, model: &ModelTable, to: &[Value]) -> Result<Vec<Found>> {
+                Ok(self.range(..to.to_vec())?.map(|row| found(&row, model)).collect())
+            }
+        }
+    )*};
+}
+
+reads!(Table, SnapshotTable, TransactionTable<'_>);
+
+/// Sets a column whose type is known at run time.
+pub(crate) trait Handles {
+    fn set(&self, row: &mut RowMut<'_>, model: &ModelTable, place: usize, value: Value) -> Result<()>;
+}
+
+macro_rules! set_typed {
+    ($self:expr, $row:expr, $column:expr, $value:expr, $($ty:ident: $rust:ty),*) => {
+        match ($column.ty, $column.nullable) {
+            $(
+                (Type::$ty, false) => {
+                    let field = $self.column::<$rust>(&$column.name)?;
+                    let _ = $row.get(field);
+                    $row.set(field, $value)
+                }
+                (Type::$ty, true) => {
+                    let field = $self.column::<Option<$rust>>(&$column.name)?;
+                    let _ = $row.get(field);
+                    $row.set(field, $value)
+                }
+            )*
+            (Type::Array(_), false) => match $column.ty.to_string().as_str() {
+                "3xf32" => $row.set($self.column::<[f32; 3]>(&$column.name)?, $value),
+                "2xu8" => $row.set($self.column::<[u8; 2]>(&$column.name)?, $value),
+                "4xi64" => $row.set($self.column::<[i64; 4]>(&$column.name)?, $value),
+                _ => $row.set($self.column::<[folio::Uuid; 2]>(&$column.name)?, $value),
+            },
+            (Type::Array(_), true) => match $column.ty.to_string().as_str() {
+                "3xf32" => $row.set($self.column::<Option<[f32; 3]>>(&$column.name)?, $value),
+                "2xu8" => $row.set($self.column::<Option<[u8; 2]>>(&$column.name)?, $value),
+                "4xi64" => $row.set($self.column::<Option<[i64; 4]>>(&$column.name)?, $value),
+                _ => $row.set($self.column::<Option<[folio::Uuid; 2]>>(&$column.name)?, $value),
+            },
+        }
+    };
+}
+
+macro_rules! handles {
+    ($($ty:ty),*) => {$(
+        impl Handles for $ty {
+            fn set(&self, row: &mut RowMut<'_>, model: &ModelTable, place: usize, value: Value) -> Result<()> {
+                let column = &model.spec.columns[place];
+                set_typed!(
+                    self, row, column, value,
+                    I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64, F32: f32, F64: f64,
+                    Bool: bool, String: &str, Bytes: &[u8], Uuid: folio::Uuid, Timestamp: folio::Timestamp,
+                    Json: serde_json::Value
+                )
+            }
+        }
+    )*};
+}
+
+handles!(Table, TransactionTable<'_>);
+
+fn assert_same(what: &str, model: &ModelTable, found: Option<&Found>, expected: Option<u64>) {
+    let expected = expected.map(|id| (id, &model.rows[&id]));
+    let agree = match (found, &expected) {
+        (Some((id, row)), Some((expected_id, expected))) => id == expected_id && same_row(row, expected),
+        (None, None) => true,
+        _ => false,
+    };
+    assert!(agree, "{what} of `{}`: found {found:?}, expected {expected:?}", model.spec.name);
+}
+
+fn assert_rows(what: &str, model: &ModelTable, found: &[Found], expected: &[(u64, std::rc::Rc<Vec<Value>>)]) {
+    assert_eq!(found.len(), expected.len(), "{what} of `{}`: number of rows", model.spec.name);
+    for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let agree = found.0 == expected.0 && same_row(&found.1, &expected.1);
+        assert!(agree, "{what} of `{}` at {place}: found {found:?}, expected {expected:?}", model.spec.name);
+    }
+}
+
+/// After a step: the rows of these keys, and the count.
+pub(crate) fn check_keys(table: &impl Reads, model: &ModelTable, keys: &[Vec<Value>]) {
+    assert_eq!(table.count().unwrap(), model.rows.len() as u64, "len of `{}`", model.spec.name);
+    for key in keys {
+        match table.by_key(model, key) {
+            Ok(found) => assert_same("get", model, found.as_ref(), model.id_of(key)),
+            Err(error) => assert_eq!(error.code(), "invalid-key", "get({key:?}): {error}"),
+        }
+    }
+}
+
+pub(crate) fn check_many(table: &impl Reads, model: &ModelTable, keys: &[Vec<Value>]) {
+    let rows = table.by_keys(model, keys).unwrap();
+    assert_eq!(rows.len(), keys.len());
+    for (row, key) in rows.iter().zip(keys) {
+        assert_same("get_many", model, row.as_ref(), model.id_of(key));
+    }
+}
+
+pub(crate) fn check_find(table: &impl Reads, model: &ModelTable, place: usize, value: &Value) {
+    assert_same("find", model, table.by_unique(model, place, value).unwrap().as_ref(), model.find(place, value));
+}
+
+pub(crate) fn check_rank(table: &impl Reads, model: &ModelTable, rank: u64) {
+    let expected = model.rows.keys().nth(rank as usize).copied();
+    assert_same("nth", model, table.by_rank(model, rank).unwrap().as_ref(), expected);
+}
+
+pub(crate) fn check_range(table: &impl Reads, model: &ModelTable, from: &[Value], to: &[Value]) {
+    let key = |(id, row): &(u64, std::rc::Rc<Vec<Value>>)| Key(model.key_of(*id, row));
+    let (low, high) = (Key(from.to_vec()), Key(to.to_vec()));
+    let mut expected = model.in_key_order();
+    expected.retain(|row| key(row) < high);
+    assert_rows("range to", model, &table.below(model, to).unwrap(), &expected);
+    let mut expected = model.in_key_order();
+    expected.retain(|row| (&low..=&high).contains(&&key(row)));
+    assert_rows("range", model, &table.between(model, from, to).unwrap(), &expected);
+}
+
+/// A whole table, by every way to its rows.
+pub(crate) fn check_table(table: &impl Reads, model: &ModelTable) {
+    let mut expected = model.in_key_order();
+    assert_eq!(table.count().unwrap(), expected.len() as u64, "len of `{}`", model.spec.name);
+    assert_rows("iter", model, &table.all(model).unwrap(), &expected);
+    assert_rows("iter from both ends", model, &table.from_both_ends(model).unwrap(), &expected);
+    for (id, row) in &expected {
+        let key = model.key_of(*id, row);
+        assert_same("get", model, table.by_key(model, &key).unwrap().as_ref(), Some(*id));
+    }
+    let keys: Vec<Vec<Value>> = expected.iter().map(|(id, row)| model.key_of(*id, row)).collect();
+    check_many(table, model, &keys);
+    expected.reverse();
+    assert_rows("iter backwards", model, &table.all_backwards(model).unwrap(), &expected);
+    for place in model.unique_columns() {
+        for (id, row) in model.rows.iter().filter(|(_, row)| !row[place].is_null()) {
+            let found = table.by_unique(model, place, &row[place]).unwrap();
+            assert_same("find", model, found.as_ref(), Some(*id));
+        }
+    }
+    for (rank, id) in model.rows.keys().enumerate() {
+        assert_same("nth", model, table.by_rank(model, rank as u64).unwrap().as_ref(), Some(*id));
+    }
+    assert!(table.by_rank(model, model.rows.len() as u64).unwrap().is_none());
+}
+
+pub(crate) fn check_database(db: &Database, model: &ModelDb) {
+    assert!(db.table_names().iter().eq(model.tables.keys()), "tables of the database");
+    for (name, table) in &model.tables {
+        check_table(&db.table(name).unwrap(), table);
+    }
+    let stats = db.stats();
+    for figures in &stats.tables {
+        assert_eq!(figures.rows, model.tables[&figures.name].rows.len() as u64, "rows of `{}` in stats", figures.name);
+    }
+}
+
+pub(crate) fn check_snapshot(snapshot: &Snapshot, model: &ModelDb) {
+    assert!(snapshot.table_names().iter().eq(model.tables.keys()), "tables of the snapshot");
+    for (name, table) in &model.tables {
+        check_table(&snapshot.table(name).unwrap(), table);
+    }
+}
+
+/// What differs between two snapshots, by the database and by the model.
+pub(crate) fn check_diff(a: (&Snapshot, &ModelDb), b: (&Snapshot, &ModelDb)) {
+    let expected = diff(a.1, b.1);
+    let answer = a.0.diff(b.0).unwrap();
+    assert_eq!(answer.len(), expected.len(), "number of changes in a diff");
+    assert_eq!(answer.is_empty(), expected.is_empty());
+    let mut seen = BTreeMap::new();
+    for (name, change) in answer.iter() {
+        let values = |row: &Row<'_>, db: &ModelDb| found(row, &db.tables[name]);
+        let is_same = a.1.tables.get(name).zip(b.1.tables.get(name)).is_some_and(|(a, b)| a.identity == b.identity);
+        let (key, old, new) = match change {
+            Change::Inserted { new } => ((name.to_string(), new.id(), true), None, Some(values(new, b.1))),
+            Change::Deleted { old } => ((name.to_string(), old.id(), is_same), Some(values(old, a.1)), None),
+            Change::Updated { old, new } => {
+                assert_eq!(old.id(), new.id());
+                ((name.to_string(), new.id(), true), Some(values(old, a.1)), Some(values(new, b.1)))
+            }
+        };
+        assert!(seen.insert(key, (old, new)).is_none(), "a diff has a row twice");
+    }
+    for ((key, (old, new)), (expected_key, (expected_old, expected_new))) in seen.iter().zip(&expected) {
+        assert_eq!(key, expected_key, "the row of a change");
+        for (found, expected) in [(old, expected_old), (new, expected_new)] {
+            let agree = match (found, expected) {
+                (Some((_, found)), Some(expected)) => same_row(found, expected),
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(agree, "change of {key:?}: found {found:?}, expected {expected:?}");
+        }
+    }
+}
+
+/// A handle of a table that was dropped says so.
+pub(crate) fn check_dropped(table: &Table) {
+    let codes = [table.count().err(), table.get(1u64).err(), table.delete(1u64).err(), table.clear().err()];
+    for error in codes {
+        assert!(matches!(error, Some(Error::NoSuchTable { .. } | Error::InvalidKey { .. })), "{error:?}");
+    }
+}
+
+#[allow(dead_code)]
+fn readers_are_one_type<S>(reader: Reader<S>) -> Reader<S> {
+    reader
+}
