@@ -1,4 +1,118 @@
-//! Folio: an embeddable in-memory database whose every version is a value.
+//! Folio is an embeddable in-memory database. **The database is a value**: tables and indexes are persistent
+//! (copy-on-write) pages under one root, and a commit swaps the root. So reads take no lock and see one version whole;
+//! a snapshot, a rollback and a fork cost O(1); and two versions are compared in time proportional to what changed.
+//!
+//! # A tour
+//!
+//! ```
+//! use folio::{Column, Database, Index, Row, Schema};
+//! use serde::{Deserialize, Serialize};
+//! use serde_json::json;
+//!
+//! #[derive(Serialize)]
+//! struct NewStudent<'a> {
+//!     name: &'a str,
+//!     email: &'a str,
+//!     gpa: f64,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Student {
+//!     id: u64,
+//!     name: String,
+//! }
+//!
+//! # fn main() -> folio::Result<()> {
+//! let db = Database::in_memory();
+//! let students = db.create_table(
+//!     Schema::builder("students")
+//!         .column(Column::u64("id").primary_key().auto_increment())
+//!         .column(Column::string("name"))
+//!         .column(Column::string("email").unique())
+//!         .column(Column::f64("gpa").default(0.0).check("between 0 and 4", |gpa| (0.0..=4.0).contains(gpa)))
+//!         .index(Index::ordered(["gpa"]))
+//!         .build()?,
+//! )?;
+//!
+//! // Rows are anything serde can serialize; the key comes back.
+//! let alice = students.insert(&NewStudent { name: "Alice", email: "alice@university.edu", gpa: 3.8 })?;
+//! students.insert(&json!({ "name": "Bob", "email": "bob@university.edu" }))?;
+//! students.update(alice, &json!({ "gpa": 3.9 }))?;
+//!
+//! // Handles are checked once against the schema, then cost a load.
+//! let (name, gpa) = (students.column::<str>("name")?, students.column::<f64>("gpa")?);
+//! let row = students.get(alice)?.expect("just inserted");
+//! assert_eq!((row.get(name), row.get(gpa)), ("Alice", 3.9));
+//!
+//! let top: Vec<Student> = students
+//!     .select()
+//!     .filter(|row: &Row| row.get(name).starts_with('A')) // any closure
+//!     .filter(gpa.gt(3.5)) // a predicate, which may use an index
+//!     .order_by(gpa.desc())
+//!     .limit(3)
+//!     .fetch()?;
+//! assert_eq!((top[0].id, top[0].name.as_str()), (alice, "Alice"));
+//!
+//! // All or nothing: an error or a panic rolls back.
+//! db.transaction(|tx| {
+//!     let students = tx.table("students")?;
+//!     students.delete_where(gpa.lt(2.0))?;
+//!     students.insert(&json!({ "name": "Carol", "email": "carol@university.edu", "gpa": 3.1 }))
+//! })?;
+//!
+//! let before = db.snapshot(); // O(1), never changes
+//! let what_if = db.fork(); // O(1), writable, independent
+//! what_if.table("students")?.clear()?;
+//! assert_eq!(before.diff(&what_if.snapshot())?.len(), 2);
+//! assert_eq!(students.len()?, 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Model of use
+//!
+//! - A [`Database`] owns tables. [`Table`] is a handle with reads (those of [`Reader`]) and writes; the tables of a
+//!   [`Snapshot`] and of a [`Transaction`] have the same reads. All three handles are cheap to clone, `Send` and `Sync`.
+//! - A [`Schema`] is made by a builder at run time. Wrong schemas are refused with all that is wrong with them.
+//! - Rows go in and out through serde, or are read in place through [`Field`] handles: [`Row::get`].
+//! - [`Reader::select`] builds queries from closures and from [`Predicate`]s over handles, which use indexes.
+//!
+//! # Consistency
+//!
+//! Every read sees one version. Single operations are transactions of one; [`Database::transaction`] makes one of many,
+//! over any tables and over schema changes. Writers take turns, so that transactions are serializable in the order of
+//! their commits, and one that begins after another returned sees it. Readers never wait, and nobody waits for them. A
+//! write from inside another write of the same database is [`Error::Reentrant`] and not a deadlock.
+//!
+//! What a reader holds: a [`Row`] or [`Rows`] read from a [`Table`] keeps its version, and with it the memory that later
+//! commits replace, until it is dropped; it belongs to its thread and cannot be held across an `await` that may move.
+//! A [`Snapshot`] may be kept for as long as wanted: it holds what it can see and nothing else.
+//! [`Database::stats`] says how much that is.
+//!
+//! # Durability
+//!
+//! None yet: the data is in memory and ends with the process. PERSISTENCE.md says what that means.
+//!
+//! # Errors and panics
+//!
+//! One enum, [`Error`], whose variants name table, column and value and what would have been right, with a stable
+//! [`code`](Error::code). An operation that answers an error has changed nothing. No input makes Folio panic; a panic in
+//! a closure of yours rolls its transaction back, goes on to you, and leaves the database usable.
+//!
+//! # Limits
+//!
+//! | what | limit |
+//! |---|---|
+//! | tables of a database | 4,096 |
+//! | columns of a table, indexes of a table | 1,024, 64 |
+//! | rows of a table | 4,294,967,295 |
+//! | a value of variable width | 1 GiB |
+//! | the fixed-width columns of a row together | 1 MiB |
+//! | an encoded key of an ordered index | 4 KiB |
+//! | a name | 128 bytes |
+//! | row ids | 64 bits, never used again; then an error |
+//!
+//! Memory that runs out is [`Error::OutOfMemory`] for pages; for small allocations elsewhere Rust aborts the process.
 
 #![deny(unsafe_code)]
 
@@ -27,3 +141,8 @@ pub use transaction::tables::TransactionTable;
 pub use transaction::tx::Transaction;
 pub use value::{Array, Readable, Scalar, Timestamp, ToKey, Type, Uuid, Value, ValueRef};
 pub use value::{ArrayRef, ParseTimestampError, ParseTypeError, ParseUuidError};
+
+/// The README's code is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -166,7 +166,13 @@ fn apply(table: &impl Writes, model: &mut ModelTable, op: &Op) {
 }
 
 /// Takes over into the model that a row was inserted with this answer.
-fn insert(table: &impl Writes, model: &mut ModelTable, input: &RowInput, answer: Result<u64>, keys: &mut Vec<Vec<Value>>) {
+fn insert(
+    table: &impl Writes,
+    model: &mut ModelTable,
+    input: &RowInput,
+    answer: Result<u64>,
+    keys: &mut Vec<Vec<Value>>,
+) {
     let row = match model.validate(input, None) {
         Ok(row) => row,
         Err(codes) => return drop(judge(answer, &codes, false)),
@@ -196,8 +202,17 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
     // Tried row by row on a copy: the first that cannot be is the one to be named.
     let mut trial = model.clone();
     let mut ids: Vec<Option<u64>> = Vec::new();
+    // Numbers that the model cannot know may collide with explicit ones of the same batch.
+    let inexact = model.spec.auto
+        && model.floor != model.ceiling
+        && inputs.iter().any(|input| model.validate(input, None).is_ok_and(|row| model.own_id(&row) != Ok(None)));
     for (place, input) in inputs.iter().enumerate() {
         let mut uncertain = false;
+        if inexact && answer.is_ok() {
+            let own = model.validate(input, None).map(|row| model.own_id(&row).unwrap_or_default());
+            ids.push(own.unwrap_or_else(|codes| panic!("a batch was stored with {input:?}: {codes:?}")));
+            continue;
+        }
         let (codes, row) = match trial.validate(input, None) {
             Err(codes) => (codes, None),
             Ok(row) => {
@@ -208,22 +223,28 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
         };
         let ran_out = answer.as_ref().is_err_and(|error| error.code() == "auto-increment-exhausted");
         if !codes.is_empty() || uncertain && ran_out {
-            let error = answer.expect_err("a batch with a row that cannot be stored");
+            let error = match answer {
+                Err(error) => error,
+                Ok(_) => panic!("a batch was stored with row {place} {input:?}, expected {codes:?}"),
+            };
             let Error::InBatch { row, source } = &error else { panic!("{error} names no row") };
             let code = source.code();
-            if uncertain {
-                assert!(codes.contains(code) || code == "auto-increment-exhausted", "{error}: expected {codes:?}");
-            } else {
-                assert!(codes.contains(code), "{error}: expected {codes:?} of row {place}");
-                assert_eq!(*row, place as u64, "{error}: expected {codes:?}");
-            }
-            model.ceiling = model.ceiling.max(trial.ceiling);
+            // Rows are stored a page at a time: of several bad ones a later one may be found first.
+            let of_named = inputs.get(*row as usize).map(|input| model.validate(input, None));
+            let is_bad = match of_named {
+                _ if *row == place as u64 => codes.contains(code) || uncertain && code == "auto-increment-exhausted",
+                Some(Ok(_)) => *row > place as u64 && code == "unique-violation",
+                Some(Err(codes)) => *row > place as u64 && codes.contains(code),
+                None => false,
+            };
+            assert!(is_bad || inexact, "{error}: expected {codes:?} of row {place}, {input:?}");
+            model.ceiling = model.ceiling.max(trial.ceiling).max(trial.floor.saturating_add(inputs.len() as u64));
             return;
         }
         let Some(row) = row else { continue };
         let own = trial.own_id(&row).unwrap_or_default();
         // In the trial, numbers stand for those that are not known yet: above all that were given.
-        let id = own.unwrap_or(trial.ceiling.max(trial.floor));
+        let id = own.unwrap_or(trial.floor);
         ids.push(own);
         trial.put(id, row);
     }

@@ -233,7 +233,8 @@ fn by_hash(view: &TableView<'_>, index: usize, plan: &IndexPlan, conditions: &Co
     let (rows, access) = if is_unique {
         (hashes.len() as u64, Access::Hashes { index, hashes })
     } else {
-        let point = |hash: u64| KeyRange { lower: Bound::Included(Key::Word(hash)), upper: Bound::Included(Key::Word(hash)) };
+        let point =
+            |hash: u64| KeyRange { lower: Bound::Included(Key::Word(hash)), upper: Bound::Included(Key::Word(hash)) };
         let ranges: Vec<KeyRange> = hashes.into_iter().map(point).collect();
         (tree_count(view, index, &ranges), Access::Tree { index, ranges })
     };
@@ -345,7 +346,12 @@ fn within(lead: &[u8], ty: Type, nullable: bool, lower: Bound<&[u8]>, upper: Bou
         Bound::Excluded(value) => match behind(key(value)) {
             Some(key) => Bound::Included(key),
             // There is nothing behind: a range that holds no key.
-            None => return KeyRange { lower: Bound::Excluded(bytes(Vec::new())), upper: Bound::Excluded(bytes(Vec::new())) },
+            None => {
+                return KeyRange {
+                    lower: Bound::Excluded(bytes(Vec::new())),
+                    upper: Bound::Excluded(bytes(Vec::new())),
+                };
+            }
         },
         Bound::Unbounded => {
             let mut key = lead.to_vec();
@@ -377,6 +383,9 @@ pub(super) fn split_nulls(plan: &IndexPlan, range: &KeyRange) -> Option<(KeyRang
         _ => return None,
     };
     let nulls = KeyRange::under([lead.as_slice(), &[0]].concat());
-    let values = KeyRange { lower: Bound::Included(Key::Bytes([lead.as_slice(), &[1]].concat().into())), upper: range.upper.clone() };
+    let values = KeyRange {
+        lower: Bound::Included(Key::Bytes([lead.as_slice(), &[1]].concat().into())),
+        upper: range.upper.clone(),
+    };
     Some((nulls, values))
 }

@@ -132,7 +132,9 @@ pub(super) fn merge_ranges<'q>(def: &TableDef, parts: Vec<Expr<'q>>) -> Option<V
         };
         let ty = crate::table::key::type_of(def, *column);
         let earlier = merged.iter_mut().find_map(|earlier| match earlier {
-            Expr::Condition(Condition { column: other, is: Is::Within(low, high) }) if other == column => Some((low, high)),
+            Expr::Condition(Condition { column: other, is: Is::Within(low, high) }) if other == column => {
+                Some((low, high))
+            }
             _ => None,
         });
         let Some((low, high)) = earlier else {

@@ -142,7 +142,8 @@ fn choose(view: &TableView<'_>, parts: &[Expr<'_>], terms: Vec<Term>, limits: Li
     };
     let all = paths(view, &conditions);
     // The fewest rows; of equal paths the one that leaves less to test.
-    let best = all.into_iter().min_by_key(|path| (cost_of_path(path), parts.len() - path.answers.len().min(parts.len())));
+    let best =
+        all.into_iter().min_by_key(|path| (cost_of_path(path), parts.len() - path.answers.len().min(parts.len())));
     let wanted = limits.end().filter(|_| !is_distinct);
     let guessed = parts.iter().fold(len, |rows, _| rows / GUESS).max(1);
     let matching = best.as_ref().map_or(guessed, |path| path.rows).clamp(1, len.max(1));
@@ -164,7 +165,8 @@ fn choose(view: &TableView<'_>, parts: &[Expr<'_>], terms: Vec<Term>, limits: Li
                 continue;
             }
             let path = by_order(view, index, plan, &conditions);
-            let Some((descending, ranges)) = ordered_ranges(view.def, index, path.fixed, &path, &terms, &conditions) else {
+            let Some((descending, ranges)) = ordered_ranges(view.def, index, path.fixed, &path, &terms, &conditions)
+            else {
                 continue;
             };
             let untested = path.answers.len() == parts.len();

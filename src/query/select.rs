@@ -1,10 +1,10 @@
 //! The query as users write it: [`Select`].
 
 use super::execute::Execution;
-use super::plan::Limits;
 use super::order::{IntoOrder, OrderTerm};
 use super::page::PageRows;
 use super::pick::{Pick, ReadOwned};
+use super::plan::Limits;
 use super::predicate::{Filter, Predicate};
 use crate::error::Result;
 use crate::table::reader::{ColumnName, Opened, Reader, Source, open_source};

@@ -32,7 +32,14 @@ impl<'t> Sorter<'t> {
             && term.ty.scalar().is_some()
         {
             let threshold = Threshold::None;
-            return Sorter::Words(Words { term: *term, column: *column, at: (before, width), kept: Kept::new(keep), nulls: Vec::new(), threshold });
+            return Sorter::Words(Words {
+                term: *term,
+                column: *column,
+                at: (before, width),
+                kept: Kept::new(keep),
+                nulls: Vec::new(),
+                threshold,
+            });
         }
         Sorter::Bytes(Keys { terms, kept: Kept::new(keep), key: Vec::new() })
     }

@@ -9,7 +9,7 @@
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashIndex, HashMeta};
 use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
-use super::key::{IndexKey, describe_key, index_key, row_hash};
+use super::key::{IndexKey, KEY_BYTES_MAX, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Run, assemble, overwrite};
 use super::patch::Patched;
@@ -17,7 +17,7 @@ use super::row_page::{PageRef, RowRef};
 use super::version::{Entry, INDEX_RECORD};
 use super::view::TableView;
 use crate::error::{Error, Result};
-use crate::page::{Link, OutOfMemory, Pages, Tree};
+use crate::page::{BLOCK_BYTES_MAX, Link, OutOfMemory, Pages, Tree};
 use crate::value::{Columns, RowBuf};
 use std::sync::atomic::Ordering;
 
@@ -55,10 +55,12 @@ impl TableMut<'_, '_> {
     /// Stores a complete, checked row and answers its id. An auto-increment key that is not set is given here.
     pub(crate) fn insert(&mut self, row: &mut RowBuf) -> Result<u64> {
         self.check_room(1)?;
+        check_values(self.def, row)?;
         let id = self.id_for(row)?;
-        self.check_unique(row, None)?;
+        let keys = self.keys_of(row)?;
+        self.check_unique(row, &keys, None)?;
         self.take_id(id, row)?;
-        self.store(id, row)?;
+        self.store(id, row, &keys)?;
         Ok(id)
     }
 
@@ -67,11 +69,11 @@ impl TableMut<'_, '_> {
     pub(crate) fn append(&mut self, rows: &mut [RowBuf]) -> Result<u64, (usize, Error)> {
         let first = self.next_id().map_err(|error| (0, error))?;
         self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
-        self.check_batch(rows)?;
+        let keys = self.check_batch(rows)?;
         for (index, row) in rows.iter_mut().enumerate() {
             self.take_id(first + index as u64, row).map_err(|error| (index, error))?;
         }
-        self.append_checked(first, rows).map_err(|error| (0, error.into()))?;
+        self.append_checked(first, rows, &keys).map_err(|error| (0, error.into()))?;
         Ok(first)
     }
 
@@ -81,36 +83,56 @@ impl TableMut<'_, '_> {
         PAGE_ROWS - next as usize % PAGE_ROWS
     }
 
-    fn check_batch(&self, rows: &[RowBuf]) -> Result<(), (usize, Error)> {
+    /// Checks the rows against the table and one another. Answers their keys, all of the first index, then all of the
+    /// second, and so on.
+    fn check_batch(&self, rows: &[RowBuf]) -> Result<Vec<IndexKey>, (usize, Error)> {
         let view = self.view();
-        for (index, plan) in self.def.indexes.iter().enumerate().filter(|(_, plan)| plan.unique) {
-            let keys: Vec<IndexKey> = rows.iter().map(|row| index_key(self.def, plan, row)).collect();
-            if let Some(hashes) = view.hash_index(index).filter(|_| plan.kind == IndexKind::Hash) {
-                for key in &keys {
-                    if let IndexKey::Hash(hash) = key
-                        && let Some(bucket) = hashes.locate(*hash)
-                    {
-                        bucket.prefetch(0);
-                        bucket.prefetch(64);
-                    }
-                }
+        let mut keys = Vec::with_capacity(rows.len() * self.def.indexes.len());
+        for (place, row) in rows.iter().enumerate() {
+            check_values(self.def, row).map_err(|error| (place, error))?;
+        }
+        for (index, plan) in self.def.indexes.iter().enumerate() {
+            let start = keys.len();
+            for (place, row) in rows.iter().enumerate() {
+                keys.push(checked_key(self.def, plan, row).map_err(|error| (place, error))?);
             }
+            if !plan.unique {
+                continue;
+            }
+            let keys = &keys[start..];
+            self.prefetch_buckets(&view, index, plan, keys);
             for (place, row) in rows.iter().enumerate() {
                 let has_null = plan.columns.iter().any(|&column| row.column_bytes(column).is_none());
-                let within = !has_null
-                    && keys[..place]
-                        .iter()
-                        .zip(rows)
-                        .any(|(key, other)| *key == keys[place] && same_columns(self.def, plan, row, other));
-                if within || view.conflict(index, row, None).is_some() {
+                let is_same = |(key, other): (&IndexKey, &RowBuf)| {
+                    *key == keys[place] && same_columns(self.def, plan, row, other)
+                };
+                let within = !has_null && keys[..place].iter().zip(rows).any(is_same);
+                if within || view.conflict(index, &keys[place], row, None).is_some() {
                     return Err((place, self.unique_error(plan, row)));
                 }
             }
         }
-        Ok(())
+        Ok(keys)
     }
 
-    fn append_checked(&mut self, first: u64, rows: &[RowBuf]) -> Result<(), OutOfMemory> {
+    /// Asks for the buckets that the look-ups to come will want.
+    fn prefetch_buckets(&self, view: &TableView<'_>, index: usize, plan: &IndexPlan, keys: &[IndexKey]) {
+        if plan.kind != IndexKind::Hash {
+            return;
+        }
+        let Some(hashes) = view.hash_index(index) else { return };
+        for key in keys {
+            if let IndexKey::Hash(hash) = key
+                && let Some(bucket) = hashes.locate(*hash)
+            {
+                bucket.prefetch(0);
+                bucket.prefetch(64);
+                bucket.prefetch(128);
+            }
+        }
+    }
+
+    fn append_checked(&mut self, first: u64, rows: &[RowBuf], keys: &[IndexKey]) -> Result<(), OutOfMemory> {
         let number = first >> PAGE_SHIFT;
         let start = first as usize % PAGE_ROWS;
         let layout = &self.def.layout;
@@ -125,10 +147,9 @@ impl TableMut<'_, '_> {
             Ok((rows.len() as i64, ()))
         })?;
         self.entry.rows += rows.len() as u64;
-        for index in 0..self.def.indexes.len() {
-            for (place, row) in rows.iter().enumerate() {
-                let key = index_key(self.def, &self.def.indexes[index], row);
-                self.index_insert(index, &key, first + place as u64)?;
+        for (index, keys) in keys.chunks(rows.len().max(1)).enumerate() {
+            for (key, id) in keys.iter().zip(first..) {
+                self.index_insert(index, key, id)?;
             }
         }
         Ok(())
@@ -159,10 +180,11 @@ impl TableMut<'_, '_> {
             if !plan.columns.iter().any(|column| changed.contains(column)) {
                 continue;
             }
-            if plan.unique && view.conflict(index, &new, Some(id)).is_some() {
+            let to = checked_key(self.def, plan, &new)?;
+            if plan.unique && view.conflict(index, &to, &new, Some(id)).is_some() {
                 return Err(self.unique_error(plan, &new));
             }
-            moves.push(Move { index, from: index_key(self.def, plan, &old), to: index_key(self.def, plan, &new) });
+            moves.push(Move { index, from: index_key(self.def, plan, &old), to });
         }
         let in_place = changed.iter().all(|&column| self.same_room(&old, row, column));
         if !in_place {
@@ -216,10 +238,11 @@ impl TableMut<'_, '_> {
         let view = self.view();
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
         fill(self.def, row, &old)?;
-        self.check_unique(row, Some(id))?;
+        let keys = self.keys_of(row)?;
+        self.check_unique(row, &keys, Some(id))?;
         self.take_id(wanted, row)?;
         self.remove(id)?;
-        self.store(wanted, row)?;
+        self.store(wanted, row, &keys)?;
         Ok(wanted)
     }
 
@@ -263,46 +286,7 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    /// Adds every row to index `index`, which is empty.
-    pub(crate) fn build_index(&mut self, index: usize) -> Result<()> {
-        let plan = &self.def.indexes[index];
-        let mut next = 0;
-        loop {
-            // A page at a time: the view ends before the index is changed.
-            let view = self.view();
-            let Some((number, block)) = view.rows().at_or_after(next) else { return Ok(()) };
-            let page = PageRef::new(block);
-            let mut keys = Vec::with_capacity(page.rows());
-            for position in 0..page.rows() {
-                let row = page.row(&self.def.layout, number, position);
-                if plan.unique && view.conflict(index, &row, Some(row.id())).is_some() {
-                    return Err(self.unique_error(plan, &row));
-                }
-                keys.push((index_key(self.def, plan, &row), row.id()));
-            }
-            // Within the page, too: the index does not hold its rows yet.
-            for (place, (key, id)) in keys.iter().enumerate() {
-                let row = view.row(*id);
-                let same = |&(_, other): &&(IndexKey, u64)| {
-                    let rows = row.as_ref().zip(view.row(*other));
-                    rows.is_some_and(|(row, other)| same_columns(self.def, plan, row, &other))
-                };
-                if plan.unique
-                    && row.is_some_and(|row| plan.columns.iter().all(|&column| row.column_bytes(column).is_some()))
-                    && keys[..place].iter().filter(|(other, _)| other == key).any(|pair| same(&pair))
-                    && let Some(row) = row
-                {
-                    return Err(self.unique_error(plan, &row));
-                }
-            }
-            for (key, id) in &keys {
-                self.index_insert(index, key, *id)?;
-            }
-            next = number + 1;
-        }
-    }
-
-    fn store(&mut self, id: u64, row: &RowBuf) -> Result<(), OutOfMemory> {
+    fn store(&mut self, id: u64, row: &RowBuf, keys: &[IndexKey]) -> Result<(), OutOfMemory> {
         let layout = &self.def.layout;
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let old = slot.take();
@@ -317,9 +301,8 @@ impl TableMut<'_, '_> {
             Ok((1, ()))
         })?;
         self.entry.rows += 1;
-        for index in 0..self.def.indexes.len() {
-            let key = index_key(self.def, &self.def.indexes[index], row);
-            self.index_insert(index, &key, id)?;
+        for (index, key) in keys.iter().enumerate() {
+            self.index_insert(index, key, id)?;
         }
         Ok(())
     }
@@ -332,10 +315,14 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    fn check_unique(&self, row: &RowBuf, except: Option<u64>) -> Result<()> {
+    fn keys_of(&self, row: &RowBuf) -> Result<Vec<IndexKey>> {
+        self.def.indexes.iter().map(|plan| checked_key(self.def, plan, row)).collect()
+    }
+
+    fn check_unique(&self, row: &RowBuf, keys: &[IndexKey], except: Option<u64>) -> Result<()> {
         let view = self.view();
-        for (index, plan) in self.def.indexes.iter().enumerate() {
-            if plan.unique && view.conflict(index, row, except).is_some() {
+        for ((index, plan), key) in self.def.indexes.iter().enumerate().zip(keys) {
+            if plan.unique && view.conflict(index, key, row, except).is_some() {
                 return Err(self.unique_error(plan, row));
             }
         }
@@ -343,7 +330,7 @@ impl TableMut<'_, '_> {
     }
 
     #[cold]
-    fn unique_error(&self, plan: &IndexPlan, row: &impl Columns) -> Error {
+    pub(super) fn unique_error(&self, plan: &IndexPlan, row: &impl Columns) -> Error {
         let names: Vec<&str> = plan.columns.iter().map(|&column| self.def.column_name(column)).collect();
         Error::Unique {
             table: self.def.name().into(),
@@ -420,7 +407,7 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    fn index_insert(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
+    pub(super) fn index_insert(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
         let Self { def, pages, rows, indexes, entry } = self;
         let Some(block) = indexes.as_mut() else { return Ok(()) };
         let mut block = pages.make_mut(block)?;
@@ -471,6 +458,37 @@ impl TableMut<'_, '_> {
     }
 }
 
+/// The key under which `plan` will hold the row, if it is not too long for that.
+pub(super) fn checked_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) -> Result<IndexKey> {
+    let key = index_key(def, plan, row);
+    match &key {
+        IndexKey::Bytes(bytes) if bytes.len() > KEY_BYTES_MAX => Err(Error::Limit {
+            what: format!("bytes of a key of index `{}` of table `{}`", plan.name, def.name()).into(),
+            limit: KEY_BYTES_MAX as u64,
+            found: bytes.len() as u64,
+        }),
+        _ => Ok(key),
+    }
+}
+
+/// Refuses values that no block can hold.
+fn check_values(def: &TableDef, row: &RowBuf) -> Result<()> {
+    if row.variable_bytes() <= BLOCK_BYTES_MAX {
+        return Ok(());
+    }
+    for column in row.set_columns() {
+        let found = row.column_bytes(column).map_or(0, <[u8]>::len);
+        if found > BLOCK_BYTES_MAX {
+            return Err(Error::Limit {
+                what: format!("bytes of a value of `{}.{}`", def.name(), def.column_name(column)).into(),
+                limit: BLOCK_BYTES_MAX as u64,
+                found: found as u64,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Sets the columns that are not set to the stored row's values.
 pub(crate) fn fill(def: &TableDef, row: &mut RowBuf, old: &impl Columns) -> Result<()> {
     let shape = def.schema.shape();
@@ -491,11 +509,11 @@ fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Col
     })
 }
 
-fn record_mut(bytes: &mut [u8], index: usize) -> Option<&mut [u8; INDEX_RECORD]> {
+pub(super) fn record_mut(bytes: &mut [u8], index: usize) -> Option<&mut [u8; INDEX_RECORD]> {
     bytes.get_mut(index * INDEX_RECORD..)?.first_chunk_mut()
 }
 
-fn key_ref(key: &IndexKey) -> KeyRef<'_> {
+pub(super) fn key_ref(key: &IndexKey) -> KeyRef<'_> {
     match key {
         IndexKey::Hash(word) | IndexKey::Word(word) => KeyRef::U64(*word),
         IndexKey::Bytes(bytes) => KeyRef::Bytes(bytes),

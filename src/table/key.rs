@@ -182,7 +182,7 @@ pub(crate) fn same_value(ty: Type, a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
 }
 
 /// What an index holds a row under.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum IndexKey {
     /// For both kinds of hash index.
     Hash(u64),

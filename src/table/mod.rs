@@ -1,6 +1,7 @@
 //! Tables: rows and indexes on pages. Does no I/O and knows nothing of transactions: it changes the private root that it
 //! is given, and reads the version that it is given.
 
+mod build;
 pub(crate) mod change;
 pub(crate) mod definition;
 pub(crate) mod index;

@@ -3,7 +3,7 @@
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashMeta, HashRef};
 use super::index::ordered::{KeyRef, OrderedMeta, OrderedRef};
-use super::key::{IndexKey, KeyBuf, index_key, same_value, type_of};
+use super::key::{IndexKey, KeyBuf, same_value, type_of};
 use super::layout::PAGE_SHIFT;
 use super::row_page::RowRef;
 use super::version::{Entry, INDEX_RECORD, table_links};
@@ -122,7 +122,14 @@ impl<'g> TableView<'g> {
     }
 
     /// The row, other than `except`, that holds the place of `row` in the unique index.
-    pub(crate) fn conflict(&self, index: usize, row: &impl Columns, except: Option<u64>) -> Option<RowRef<'g>> {
+    /// `key` is the row's key in that index.
+    pub(crate) fn conflict(
+        &self,
+        index: usize,
+        key: &IndexKey,
+        row: &impl Columns,
+        except: Option<u64>,
+    ) -> Option<RowRef<'g>> {
         let plan = self.def.indexes.get(index)?;
         if plan.columns.iter().any(|&column| row.column_bytes(column).is_none()) {
             // Nulls are no values: any number of rows may have them.
@@ -134,11 +141,11 @@ impl<'g> TableView<'g> {
                     same_value(type_of(self.def, column), row.column_bytes(column), other.column_bytes(column))
                 })
         };
-        match index_key(self.def, plan, row) {
+        match key {
             IndexKey::Absent => None,
-            IndexKey::Hash(hash) => self.find_hashed(index, plan, hash, same),
-            IndexKey::Word(word) => self.find_ordered(index, KeyRef::U64(word), same),
-            IndexKey::Bytes(bytes) => self.find_ordered(index, KeyRef::Bytes(&bytes), same),
+            IndexKey::Hash(hash) => self.find_hashed(index, plan, *hash, same),
+            IndexKey::Word(word) => self.find_ordered(index, KeyRef::U64(*word), same),
+            IndexKey::Bytes(bytes) => self.find_ordered(index, KeyRef::Bytes(bytes), same),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::page::Guard;
 use crate::query::Filter;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
+use crate::table::key::{IndexKey, index_key};
 use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::row::Row;
@@ -257,7 +258,8 @@ impl<'t> TransactionTable<'t> {
                 message: format!("table `{}` has no primary key to find the row by", def.name()).into(),
             });
         }
-        Ok(opened.view().conflict(0, row, None).map(|row| row.id()))
+        let key = def.indexes.first().map_or(IndexKey::Absent, |plan| index_key(def, plan, row));
+        Ok(opened.view().conflict(0, &key, row, None).map(|row| row.id()))
     }
 
     /// See [`Table::update`](crate::Table::update).

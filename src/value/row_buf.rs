@@ -131,6 +131,12 @@ impl RowBuf {
         bit(&self.set, index)
     }
 
+    /// Bytes of all values of variable width together, those set over included.
+    #[inline]
+    pub(crate) fn variable_bytes(&self) -> usize {
+        self.var.len()
+    }
+
     /// The columns that have a value or are null, in order.
     #[inline]
     pub(crate) fn set_columns(&self) -> impl Iterator<Item = usize> {

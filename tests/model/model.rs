@@ -26,9 +26,7 @@ pub(crate) fn compare(a: &Value, b: &Value) -> Ordering {
         (Value::Null, _) => Ordering::Less,
         (_, Value::Null) => Ordering::Greater,
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-        (Value::Float(a), Value::Float(b)) => {
-            a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
-        }
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan())),
         (Value::String(a), Value::String(b)) => a.as_bytes().cmp(b.as_bytes()),
         (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
         (Value::Uuid(a), Value::Uuid(b)) => a.as_bytes().cmp(b.as_bytes()),
@@ -110,8 +108,7 @@ fn fit(ty: Type, value: &Value) -> Result<Value, &'static str> {
         | (Type::Uuid, Value::Uuid(_))
         | (Type::Timestamp, Value::Timestamp(_)) => Ok(value.clone()),
         (Type::Array(array), Value::Array(values)) => {
-            let fitted: Result<Vec<Value>, _> =
-                values.iter().map(|value| fit(array.element().into(), value)).collect();
+            let fitted: Result<Vec<Value>, _> = values.iter().map(|value| fit(array.element().into(), value)).collect();
             match fitted {
                 Ok(values) if values.len() == array.len() => Ok(Value::Array(values)),
                 Ok(_) => Err("wrong-arity"),
@@ -180,9 +177,8 @@ impl ModelTable {
     /// Columns that `find` takes.
     pub(crate) fn unique_columns(&self) -> Vec<usize> {
         let spec = &self.spec;
-        let mut columns: Vec<usize> = (0..spec.columns.len())
-            .filter(|&place| spec.columns[place].unique || *spec.key == [place])
-            .collect();
+        let mut columns: Vec<usize> =
+            (0..spec.columns.len()).filter(|&place| spec.columns[place].unique || *spec.key == [place]).collect();
         let hashed = |index: &&IndexSpec| index.unique && index.kind == IndexKind::Hash && index.columns.len() == 1;
         columns.extend(self.indexes.iter().filter(hashed).map(|index| index.columns[0]));
         columns.sort_unstable();

@@ -1,7 +1,9 @@
 //! What is compared: reads of the database with the model, at three levels of cost.
 
 use crate::model::{Key, ModelDb, ModelTable, diff, same_row};
-use folio::{Change, Database, Error, Reader, Result, Row, RowMut, Snapshot, SnapshotTable, Table, TransactionTable, Type, Value};
+use folio::{
+    Change, Database, Error, Reader, Result, Row, RowMut, Snapshot, SnapshotTable, Table, TransactionTable, Type, Value,
+};
 use std::collections::BTreeMap;
 
 /// A row as read: its id and its values.

@@ -68,8 +68,27 @@ pub(crate) struct TableSpec {
 }
 
 const TYPES: [&str; 21] = [
-    "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64", "bool", "string", "string", "bytes", "uuid",
-    "timestamp", "json", "3xf32", "2xu8", "4xi64", "2xuuid",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "f32",
+    "f64",
+    "bool",
+    "string",
+    "string",
+    "bytes",
+    "uuid",
+    "timestamp",
+    "json",
+    "3xf32",
+    "2xu8",
+    "4xi64",
+    "2xuuid",
 ];
 
 const INTEGERS: [&str; 8] = ["u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"];
@@ -372,10 +391,12 @@ pub(crate) fn random_key(rng: &mut Rng, table: &ModelTable) -> Vec<Value> {
     }
     spec.key
         .iter()
-        .map(|&place| loop {
-            let value = random_value(rng, spec.columns[place].ty, spec.pool);
-            if !holds_nan(&value) {
-                return value;
+        .map(|&place| {
+            loop {
+                let value = random_value(rng, spec.columns[place].ty, spec.pool);
+                if !holds_nan(&value) {
+                    return value;
+                }
             }
         })
         .collect()
@@ -395,7 +416,9 @@ fn key_value(rng: &mut Rng, spec: &TableSpec, place: usize) -> Value {
         Type::U8 | Type::I8 if rng.one_in(400) => Value::UInt(127),
         Type::U64 if rng.one_in(4000) => Value::UInt(u64::MAX),
         Type::I64 | Type::I32 | Type::I16 if rng.one_in(200) => Value::Int(-1 - rng.below(3) as i64),
-        _ => Value::UInt(rng.below(spec.pool) % 100_000 % if matches!(ty, Type::U8 | Type::I8) { 100 } else { 1 << 15 }),
+        _ => {
+            Value::UInt(rng.below(spec.pool) % 100_000 % if matches!(ty, Type::U8 | Type::I8) { 100 } else { 1 << 15 })
+        }
     }
 }
 
