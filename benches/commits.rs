@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Indexes, NewAge, NewScore, People, Person, distinct_ids, quick, random_ids};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput};
 use folio::Result;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -113,10 +113,12 @@ fn name(indexes: Indexes) -> &'static str {
     }
 }
 
-fn all(criterion: &mut Criterion) {
-    let done = insert(criterion).and_then(|()| update(criterion)).and_then(|()| delete(criterion));
-    done.and_then(|()| bulk(criterion)).expect("the tables are well formed");
+fn main() -> Result<()> {
+    let mut criterion = quick().configure_from_args();
+    insert(&mut criterion)?;
+    update(&mut criterion)?;
+    delete(&mut criterion)?;
+    bulk(&mut criterion)?;
+    criterion.final_summary();
+    Ok(())
 }
-
-criterion_group!(name = commits; config = quick(); targets = all);
-criterion_main!(commits);

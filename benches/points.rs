@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Indexes, People, Person, SIZES, quick, random_ids, scatter};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use folio::Result;
 
 /// Keys in one `get_many`.
@@ -55,9 +55,10 @@ fn by_hash_key(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-fn all(criterion: &mut Criterion) {
-    by_id(criterion).and_then(|()| by_hash_key(criterion)).expect("the tables are well formed");
+fn main() -> Result<()> {
+    let mut criterion = quick().configure_from_args();
+    by_id(&mut criterion)?;
+    by_hash_key(&mut criterion)?;
+    criterion.final_summary();
+    Ok(())
 }
-
-criterion_group!(name = points; config = quick(); targets = all);
-criterion_main!(points);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{COUNTRY_COUNT, Indexes, People, SIZES, quick};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use folio::{Result, Row};
 
 fn whole_table(criterion: &mut Criterion) -> Result<()> {
@@ -56,9 +56,10 @@ fn through_indexes(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-fn all(criterion: &mut Criterion) {
-    whole_table(criterion).and_then(|()| through_indexes(criterion)).expect("the tables are well formed");
+fn main() -> Result<()> {
+    let mut criterion = quick().configure_from_args();
+    whole_table(&mut criterion)?;
+    through_indexes(&mut criterion)?;
+    criterion.final_summary();
+    Ok(())
 }
-
-criterion_group!(name = queries; config = quick(); targets = all);
-criterion_main!(queries);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Indexes, NewAge, People, SIZES, distinct_ids, quick};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use folio::{Column, Database, Result, Schema, Table};
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -80,9 +80,10 @@ fn documents(bytes: usize) -> Result<Table> {
     Ok(table)
 }
 
-fn all(criterion: &mut Criterion) {
-    snapshots(criterion).and_then(|()| large_values(criterion)).expect("the tables are well formed");
+fn main() -> Result<()> {
+    let mut criterion = quick().configure_from_args();
+    snapshots(&mut criterion)?;
+    large_values(&mut criterion)?;
+    criterion.final_summary();
+    Ok(())
 }
-
-criterion_group!(name = versions; config = quick(); targets = all);
-criterion_main!(versions);

@@ -76,9 +76,10 @@ fn main() -> Result<()> {
     assert_eq!((row.get(name), row.get(gpa), row.get(advisor)), ("Alice", 3.9, None));
 
     // Or take the whole row as a type of yours. `find` goes by a unique column.
-    let again: Student = row.decode()?;
-    let found = students.find("email", "alice@university.edu")?.expect("just inserted");
-    assert_eq!(found.decode::<Student>()?, again);
+    let as_struct: Student = row.decode()?;
+    drop(row); // a row is not copied: while it is held, it keeps its version in memory
+    let found: Student = students.find("email", "alice@university.edu")?.expect("just inserted").decode()?;
+    assert_eq!(found, as_struct);
 
     // Changes that depend on the row's values go through a closure.
     let (old, new) = students.modify(bob, |row| {

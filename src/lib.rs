@@ -142,7 +142,8 @@ pub use transaction::tx::Transaction;
 pub use value::{Array, Readable, Scalar, Timestamp, ToKey, Type, Uuid, Value, ValueRef};
 pub use value::{ArrayRef, ParseTimestampError, ParseTypeError, ParseUuidError};
 
-/// The README's code is compiled and run with the tests.
+/// The documents' code is compiled and run with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+#[doc = include_str!("../PERSISTENCE.md")]
+struct Documents;

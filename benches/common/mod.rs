@@ -42,7 +42,7 @@ impl Person {
         Person {
             id: None,
             name: format!("{:0width$}", ordinal, width = 8 + random.below(13) as usize),
-            email: format!("{:013x}@post.email", scatter(ordinal) >> 12),
+            email: format!("{:016x}@post.em", scatter(ordinal)),
             age: 18 + random.below(63) as u32,
             score: random.below(1 << 27) as f64 / (1 << 20) as f64,
             active: random.below(2) == 1,

@@ -32,6 +32,8 @@ mod select;
 mod sort;
 mod test;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
 
 pub use aggregate::{Aggregate, Avg, Count, Max, Min, Sum, count};

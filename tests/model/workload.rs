@@ -155,6 +155,8 @@ impl TableSpec {
             if rng.one_in(3) {
                 let value = random_value(rng, ty, pool);
                 if accepts(&value) && !holds_nan(&value) {
+                    // What has no JSON form can only come from a closure.
+                    column.default_by_closure |= !is_finite(&value);
                     column.default = Some(value);
                 }
             }
@@ -255,6 +257,14 @@ pub(crate) fn holds_nan(value: &Value) -> bool {
         Value::Float(value) => value.is_nan(),
         Value::Array(values) => values.iter().any(holds_nan),
         _ => false,
+    }
+}
+
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Float(value) => value.is_finite(),
+        Value::Array(values) => values.iter().all(is_finite),
+        _ => true,
     }
 }
 
