@@ -4,7 +4,7 @@
 # Skipped, with a line that says so, without valgrind.
 #
 #   scripts/count-instructions.sh             compares; ends with an error when a number grew by more than 5 %
-#   scripts/count-instructions.sh --write     compares, then keeps the new numbers
+#   scripts/count-instructions.sh --write     compares, then keeps all the new numbers
 #   scripts/count-instructions.sh get insert_key_only      only these workloads
 #   scripts/count-instructions.sh --where insert_key_only  the functions in which its instructions go
 set -euo pipefail
@@ -35,13 +35,8 @@ if [[ ${1:-} == --where ]]; then
     exit
 fi
 
-WRITE=no
-if [[ ${1:-} == --write ]]; then
-    WRITE=yes
-    shift
-fi
 WORKLOADS=("$@")
-[[ $# -gt 0 ]] || mapfile -t WORKLOADS < <("$PROGRAM")
+[[ $# -gt 0 && $1 != --write ]] || mapfile -t WORKLOADS < <("$PROGRAM")
 
 GREW=no
 printf '%-28s %10s %10s %9s\n' 'instructions per operation' kept now change
@@ -60,15 +55,10 @@ for workload in "${WORKLOADS[@]}"; do
     if awk -v change="$change" -v most="$GROWTH_MAX" 'BEGIN { exit !(change > most) }'; then GREW=yes; fi
 done
 
-if [[ $WRITE == yes ]]; then
-    # Numbers of workloads that did not run stay.
-    {
-        echo "# Instructions per operation, at 20,000 rows; written by scripts/count-instructions.sh --write."
-        echo "# $(rustc --version), $(uname -m)"
-        awk '!/^#/ && !($1 in now) { if (FNR == NR) now[$1] = 1; print }' "$OUT/now" "$KEPT" 2>/dev/null ||
-            cat "$OUT/now"
-    } >"$OUT/kept"
-    mv "$OUT/kept" "$KEPT"
+if [[ ${1:-} == --write ]]; then
+    echo "# Instructions per operation on a table of 20,000 rows, by scripts/count-instructions.sh --write" >"$KEPT"
+    echo "# $(rustc --version), $(uname -m)" >>"$KEPT"
+    cat "$OUT/now" >>"$KEPT"
 elif [[ $GREW == yes ]]; then
     echo "grew by more than $GROWTH_MAX %: find out why, or keep the new numbers with --write and say why in the commit"
     exit 1

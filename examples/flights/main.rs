@@ -15,8 +15,8 @@ mod report;
 use folio::{Column, Database, Index, Result, Schema, Table};
 use questions::Known;
 use report::{Report, thousands};
-use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// The database, and its four tables. Handles are cheap clones and good for the life of the database.
 pub(crate) struct Flights {
@@ -27,7 +27,17 @@ pub(crate) struct Flights {
     pub(crate) flights: Table,
 }
 
-fn main() -> std::result::Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flights: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
     let flights_csv = std::env::args_os().nth(1).map_or_else(|| data.join("flights-2013-01.csv"), PathBuf::from);
 
@@ -111,27 +121,19 @@ impl Flights {
     }
 }
 
-fn load_all(
-    base: &Flights,
-    data: &Path,
-    flights_csv: &Path,
-    report: &mut Report,
-) -> std::result::Result<(), Box<dyn Error>> {
+fn load_all(base: &Flights, data: &Path, flights_csv: &Path, report: &mut Report) -> Result<()> {
     report.title("Loading");
-    let small = [(&base.airlines, "airlines.csv"), (&base.airports, "airports.csv"), (&base.planes, "planes.csv")];
-    for (table, file) in small {
-        let rows = report.step(table.name(), || load::load(&base.db, table, &data.join(file)))?;
-        report.result(format!("{} rows", thousands(rows)));
-    }
-    let rows = report.step("flights", || load::load(&base.db, &base.flights, flights_csv))?;
+    let rows = report.step("airlines", || load::airlines(base, data))?;
+    report.result(format!("{} rows", thousands(rows)));
+    let rows = report.step("airports", || load::airports(base, data))?;
+    report.result(format!("{} rows", thousands(rows)));
+    let rows = report.step("planes", || load::planes(base, data))?;
+    report.result(format!("{} rows", thousands(rows)));
+    let rows = report.step("flights", || load::flights(base, flights_csv))?;
     report.result(format!("{} rows", thousands(rows)));
 
     let memory = base.db.stats().memory;
-    report.line(format!(
-        "{:.1} MB in use, {} bytes of them a row's packed fixed part",
-        memory.used_bytes as f64 / 1e6,
-        base.flights.schema()?.record_size()
-    ));
+    report.line(format!("{:.1} MB in use", memory.used_bytes as f64 / 1e6));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The report on standard output, each step with its time, and a progress bar on standard error.
 
+use folio::Result;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ impl Report {
     }
 
     /// The answer to a question, and how long it took to find.
-    pub(crate) fn question<T, E>(&mut self, text: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(crate) fn question<T>(&mut self, text: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let start = Instant::now();
         let answer = work()?;
         println!("\n{text:<65} {:>12}", format!("{:.1?}", start.elapsed()));

@@ -15,8 +15,8 @@ mod tests;
 mod tree;
 mod writer;
 
-pub(crate) use block::{BLOCK_BYTES_MAX, BlockMut, BlockRef, Link};
+pub(crate) use block::{BLOCK_BYTES_MAX, BlockRef, Link};
 pub(crate) use heap::OutOfMemory;
-pub(crate) use store::{BeginError, Guard, Held, MemoryUse, Pinned, Store};
+pub(crate) use store::{BeginError, Guard, Held, Pinned, Store};
 pub(crate) use tree::{Tree, TreeRef};
 pub(crate) use writer::{Busy, Donor, Pages, Savepoint, Transaction, Writer};

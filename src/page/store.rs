@@ -405,9 +405,6 @@ impl Pinned {
         Guard { root: self.root, hold: Hold::Borrowed(PhantomData) }
     }
 
-    pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
 }
 
 impl Clone for Pinned {

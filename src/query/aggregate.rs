@@ -5,10 +5,11 @@ use super::execute::Execution;
 use super::number::Number;
 use super::page::PageRows;
 use super::pick::ReadOwned;
+use super::plan::Limits;
 use super::predicate::Handle;
 use super::select::Select;
 use crate::error::{Error, Result};
-use crate::table::definition::TableDef;
+use crate::table::definition::{IndexKind, IndexPlan, TableDef};
 use crate::table::row::Field;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -247,9 +248,41 @@ impl Select<'_> {
     }
 
     pub(super) fn extreme<T: ReadOwned + ?Sized>(&self, field: Field<T>, greatest: bool) -> Result<Option<T::Bare>> {
+        if let Some(first) = self.first_in_index(field, greatest)? {
+            return Ok(first);
+        }
         let what = if greatest { What::Max } else { What::Min };
         let found = extreme(self.gather(what, field.into())?);
         Ok(found.map(|bytes| T::read_bare(field.column.ty, &bytes)))
+    }
+
+    /// The end of an ordered index, in a query of all rows; `None` if that is not where the answer is.
+    fn first_in_index<T: ReadOwned + ?Sized>(
+        &self,
+        field: Field<T>,
+        greatest: bool,
+    ) -> Result<Option<Option<T::Bare>>> {
+        let is_all =
+            self.filters.is_empty() && self.limits.offset == 0 && self.limits.limit.is_none() && !self.distinct;
+        let opened = self.open()?;
+        let (column, _) = super::condition::column_of(opened.def, field.into())?;
+        let is_ordered = |plan: &IndexPlan| {
+            matches!(plan.kind, IndexKind::OrderedWord | IndexKind::OrderedBytes) && *plan.columns == [column]
+        };
+        if !is_all || !opened.def.indexes.iter().any(is_ordered) {
+            return Ok(None);
+        }
+        let order = if greatest { field.desc() } else { field.asc() };
+        let first = Select {
+            source: self.source,
+            filters: vec![field.is_not_null()],
+            order: vec![order],
+            limits: Limits { offset: 0, limit: Some(1) },
+            columns: None,
+            distinct: false,
+        };
+        let found = first.map(|row| row.packed(field).map(|bytes| T::read_bare(field.column.ty, bytes)))?;
+        Ok(Some(found.into_iter().next().flatten()))
     }
 
     fn gather(&self, what: What, handle: Handle) -> Result<Gathered> {

@@ -128,7 +128,7 @@ impl<'q> Execution<'q> {
             Ordering::ById { descending: false } => source.by_id(&mut |rows, mask| test(rows, mask, visit)),
             Ordering::ById { descending: true } => source.by_id_descending(&mut |rows, mask| {
                 // From the last row on, each on its own.
-                let mut left = test_mask(&self.plan, rows, mask);
+                let mut left = self.plan.test.mask(rows, mask);
                 while left != 0 {
                     let last = 31 - left.leading_zeros();
                     left &= !(1 << last);
@@ -138,7 +138,7 @@ impl<'q> Execution<'q> {
             }),
             Ordering::ByIndex { descending } => {
                 // Ids that are passed over need no look at their rows.
-                let wanted = self.limits.end().filter(|_| self.plan.is_exact && self.distinct.is_none());
+                let wanted = self.limits.end().filter(|_| self.plan.is_exact && !self.select.distinct);
                 source.by_index(*descending, wanted, &mut |rows, mask| test(rows, mask, visit))
             }
             Ordering::BySort(terms) => {
@@ -154,7 +154,7 @@ impl<'q> Execution<'q> {
         terms: &[Term],
         test: &mut dyn FnMut(&PageRows<'_>, u32, &mut Visit<'_>) -> ControlFlow<()>,
     ) -> Vec<u64> {
-        let keep = self.limits.end().filter(|_| self.distinct.is_none());
+        let keep = self.limits.end().filter(|_| !self.select.distinct);
         let mut sorter = Sorter::new(self.view.def, terms, keep);
         let mut add = |rows: &PageRows<'_>, mask: u32| {
             sorter.add(rows, mask);
@@ -163,10 +163,6 @@ impl<'q> Execution<'q> {
         let _ = source.by_id(&mut |rows, mask| test(rows, mask, &mut add));
         sorter.into_ids()
     }
-}
-
-fn test_mask(plan: &Plan<'_>, rows: &PageRows<'_>, mask: u32) -> u32 {
-    plan.test.mask(rows, mask)
 }
 
 /// Lets pass the rows that are wanted: those that differ, behind the offset, up to the limit.
@@ -179,7 +175,7 @@ struct Cut {
 
 impl Cut {
     fn new(limits: Limits, distinct: Option<Vec<usize>>) -> Self {
-        let seed = crate::query::seed();
+        let seed = super::seed();
         let distinct = distinct.map(|columns| (columns, HashSet::with_hasher(FixedState::with_seed(seed))));
         Self { skip: limits.offset, left: limits.limit.unwrap_or(u64::MAX), distinct, key: Vec::new() }
     }

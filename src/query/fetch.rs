@@ -75,7 +75,11 @@ impl Source<'_, '_> {
             })?;
             run.1.into_iter().rev().try_for_each(&mut take)
         };
-        let flow = ranges.iter().try_for_each(&mut scan);
+        let flow = if descending {
+            ranges.iter().rev().try_for_each(&mut scan)
+        } else {
+            ranges.iter().try_for_each(&mut scan)
+        };
         // What stopped at the number wanted still has a batch to hand over.
         if flow.is_break() && left > 0 {
             return flow;

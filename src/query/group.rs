@@ -1,18 +1,14 @@
 //! Grouping: the rows of a query, taken together by the values of some columns.
 
 use super::aggregate::{Aggregate, Avg, Max, Min, Sum, accumulator, count};
-use super::condition::column_of;
 use super::execute::Execution;
+use super::grouper::Grouper;
 use super::number::Number;
 use super::page::PageRows;
 use super::pick::{Pick, ReadOwned};
 use super::select::Select;
 use crate::error::Result;
-use crate::table::definition::TableDef;
 use crate::table::row::{Field, Row};
-use crate::value::compare_packed;
-use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// The rows of a query in groups, from [`Select::group_by`].
@@ -112,7 +108,7 @@ impl<K: Pick> Groups<'_, K> {
         Execution::new(&self.select, &opened, None)?.run(&mut |rows: &PageRows<'_>, mask| {
             grouper.slots(rows, mask, &mut slots);
             for accumulator in &mut accumulators {
-                accumulator.grow(grouper.keys.len());
+                accumulator.grow(grouper.len());
                 accumulator.add(rows, mask, &slots);
             }
             ControlFlow::Continue(())
@@ -142,7 +138,7 @@ impl<K: Pick> Groups<'_, K> {
         let mut states: Vec<Option<A>> = Vec::new();
         Execution::new(&self.select, &opened, None)?.run(&mut |rows: &PageRows<'_>, mask| {
             grouper.slots(rows, mask, &mut slots);
-            states.resize_with(grouper.keys.len(), || Some(first.clone()));
+            states.resize_with(grouper.len(), || Some(first.clone()));
             rows.for_each(mask, |position, row| {
                 if let Some(Some(state)) = states.get_mut(slots[position] as usize) {
                     fold(state, row);
@@ -152,64 +148,5 @@ impl<K: Pick> Groups<'_, K> {
         })?;
         let order = grouper.sorted().into_iter();
         Ok(order.filter_map(|group| Some((grouper.key_of(&self.key, group), states.get_mut(group)?.take()?))).collect())
-    }
-}
-
-/// Gives each key a number.
-struct Grouper<'d> {
-    def: &'d TableDef,
-    columns: Vec<usize>,
-    numbers: HashMap<Vec<u8>, u32>,
-    keys: Vec<Vec<Option<Vec<u8>>>>,
-}
-
-impl<'d> Grouper<'d> {
-    fn new(def: &'d TableDef, key: &impl Pick) -> Result<Self> {
-        let columns = key.handles().into_iter().map(|handle| Ok(column_of(def, handle)?.0)).collect::<Result<_>>()?;
-        Ok(Self { def, columns, numbers: HashMap::new(), keys: Vec::new() })
-    }
-
-    fn slots(&mut self, rows: &PageRows<'_>, mask: u32, slots: &mut [u32; 32]) {
-        rows.for_each(mask, |position, _| {
-            let mut key = Vec::new();
-            super::sort::distinct_key(rows, &self.columns, position, &mut key);
-            let keys = &mut self.keys;
-            slots[position] = *self.numbers.entry(key).or_insert_with(|| {
-                let id = rows.id(position).to_le_bytes();
-                keys.push(
-                    self.columns
-                        .iter()
-                        .map(|&column| {
-                            let column = rows.def.layout.column(column)?;
-                            rows.value(column, position, &id).map(<[u8]>::to_vec)
-                        })
-                        .collect(),
-                );
-                keys.len() as u32 - 1
-            });
-        });
-    }
-
-    fn sorted(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.keys.len()).collect();
-        order.sort_by(|&a, &b| {
-            for (index, &column) in self.columns.iter().enumerate() {
-                let ty = crate::table::key::type_of(self.def, column);
-                let order = match (&self.keys[a][index], &self.keys[b][index]) {
-                    (Some(a), Some(b)) => compare_packed(ty, a, b),
-                    (a, b) => b.is_some().cmp(&a.is_some()),
-                };
-                if order.is_ne() {
-                    return order;
-                }
-            }
-            Ordering::Equal
-        });
-        order
-    }
-
-    fn key_of<K: Pick>(&mut self, key: &K, group: usize) -> K::Output {
-        let mut parts = std::mem::take(&mut self.keys[group]).into_iter();
-        key.of_parts(&mut || parts.next().flatten())
     }
 }

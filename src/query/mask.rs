@@ -44,6 +44,26 @@ fn pack(flags: &[u8; 32]) -> u32 {
     mask
 }
 
+/// Runs `visit` on the positions of `mask` and the values there, `W` bytes each and contiguous in `column`.
+#[inline(always)]
+pub(super) fn each_value<const W: usize>(column: &[u8], mask: u32, mut visit: impl FnMut(usize, [u8; W])) {
+    let (values, _) = column.as_chunks::<W>();
+    if mask == u32::MAX
+        && let Ok(full) = <&[[u8; W]; 32]>::try_from(values)
+    {
+        full.iter().enumerate().for_each(|(position, value)| visit(position, *value));
+        return;
+    }
+    let mut left = mask;
+    while left != 0 {
+        let position = left.trailing_zeros() as usize;
+        left &= left - 1;
+        if let Some(value) = values.get(position) {
+            visit(position, *value);
+        }
+    }
+}
+
 /// The positions of `within` for which `test` holds.
 #[inline(always)]
 pub(super) fn each_bit(within: u32, mut test: impl FnMut(usize) -> bool) -> u32 {

@@ -20,7 +20,10 @@ mod execute;
 mod explain;
 mod fetch;
 mod group;
+mod grouper;
 mod mask;
+#[cfg(test)]
+mod model_tests;
 mod number;
 mod order;
 mod page;
@@ -32,9 +35,9 @@ mod select;
 mod sort;
 mod test;
 #[cfg(test)]
-mod model_tests;
-#[cfg(test)]
 mod tests;
+mod text;
+mod words;
 
 pub use aggregate::{Aggregate, Avg, Count, Max, Min, Sum, count};
 pub use bounds::IntoBounds;

@@ -4,14 +4,14 @@
 //! keeps the best: a row that is no better than the worst of them is let go, and as equal rows go by id, a later one has
 //! to be truly better.
 
-use super::condition::Packed;
 use super::mask::each_bit;
 use super::order::Term;
 use super::page::PageRows;
 use super::test::Span;
+use super::words::packed;
 use crate::table::definition::TableDef;
 use crate::table::layout::{ColumnPlace, Place};
-use crate::value::{Type, encode_key, key_u64};
+use crate::value::{encode_key, key_u64};
 use std::collections::BinaryHeap;
 use std::ops::Bound;
 
@@ -197,19 +197,6 @@ fn threshold(term: &Term, word: u64) -> Threshold {
             Err(_) => Threshold::Nothing,
         }
     }
-}
-
-/// The number that has this place in the order, packed: the inverse of [`key_u64`].
-fn packed(ty: Type, word: u64) -> Option<Packed> {
-    let width = ty.scalar()?.width();
-    let sign = 1u64.checked_shl(8 * width as u32 - 1)?;
-    let bits = match ty {
-        Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Timestamp => word ^ sign,
-        Type::F32 | Type::F64 if word & sign != 0 => word ^ sign,
-        Type::F32 | Type::F64 => !word,
-        _ => word,
-    };
-    bits.to_le_bytes().get(..width).map(Into::into)
 }
 
 /// Sorting by anything else: keys are bytes in the order of the terms.

@@ -4,6 +4,8 @@ use super::closure::RowTest;
 use super::condition::{Condition, Expr, Is, Packed};
 use super::mask::{each_bit, mask_of};
 use super::page::PageRows;
+use super::text;
+use super::words::{each_word, word_bytes};
 use crate::table::definition::TableDef;
 use crate::table::layout::{ColumnPlace, Place};
 use crate::value::{Type, compare_packed};
@@ -32,6 +34,15 @@ pub(super) enum Test<'q> {
         low: u64,
         high: u64,
         not: bool,
+    },
+    /// The bits of the value, widened, are among these; of 8 or 16 bits, by a bit map.
+    OneOf {
+        column: ColumnPlace,
+        words: Vec<u64>,
+    },
+    BitMap {
+        column: ColumnPlace,
+        map: Box<[u64]>,
     },
     /// Any column, by its packed bytes.
     Bytes {
@@ -187,6 +198,9 @@ impl<'q> Test<'q> {
             let pass = |value: u8| u8::from(holds(Type::Bool, &is, &[value])) << value;
             return Test::Bool { column, mask, pass: pass(0) | pass(1) };
         }
+        if let (Is::OneOf(values), Some(bytes)) = (&is, word_bytes(&column)) {
+            return one_of(column, values, bytes);
+        }
         let (span, not) = match &is {
             Is::Within(lower, upper) => (Span::new(column.ty, lower, upper), false),
             Is::NotEqual(value) => {
@@ -207,16 +221,12 @@ impl<'q> Test<'q> {
     fn cost(&self) -> u8 {
         match self {
             Test::Const(_) | Test::Null(_) | Test::NotNull(_) | Test::Bool { .. } | Test::Id { .. } => 0,
-            Test::Number { .. } => 1,
+            Test::Number { .. } | Test::BitMap { .. } | Test::OneOf { .. } => 1,
             Test::Bytes { .. } => 2,
             Test::All(parts) | Test::Any(parts) => parts.iter().map(Test::cost).max().unwrap_or(0).max(1),
             Test::Not(inner) => inner.cost().max(1),
             Test::Closure(_) => u8::MAX,
         }
-    }
-
-    pub(super) fn has_closure(&self) -> bool {
-        self.cost() == u8::MAX
     }
 
     /// The rows of `within` that pass.
@@ -241,8 +251,26 @@ impl<'q> Test<'q> {
                 within & ((values & if_true) | (!values & if_false))
             }
             Test::Id { low, high, not } => each_bit(within, |at| (*low..=*high).contains(&rows.id(at)) != *not),
+            Test::OneOf { column, words } => {
+                let mut found = 0;
+                each_word(rows, column, within & !page.nulls(layout, column), |at, word| {
+                    found |= u32::from(words.binary_search(&word).is_ok()) << at;
+                });
+                found
+            }
+            Test::BitMap { column, map } => {
+                let mut found = 0;
+                each_word(rows, column, within & !page.nulls(layout, column), |at, word| {
+                    let bits = map.get(word as usize / 64).copied().unwrap_or(0);
+                    found |= ((bits >> (word % 64)) as u32 & 1) << at;
+                });
+                found
+            }
             Test::Bytes { column, is } => {
                 let within = within & !page.nulls(layout, column);
+                if let Place::Variable { index } = column.place {
+                    return text::mask(rows, column, index, is, within);
+                }
                 each_bit(within, |position| {
                     let id = rows.id(position).to_le_bytes();
                     rows.value(column, position, &id).is_some_and(|bytes| holds(column.ty, is, bytes))
@@ -273,6 +301,30 @@ impl<'q> Test<'q> {
             Test::Closure(test) => test.retain(rows, within),
         }
     }
+}
+
+/// A list of numbers.
+fn one_of<'q>(column: ColumnPlace, values: &[Packed], bytes: usize) -> Test<'q> {
+    let words = values.iter().map(|value| {
+        let mut word = [0; 8];
+        word.iter_mut().zip(value.iter()).for_each(|(to, from)| *to = *from);
+        let word = u64::from_le_bytes(word);
+        // Zero has one form among words.
+        let is_zero = column.ty == Type::F64 && word == 1 << 63 || column.ty == Type::F32 && word == 1 << 31;
+        if is_zero { 0 } else { word }
+    });
+    if bytes > 2 {
+        let mut words: Vec<u64> = words.collect();
+        words.sort_unstable();
+        return Test::OneOf { column, words };
+    }
+    let mut map = vec![0u64; (1usize << (8 * bytes)) / 64];
+    for word in words {
+        if let Some(bits) = map.get_mut(word as usize / 64) {
+            *bits |= 1 << (word % 64);
+        }
+    }
+    Test::BitMap { column, map: map.into() }
 }
 
 /// A span of a column that is the row id, which is never negative.

@@ -134,11 +134,6 @@ impl KeyBuf {
         self.ends.as_slice().iter().any(|&(_, null)| null)
     }
 
-    /// The key as messages show it.
-    pub(crate) fn describe(&self, def: &TableDef, columns: &[usize]) -> String {
-        describe(def, columns, |index, _| self.part(index))
-    }
-
     /// The key's bytes in an ordered index over `columns`, whose first ones it gives.
     pub(crate) fn encode(&self, def: &TableDef, columns: &[usize]) -> Vec<u8> {
         let mut out = Vec::new();

@@ -55,8 +55,6 @@ pub(crate) struct ColumnPlace {
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     columns: Vec<ColumnPlace>,
-    /// Null masks and value masks.
-    masks: usize,
     /// Bytes before the first column when no large mask is present.
     head: usize,
     /// Bytes per row of the fixed-width columns.
@@ -98,7 +96,7 @@ impl Layout {
         }
         let head = (FIXED_HEAD + 4 * masks).next_multiple_of(8);
         let offset = if variable * PAGE_ROWS * INLINE_MAX <= usize::from(u16::MAX) { 2 } else { 4 };
-        Self { columns, masks, head, fixed, variable, offset }
+        Self { columns, head, fixed, variable, offset }
     }
 
     /// The columns in the schema's order.
@@ -110,11 +108,6 @@ impl Layout {
     #[inline(always)]
     pub(crate) fn column(&self, index: usize) -> Option<&ColumnPlace> {
         self.columns.get(index)
-    }
-
-    /// How many masks stand behind the flags.
-    pub(crate) fn masks(&self) -> usize {
-        self.masks
     }
 
     pub(crate) fn variable(&self) -> usize {

@@ -4,7 +4,7 @@
 //! an empty column, never beyond the page.
 
 use super::layout::{ColumnPlace, Layout, PAGE_ROWS, PAGE_SHIFT, Place};
-use crate::page::{BlockRef, Link};
+use crate::page::BlockRef;
 use crate::value::Columns;
 
 const HAS_LARGE: u32 = 1;
@@ -72,10 +72,6 @@ impl<'g> PageRef<'g> {
 
     pub(crate) fn has_large(self) -> bool {
         self.has_large
-    }
-
-    pub(crate) fn links(self) -> &'g [Option<Link>] {
-        self.block.links()
     }
 
     /// One bit per row.

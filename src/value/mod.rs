@@ -25,7 +25,7 @@ mod value_ref;
 
 pub(crate) use columns::Columns;
 pub(crate) use decode::{decode, decode_columns};
-pub(crate) use hash::{HashSeed, hash_packed, hash_u64};
+pub(crate) use hash::{HashSeed, hash_packed};
 pub use key::ToKey;
 pub(crate) use order::{compare_packed, encode_key, key_u64, prefix_range, successor};
 pub use owned::Value;

@@ -45,16 +45,6 @@ impl RowBuf {
         self.var.clear();
     }
 
-    /// Forgets row and shape. Keeps capacity.
-    pub(crate) fn clear(&mut self) {
-        self.slots = None;
-        self.fixed.clear();
-        self.var.clear();
-        self.spans.clear();
-        self.set.clear();
-        self.null.clear();
-    }
-
     /// Sets a column to packed bytes of its type.
     ///
     /// # Errors
@@ -163,12 +153,6 @@ impl RowBuf {
             unset = !*self.set.get(word_index)?;
         }
         Some(word_index * 64 + unset.trailing_zeros() as usize).filter(|index| *index < len)
-    }
-
-    /// The fixed-width columns' bytes, laid out as the shape says.
-    #[inline]
-    pub(crate) fn fixed_region(&self) -> &[u8] {
-        &self.fixed
     }
 
     /// The bytes of the value with this number among those of variable width; empty if it has none.
