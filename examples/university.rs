@@ -145,8 +145,7 @@ impl University {
     fn seed(&self) -> Result<()> {
         const FIRST: [&str; 12] =
             ["Ada", "Ben", "Cora", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jon", "Kira", "Leo"];
-        const LAST: [&str; 10] =
-            ["Ash", "Birch", "Cedar", "Dale", "Elm", "Field", "Grove", "Hill", "Isle", "Lake"];
+        const LAST: [&str; 10] = ["Ash", "Birch", "Cedar", "Dale", "Elm", "Field", "Grove", "Hill", "Isle", "Lake"];
         const LEVELS: [&str; 4] = ["Introduction to", "Methods of", "Topics in", "Seminar on"];
 
         let mut dice = Dice(2026);
@@ -228,7 +227,9 @@ impl University {
         assert!(best.is_sorted_by(|a, b| a.2 >= b.2), "from the best down");
         assert_eq!(best[0].2, students.select().max(gpa)?);
 
-        question("2. Music students in their third or fourth year whose name begins with A to D (closure and predicates)");
+        question(
+            "2. Music students in their third or fourth year whose name begins with A to D (closure and predicates)",
+        );
         let found: Vec<Student> = students
             .select()
             .filter(major.eq("Music") & year.between(3..=4))
@@ -275,7 +276,8 @@ impl University {
         question("7. The transcript of student 24 (registrations by the index, titles and credits by key)");
         let transcript = registrations.select().filter(student.eq(24)).order_by(course).pick((course, grade))?;
         for (code, grade) in &transcript {
-            let of_course = courses.get_with(code.as_str(), |row| format!("{} ({})", row.get(course_title), row.get(credits)))?;
+            let of_course =
+                courses.get_with(code.as_str(), |row| format!("{} ({})", row.get(course_title), row.get(credits)))?;
             let grade = grade.map_or("-".to_owned(), |grade| format!("{grade:.1}"));
             println!("   {grade:>3}  {}", of_course.expect("registrations are for courses that exist"));
         }
@@ -312,8 +314,11 @@ impl University {
         question("11. Which years there are (distinct), and the first names in use");
         let mut years = students.select().distinct().pick(year)?;
         years.sort_unstable();
-        let first_names: HashSet<String> =
-            students.select().map(|row| row.get(name).split(' ').next().unwrap_or_default().to_owned())?.into_iter().collect();
+        let first_names: HashSet<String> = students
+            .select()
+            .map(|row| row.get(name).split(' ').next().unwrap_or_default().to_owned())?
+            .into_iter()
+            .collect();
         println!("   years {years:?}; {} first names", first_names.len());
         assert_eq!((years.as_slice(), first_names.len()), ([1, 2, 3, 4].as_slice(), 12));
 
@@ -383,8 +388,9 @@ impl University {
         courses.upsert(&course("Great Choir"))?;
         courses.replace(&course("Chamber Choir"))?;
         let stored: Course = courses.get("MUS501")?.expect("just stored").decode()?;
-        println!("{} is {} of {}, for {} credits by default", stored.code, stored.title, stored.department, stored.credits);
-        assert_eq!((stored.title.as_str(), stored.credits, stored.seats), ("Chamber Choir", 3, 12));
+        let Course { code, title, department, credits, .. } = &stored;
+        println!("{code} is {title} of {department}, for {credits} credits by default");
+        assert_eq!((title.as_str(), *credits, stored.seats), ("Chamber Choir", 3, 12));
         assert_eq!(courses.len()?, courses_before + 1);
 
         assert!(courses.delete("MUS501")?);
@@ -415,9 +421,8 @@ impl University {
         title("Refused");
         let before = db.snapshot();
         let registration: Registration = registrations.nth(0)?.expect("there are some").decode()?;
-        let student = |name: &str, email: &str| {
-            json!({ "name": name, "email": email, "major": "Music", "born": "2005-05-05T00:00:00Z" })
-        };
+        let born = "2005-05-05T00:00:00Z";
+        let student = |name: &str, email: &str| json!({ "name": name, "email": email, "major": "Music", "born": born });
 
         let refusals = [
             ("unique-violation", students.insert(&student("Twin", "new@example.edu")).map(drop)),
@@ -439,7 +444,10 @@ impl University {
             ("no-such-column", students.column::<str>("emial").map(drop)),
             ("wrong-handle", students.column::<f64>("gpa").map(drop)),
             // A batch names the row that is at fault; none of it is stored.
-            ("check-violation", students.insert_many([student("Fine", "a@example.edu"), student("Bad", "b")]).map(drop)),
+            (
+                "check-violation",
+                students.insert_many([student("Fine", "a@example.edu"), student("Bad", "b")]).map(drop),
+            ),
             // A write inside a write would wait for itself for ever.
             ("reentrant-write", db.transaction(|_| students.delete(1)).map(drop)),
         ];

@@ -87,7 +87,9 @@ fn text_or_na<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de 
 
 /// The same for what is parsed from text.
 fn or_na<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    text_or_na(deserializer)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    text_or_na(deserializer)?
+        .map(|text| text.parse().map_err(|error| D::Error::custom(format!("`{text}`: {error}"))))
+        .transpose()
 }
 
 /// How many records are parsed at a time: enough for batches to be worth it, few enough to stay in the cache.
@@ -118,7 +120,8 @@ struct Batch<'b> {
 impl<'b> Batch<'b> {
     /// Stores the records as rows of type `R`, whose text lies in the records.
     fn store<R: Deserialize<'b> + Serialize>(&self, table: &TransactionTable<'_>) -> Result<u64> {
-        let rows: csv::Result<Vec<R>> = self.records.iter().map(|record| record.deserialize(Some(self.headers))).collect();
+        let rows: csv::Result<Vec<R>> =
+            self.records.iter().map(|record| record.deserialize(Some(self.headers))).collect();
         table.insert_many(rows.map_err(Error::abort)?)
     }
 }

@@ -1,18 +1,19 @@
 //! The flights that left New York City in 2013: real data, loaded, indexed and asked.
 //!
 //! ```sh
-//! cargo run --release --example flights                       # January, carried in the repository
-//! cargo run --release --example flights -- path/to/flights.csv # the whole year
+//! cargo run --release --example flights                           # January, carried in the repository
+//! cargo run --release --example flights -- path/to/flights.csv    # the whole year
 //! ```
 //!
 //! `examples/data/README.md` says where the data comes from, and how to get the whole year. Every step says how long it
-//! took, and every answer for which the right one is known (worked out by another program from the same CSV) is checked.
+//! took. Every answer for which the right one is known, worked out by another program from the same CSV, is checked: a
+//! wrong one ends the program with an error.
 
 mod load;
 mod questions;
 mod report;
 
-use folio::{Column, Database, Index, Result, Schema, Table};
+use folio::{Column, Database, Error, Index, Result, Schema, Table};
 use questions::Known;
 use report::{Report, thousands};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,11 @@ pub(crate) struct Flights {
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
+        // The file's own trouble, for which the transaction was rolled back; or Folio's.
+        Err(Error::Aborted { source }) => {
+            eprintln!("flights: {source}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("flights: {error}");
             ExitCode::FAILURE
@@ -164,8 +170,7 @@ fn what_if(base: &Flights, known: Option<&Known>, report: &mut Report) -> Result
 
     let fork = report.step("fork the database", || base.db.fork());
     report.result("a writable copy".into());
-    let deleted =
-        report.step("delete in the fork", || fork.table("flights")?.delete_where(dep_time.is_null()))?;
+    let deleted = report.step("delete in the fork", || fork.table("flights")?.delete_where(dep_time.is_null()))?;
     report.result(format!("{} rows", thousands(deleted)));
     let after = fork.snapshot();
     let changed = report.step("diff with the original", || before.diff(&after).map(|diff| diff.len()))?;

@@ -240,7 +240,8 @@ impl Questions<'_> {
         days.sort_by(|(_, (_, a, _)), (_, (_, b, _))| b.unwrap_or(0.0).total_cmp(&a.unwrap_or(0.0)));
         for ((month, day), (count, mean, longest)) in days.iter().take(3) {
             let (mean, longest) = (mean.unwrap_or_default(), longest.unwrap_or_default());
-            self.report.line(format!("2013-{month:02}-{day:02}  {mean:.1} min. in the mean of {count}, at most {longest}"));
+            self.report
+                .line(format!("2013-{month:02}-{day:02}  {mean:.1} min. in the mean of {count}, at most {longest}"));
         }
         if let Some(known) = self.known {
             let ((month, day), (_, mean, _)) = days[0];
@@ -254,7 +255,8 @@ impl Questions<'_> {
     fn longest_flights(&mut self) -> Result<()> {
         let (flights, columns) = (&self.base.flights, &self.columns);
         let longest = self.report.question("Which flights were longest in the air?", || {
-            let what = (columns.air_time, columns.origin, columns.dest, columns.carrier, columns.flight, columns.time_hour);
+            let what =
+                (columns.air_time, columns.origin, columns.dest, columns.carrier, columns.flight, columns.time_hour);
             flights.select().order_by(columns.air_time.desc()).limit(3).pick(what)
         })?;
         for (minutes, origin, dest, carrier, flight, when) in &longest {

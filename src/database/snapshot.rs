@@ -8,7 +8,7 @@ use crate::table::definition::TableDef;
 use crate::table::reader::{Reader, Source, sealed};
 use crate::table::version::version_number;
 use crate::transaction::catalog::Catalog;
-use crate::transaction::core::Core;
+use crate::transaction::core::{Core, Lineage};
 use std::sync::Arc;
 
 /// One version of a database, kept for as long as this lives: it never changes, whatever is written meanwhile.
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub struct Snapshot {
     pub(super) pinned: Pinned,
     pub(super) catalog: Arc<Catalog>,
-    core: Arc<Core>,
+    lineage: Arc<Lineage>,
 }
 
 /// A table of a [`Snapshot`]: the reads of a [`Reader`] on that version.
@@ -54,9 +54,9 @@ impl Source for InSnapshot {
 }
 
 impl Snapshot {
-    pub(super) fn of(core: &Arc<Core>) -> Self {
+    pub(super) fn of(core: &Core) -> Self {
         let (pinned, catalog) = core.snapshot();
-        Self { pinned, catalog, core: Arc::clone(core) }
+        Self { pinned, catalog, lineage: Arc::clone(&core.lineage) }
     }
 
     /// The table `name` in this version.
@@ -81,7 +81,7 @@ impl Snapshot {
 
     /// A writable database that begins at this version; see [`Database::fork`].
     pub fn fork(&self) -> Database {
-        Database::of(self.core.fork(self.pinned.clone(), &self.catalog))
+        Database::of(Core::fork(self.pinned.clone(), &self.catalog, Arc::clone(&self.lineage)))
     }
 
     /// What changed from this version to `later`: rows inserted, updated, deleted. Either may be the older, and either
@@ -90,7 +90,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::UnrelatedSnapshots`] if they are neither of one database nor of forks of one.
     pub fn diff<'a>(&'a self, later: &'a Snapshot) -> Result<Diff<'a>> {
-        if self.core.family != later.core.family {
+        if !Arc::ptr_eq(&self.lineage, &later.lineage) {
             return Err(Error::UnrelatedSnapshots);
         }
         Ok(Diff::between(self, later))

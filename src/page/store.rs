@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Why a write could not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) struct Store {
     snapshots: Mutex<Vec<(u64, usize)>>,
     snapshots_dropped: AtomicU64,
     pub(super) writer: Mutex<RefCell<Writer>>,
+    /// Whether nobody can open the newest version any more, but snapshots or forks hold older ones.
+    closed: AtomicBool,
     /// The thread inside a write, by the address of its token; 0 for none.
     pub(super) owner: AtomicUsize,
     /// Kept for S2.
@@ -83,14 +85,10 @@ impl Store {
                 root: Link(root),
                 pages: Pages::new(heap, Reclaimer::new(base), stamp, base),
             })),
+            closed: AtomicBool::new(false),
             owner: AtomicUsize::new(0),
             origin,
         })
-    }
-
-    /// A number that no other store of this process has had.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
     }
 
     /// The published version, kept readable while the guard lives. Takes no lock and waits for nobody; the first read of
@@ -176,6 +174,26 @@ impl Store {
         }
     }
 
+    /// Says that the newest version will not be opened again: from here on snapshots hold what they can see, and it holds
+    /// nothing. Cost: O(blocks that no snapshot holds); O(1) without snapshots, for then the memory goes as a whole.
+    pub(crate) fn close(&self) {
+        if self.snapshots.lock().is_empty() {
+            return;
+        }
+        self.closed.store(true, Ordering::Relaxed);
+        {
+            let mut writer = self.writer.lock();
+            let Writer { root, pages } = writer.get_mut();
+            let (block, birth) = (root.0, root.block().birth());
+            if birth <= pages.base() {
+                return;
+            }
+            // One past its birth: a snapshot of this very version lies within its life.
+            bury(pages, &[block], birth + 1, true);
+        }
+        self.reclaim_all();
+    }
+
     /// Waits for the running write, if any, unless it is this thread's: then answers nothing.
     pub(crate) fn memory_use(&self) -> Option<MemoryUse> {
         if self.is_writing_here() {
@@ -213,6 +231,12 @@ impl Store {
                 snapshots.remove(found);
                 self.snapshots_dropped.fetch_add(1, Ordering::Relaxed);
             }
+        }
+        let holds_others = !snapshots.is_empty();
+        drop(snapshots);
+        // Nobody commits to a closed store, so nobody else would give back what the snapshot held.
+        if self.closed.load(Ordering::Relaxed) && holds_others {
+            self.reclaim_all();
         }
     }
 }
@@ -404,7 +428,6 @@ impl Pinned {
     pub(crate) fn guard(&self) -> Guard<'_> {
         Guard { root: self.root, hold: Hold::Borrowed(PhantomData) }
     }
-
 }
 
 impl Clone for Pinned {

@@ -578,6 +578,29 @@ fn an_old_snapshot_holds_no_more_than_it_sees() {
 }
 
 #[test]
+fn a_closed_store_holds_what_its_snapshots_see_and_no_more() {
+    let store = new_store();
+    for number in 0..1000 {
+        commit(&store, |writer| put(writer, number * 40, number));
+    }
+    let (early, blocks) = (store.snapshot(), reachable(&store));
+    for number in 0..1000 {
+        commit(&store, |writer| put(writer, number * 40, number + 1));
+    }
+    let late = store.snapshot();
+    for number in 1000..3000 {
+        commit(&store, |writer| put(writer, number * 40, number));
+    }
+    let full = store.memory_use().unwrap().blocks;
+    store.close();
+    let closed = store.memory_use().unwrap().blocks;
+    assert!(closed < full / 2, "{closed} of {full} blocks are left");
+    drop(late);
+    assert_eq!(store.memory_use().unwrap().blocks, blocks, "the early snapshot alone holds the store");
+    assert_eq!(value_at(early.root(), 40), 1);
+}
+
+#[test]
 fn what_was_rolled_back_first_is_freed_before_what_it_links_to() {
     // The part rolled back first links to blocks that were made before it in the same write; those are themselves
     // rolled back later. Freed the other way round, the walk of the first would look into freed blocks.

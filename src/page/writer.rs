@@ -305,7 +305,6 @@ impl Pages {
     }
 
     /// Blocks born later are this store's own.
-    #[cfg(test)]
     pub(super) fn base(&self) -> u64 {
         self.base
     }

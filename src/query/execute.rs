@@ -71,8 +71,8 @@ impl<'q> Execution<'q> {
                 return Ok(cut(count));
             }
             // In which order they would come does not matter.
-            if matches!(self.plan.order, Ordering::BySort(_)) {
-                self.plan.order = Ordering::ById { descending: false };
+            if matches!(self.plan.order, Ordering::Sort(_)) {
+                self.plan.order = Ordering::RowId { descending: false };
             }
         }
         let mut count = 0;
@@ -104,7 +104,7 @@ impl<'q> Execution<'q> {
     /// Without filters and order, counts lead to the first page that is wanted.
     fn skip_to_offset(&mut self) {
         let is_all = self.plan.access == super::access::Access::ALL && self.plan.is_exact && self.distinct.is_none();
-        if self.limits.offset == 0 || !is_all || self.plan.order != (Ordering::ById { descending: false }) {
+        if self.limits.offset == 0 || !is_all || self.plan.order != (Ordering::RowId { descending: false }) {
             return;
         }
         match self.view.rows().nth(self.limits.offset) {
@@ -125,8 +125,8 @@ impl<'q> Execution<'q> {
             if mask == 0 { ControlFlow::Continue(()) } else { visit(rows, mask) }
         };
         let _ = match &self.plan.order {
-            Ordering::ById { descending: false } => source.by_id(&mut |rows, mask| test(rows, mask, visit)),
-            Ordering::ById { descending: true } => source.by_id_descending(&mut |rows, mask| {
+            Ordering::RowId { descending: false } => source.by_id(&mut |rows, mask| test(rows, mask, visit)),
+            Ordering::RowId { descending: true } => source.by_id_descending(&mut |rows, mask| {
                 // From the last row on, each on its own.
                 let mut left = self.plan.test.mask(rows, mask);
                 while left != 0 {
@@ -136,12 +136,12 @@ impl<'q> Execution<'q> {
                 }
                 ControlFlow::Continue(())
             }),
-            Ordering::ByIndex { descending } => {
+            Ordering::Index { descending } => {
                 // Ids that are passed over need no look at their rows.
                 let wanted = self.limits.end().filter(|_| self.plan.is_exact && !self.select.distinct);
                 source.by_index(*descending, wanted, &mut |rows, mask| test(rows, mask, visit))
             }
-            Ordering::BySort(terms) => {
+            Ordering::Sort(terms) => {
                 let ids = self.sorted(&source, terms, &mut test);
                 fetch::each_id(&self.view, &prefetch, ids.into_iter(), visit)
             }
@@ -165,11 +165,14 @@ impl<'q> Execution<'q> {
     }
 }
 
+/// Packed rows that have come.
+type Seen = HashSet<Box<[u8]>, FixedState>;
+
 /// Lets pass the rows that are wanted: those that differ, behind the offset, up to the limit.
 struct Cut {
     skip: u64,
     left: u64,
-    distinct: Option<(Vec<usize>, HashSet<Box<[u8]>, FixedState>)>,
+    distinct: Option<(Vec<usize>, Seen)>,
     key: Vec<u8>,
 }
 

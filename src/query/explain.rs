@@ -47,7 +47,8 @@ impl Select<'_> {
         let mut text = format!("table {}, {}", def.name(), rows(len));
         let _ = write!(text, "\naccess: {}", access(def, plan));
         if !plan.residual.is_empty() {
-            let _ = write!(text, "\nfilter: {}", plan.residual.join(" and "));
+            let parts: Vec<String> = plan.residual.iter().map(|part| expression(def, part)).collect();
+            let _ = write!(text, "\nfilter: {}", parts.join(" and "));
         }
         let _ = write!(text, "\norder: {}", order(def, plan, execution.limits().end().filter(|_| !self.distinct)));
         if self.distinct {
@@ -87,9 +88,9 @@ fn access(def: &TableDef, plan: &Plan<'_>) -> String {
 
 fn order(def: &TableDef, plan: &Plan<'_>, wanted: Option<u64>) -> String {
     match &plan.order {
-        Ordering::ById { descending: false } => "row id".into(),
-        Ordering::ById { descending: true } => "row id desc".into(),
-        Ordering::ByIndex { descending } => {
+        Ordering::RowId { descending: false } => "row id".into(),
+        Ordering::RowId { descending: true } => "row id desc".into(),
+        Ordering::Index { descending } => {
             let Access::Tree { index, .. } = &plan.access else { return "as the index has it".into() };
             let columns = def.indexes.get(*index).map(|plan| &*plan.columns).unwrap_or_default();
             let direction = if *descending { " desc" } else { "" };
@@ -97,7 +98,7 @@ fn order(def: &TableDef, plan: &Plan<'_>, wanted: Option<u64>) -> String {
                 columns.iter().map(|&column| format!("{}{direction}", def.column_name(column))).collect();
             format!("{}, as the index has it", names.join(", "))
         }
-        Ordering::BySort(terms) => {
+        Ordering::Sort(terms) => {
             let terms: Vec<String> = terms.iter().map(|term| order_term(def, term)).collect();
             match wanted {
                 Some(count) => format!("{}, the first {count} kept in one pass", terms.join(", ")),
@@ -114,7 +115,7 @@ fn order_term(def: &TableDef, term: &Term) -> String {
 }
 
 /// A predicate as it is tested.
-pub(super) fn expression(def: &TableDef, expr: &Expr<'_>) -> String {
+fn expression(def: &TableDef, expr: &Expr<'_>) -> String {
     let joined = |parts: &[Expr<'_>], by: &str| {
         let parts: Vec<String> = parts.iter().map(|part| expression(def, part)).collect();
         format!("({})", parts.join(by))

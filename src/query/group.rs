@@ -1,6 +1,6 @@
 //! Grouping: the rows of a query, taken together by the values of some columns.
 
-use super::aggregate::{Aggregate, Avg, Max, Min, Sum, accumulator, count};
+use super::aggregate::{Aggregate, accumulator, count};
 use super::execute::Execution;
 use super::grouper::Grouper;
 use super::number::Number;
@@ -58,7 +58,7 @@ impl<K: Pick> Groups<'_, K> {
     ///
     /// # Errors
     /// Also [`Error::InvalidQuery`](crate::Error::InvalidQuery) if a sum of integers does not fit 64 bits.
-    pub fn sum<T: Number>(&self, field: Field<T>) -> Result<Vec<(K::Output, <Sum<T> as Aggregate>::Output)>> {
+    pub fn sum<T: Number>(&self, field: Field<T>) -> Result<Vec<(K::Output, T::Sum)>> {
         self.aggregate(field.sum())
     }
 
@@ -66,7 +66,7 @@ impl<K: Pick> Groups<'_, K> {
     ///
     /// # Errors
     /// Of the query.
-    pub fn avg<T: Number>(&self, field: Field<T>) -> Result<Vec<(K::Output, <Avg<T> as Aggregate>::Output)>> {
+    pub fn avg<T: Number>(&self, field: Field<T>) -> Result<Vec<(K::Output, T::Mean)>> {
         self.aggregate(field.avg())
     }
 
@@ -74,10 +74,7 @@ impl<K: Pick> Groups<'_, K> {
     ///
     /// # Errors
     /// Of the query.
-    pub fn min<T: ReadOwned + ?Sized>(
-        &self,
-        field: Field<T>,
-    ) -> Result<Vec<(K::Output, <Min<T> as Aggregate>::Output)>> {
+    pub fn min<T: ReadOwned + ?Sized>(&self, field: Field<T>) -> Result<Vec<(K::Output, T::Owned)>> {
         self.aggregate(field.min())
     }
 
@@ -85,10 +82,7 @@ impl<K: Pick> Groups<'_, K> {
     ///
     /// # Errors
     /// Of the query.
-    pub fn max<T: ReadOwned + ?Sized>(
-        &self,
-        field: Field<T>,
-    ) -> Result<Vec<(K::Output, <Max<T> as Aggregate>::Output)>> {
+    pub fn max<T: ReadOwned + ?Sized>(&self, field: Field<T>) -> Result<Vec<(K::Output, T::Owned)>> {
         self.aggregate(field.max())
     }
 

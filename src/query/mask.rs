@@ -20,28 +20,42 @@ pub(super) fn mask_of<const W: usize>(column: &[u8], within: u32, test: impl Fn(
     mask & within
 }
 
-/// All 32 at once: bytes of 0 and 1 first, which vectorizes for every width, then eight of them to a byte by one
-/// multiplication.
+/// All 32 at once. A lane is as wide as the values are, so that what a vector comparison answers needs only an `and`
+/// with the lanes' bits: 59 instructions for 32 values of 4 bytes on plain x86-64, where gathering bytes of 0 and 1 took
+/// 190.
 #[inline(always)]
 fn dense<const W: usize>(values: &[[u8; W]; 32], test: impl Fn([u8; W]) -> bool) -> u32 {
-    let mut flags = [0u8; 32];
-    for (flag, value) in flags.iter_mut().zip(values) {
-        *flag = u8::from(test(*value));
+    macro_rules! lanes {
+        ($lane:ty, $count:literal, $values:expr) => {{
+            let mut found = [0 as $lane; $count];
+            let mut bits: [$lane; $count] = std::array::from_fn(|lane| 1 << lane);
+            for chunk in $values.as_chunks::<$count>().0 {
+                for lane in 0..$count {
+                    found[lane] |= if test(chunk[lane]) { bits[lane] } else { 0 };
+                    bits[lane] <<= $count;
+                }
+            }
+            found.into_iter().fold(0, |mask, lane| mask | lane) as u32
+        }};
     }
-    pack(&flags)
-}
-
-/// Bit `n` of the answer is byte `n`, each 0 or 1.
-#[inline(always)]
-fn pack(flags: &[u8; 32]) -> u32 {
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (quads, _) = flags.as_chunks::<8>();
-    let mut mask = 0;
-    for (index, quad) in quads.iter().enumerate() {
-        let byte = u64::from_le_bytes(*quad).wrapping_mul(GATHER) >> 56;
-        mask |= (byte as u32) << (8 * index);
+    // Of narrow values, as many as the lane has bits come to one number.
+    macro_rules! parts {
+        ($lane:ty, $values:expr) => {{
+            let (parts, _) = $values.as_chunks::<{ <$lane>::BITS as usize }>();
+            let bits = |part: &[[u8; W]; <$lane>::BITS as usize]| {
+                let bit = |(at, value): (usize, &[u8; W])| if test(*value) { 1 << at } else { 0 };
+                part.iter().enumerate().map(bit).fold(0 as $lane, |mask, bit| mask | bit)
+            };
+            let shifted = |(at, part)| u32::from(bits(part)) << (at as u32 * <$lane>::BITS);
+            parts.iter().enumerate().map(shifted).fold(0, |mask, part| mask | part)
+        }};
     }
-    mask
+    match W {
+        1 => parts!(u8, values),
+        2 => parts!(u16, values),
+        4 => lanes!(u32, 4, values),
+        _ => lanes!(u64, 4, values),
+    }
 }
 
 /// Runs `visit` on the positions of `mask` and the values there, `W` bytes each and contiguous in `column`.

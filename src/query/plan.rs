@@ -14,7 +14,7 @@ use crate::table::view::TableView;
 
 /// Cost of a row that is reached through an index.
 const REACH: u64 = 12;
-/// Tables of tests are small: they say themselves what makes an index worth while.
+// Tables of tests are small: they say themselves what makes an index worth while.
 #[cfg(test)]
 thread_local!(pub(super) static REACH_IN_TESTS: std::cell::Cell<u64> = const { std::cell::Cell::new(REACH) });
 
@@ -48,11 +48,11 @@ impl Limits {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ordering {
     /// By row id, as they are found.
-    ById { descending: bool },
+    RowId { descending: bool },
     /// As the index has them.
-    ByIndex { descending: bool },
+    Index { descending: bool },
     /// By these terms: all are gathered first, or the best as many as are wanted.
-    BySort(Vec<Term>),
+    Sort(Vec<Term>),
 }
 
 /// See the module.
@@ -66,8 +66,8 @@ pub(super) struct Plan<'q> {
     /// The columns that the test looks at; `None` if a closure may look at any.
     pub(super) tested: Option<Vec<usize>>,
     pub(super) order: Ordering,
-    /// What is tested, for people.
-    pub(super) residual: Vec<String>,
+    /// What is tested, all of which has to hold.
+    pub(super) residual: Vec<Expr<'q>>,
 }
 
 impl<'q> Plan<'q> {
@@ -89,12 +89,11 @@ impl<'q> Plan<'q> {
                 residual.push(part);
             }
         }
-        let texts = residual.iter().map(|part| super::explain::expression(def, part)).collect();
         let mut tested = Some(Vec::new());
         residual.iter().for_each(|part| part.columns(&mut tested));
-        let test = Test::new(def, super::condition::and(residual));
+        let test = Test::all(def, &residual);
         let is_exact = matches!(test, Test::Const(true));
-        Ok(Self { access, rows, is_exact, test, tested, order, residual: texts })
+        Ok(Self { access, rows, is_exact, test, tested, order, residual })
     }
 
     fn nothing() -> Self {
@@ -104,7 +103,7 @@ impl<'q> Plan<'q> {
             is_exact: true,
             test: Test::Const(false),
             tested: Some(Vec::new()),
-            order: Ordering::ById { descending: false },
+            order: Ordering::RowId { descending: false },
             residual: Vec::new(),
         }
     }
@@ -148,8 +147,8 @@ fn choose(view: &TableView<'_>, parts: &[Expr<'_>], terms: Vec<Term>, limits: Li
         _ => None,
     };
     let order = match by_id {
-        Some(descending) => Ordering::ById { descending },
-        None => Ordering::BySort(terms.clone()),
+        Some(descending) => Ordering::RowId { descending },
+        None => Ordering::Sort(terms.clone()),
     };
     let all = paths(view, &conditions);
     // The fewest rows; of equal paths the one that leaves less to test.
@@ -160,7 +159,7 @@ fn choose(view: &TableView<'_>, parts: &[Expr<'_>], terms: Vec<Term>, limits: Li
     let matching = best.as_ref().map_or(guessed, |path| path.rows).clamp(1, len.max(1));
     // A scan in order of ids can stop at the limit.
     let scan_cost = match (&order, wanted) {
-        (Ordering::ById { .. }, Some(wanted)) if wanted < matching => wanted.saturating_mul(len / matching).max(PASS),
+        (Ordering::RowId { .. }, Some(wanted)) if wanted < matching => wanted.saturating_mul(len / matching).max(PASS),
         _ => len.saturating_mul(PASS),
     };
     let (mut cost, mut choice) = (scan_cost, (Access::ALL, len, Vec::new(), order.clone()));
@@ -189,10 +188,10 @@ fn choose(view: &TableView<'_>, parts: &[Expr<'_>], terms: Vec<Term>, limits: Li
             };
             let path_cost = visited.saturating_mul(reach());
             // Sorting costs too, so that of two paths through the same rows the ordered one is better.
-            if path_cost < cost || path_cost == cost && matches!(choice.3, Ordering::BySort(_)) {
+            if path_cost < cost || path_cost == cost && matches!(choice.3, Ordering::Sort(_)) {
                 cost = path_cost;
                 let access = Access::Tree { index, ranges };
-                choice = (access, path.rows, path.answers, Ordering::ByIndex { descending });
+                choice = (access, path.rows, path.answers, Ordering::Index { descending });
             }
         }
     }

@@ -142,10 +142,17 @@ impl Span {
         }
         macro_rules! float {
             ($ty:ty, $low:ident, $high:ident) => {
-                mask_of(column, within, |bytes| {
-                    let value = <$ty>::from_le_bytes(bytes);
-                    (value >= $low) & (value <= $high)
-                })
+                // One comparison where it is enough: NaN fails any.
+                if $high == <$ty>::INFINITY {
+                    mask_of(column, within, |bytes| <$ty>::from_le_bytes(bytes) >= $low)
+                } else if $low == <$ty>::NEG_INFINITY {
+                    mask_of(column, within, |bytes| <$ty>::from_le_bytes(bytes) <= $high)
+                } else {
+                    mask_of(column, within, |bytes| {
+                        let value = <$ty>::from_le_bytes(bytes);
+                        (value >= $low) & (value <= $high)
+                    })
+                }
             };
         }
         match self {
@@ -168,26 +175,37 @@ impl Span {
 pub(super) struct Empty;
 
 impl<'q> Test<'q> {
-    /// What the expression tests. Closures come behind all that is cheaper, in their order among themselves.
-    pub(super) fn new(def: &TableDef, expr: Expr<'q>) -> Self {
-        let all = |parts: Vec<Expr<'q>>| {
-            let mut tests: Vec<_> = parts.into_iter().map(|part| Test::new(def, part)).collect();
-            tests.sort_by_key(Test::cost);
-            tests
-        };
+    /// What the expression tests.
+    fn new(def: &TableDef, expr: &Expr<'q>) -> Self {
         match expr {
-            Expr::Const(is_all) => Test::Const(is_all),
+            Expr::Const(is_all) => Test::Const(*is_all),
             Expr::Condition(condition) => Test::condition(def, condition),
-            Expr::And(parts) => Test::All(all(parts)),
-            Expr::Or(parts) => Test::Any(all(parts)),
-            Expr::Not(inner) => Test::Not(Box::new(Test::new(def, *inner))),
-            Expr::Closure(test) => Test::Closure(test),
+            Expr::And(parts) => Test::all(def, parts),
+            Expr::Or(parts) => Test::Any(Test::sorted(def, parts)),
+            Expr::Not(inner) => Test::Not(Box::new(Test::new(def, inner))),
+            Expr::Closure(test) => Test::Closure(*test),
         }
     }
 
-    fn condition(def: &TableDef, Condition { column: index, is }: Condition) -> Self {
-        let Some(&column) = def.layout.column(index) else { return Test::Const(false) };
-        match (&is, column.nulls) {
+    /// All of these.
+    pub(super) fn all(def: &TableDef, parts: &[Expr<'q>]) -> Self {
+        match parts {
+            [] => Test::Const(true),
+            [part] => Test::new(def, part),
+            parts => Test::All(Test::sorted(def, parts)),
+        }
+    }
+
+    /// Closures come behind all that is cheaper, in their order among themselves.
+    fn sorted(def: &TableDef, parts: &[Expr<'q>]) -> Vec<Self> {
+        let mut tests: Vec<_> = parts.iter().map(|part| Test::new(def, part)).collect();
+        tests.sort_by_key(Test::cost);
+        tests
+    }
+
+    fn condition(def: &TableDef, Condition { column: index, is }: &Condition) -> Self {
+        let Some(&column) = def.layout.column(*index) else { return Test::Const(false) };
+        match (is, column.nulls) {
             (Is::Null, Some(mask)) => return Test::Null(mask),
             (Is::Null, None) => return Test::Const(false),
             (Is::NotNull, Some(mask)) => return Test::NotNull(mask),
@@ -195,13 +213,13 @@ impl<'q> Test<'q> {
             _ => {}
         }
         if let Place::Bool { mask } = column.place {
-            let pass = |value: u8| u8::from(holds(Type::Bool, &is, &[value])) << value;
+            let pass = |value: u8| u8::from(holds(Type::Bool, is, &[value])) << value;
             return Test::Bool { column, mask, pass: pass(0) | pass(1) };
         }
-        if let (Is::OneOf(values), Some(bytes)) = (&is, word_bytes(&column)) {
+        if let (Is::OneOf(values), Some(bytes)) = (is, word_bytes(&column)) {
             return one_of(column, values, bytes);
         }
-        let (span, not) = match &is {
+        let (span, not) = match is {
             Is::Within(lower, upper) => (Span::new(column.ty, lower, upper), false),
             Is::NotEqual(value) => {
                 let bound = Bound::Included(value.clone());
@@ -213,7 +231,7 @@ impl<'q> Test<'q> {
             (Err(Empty), _) => Test::Const(false),
             (Ok(Some(span)), Place::RowId { .. }) => id_span(span, not),
             (Ok(Some(span)), _) => Test::Number { column, span, not },
-            (Ok(None), _) => Test::Bytes { column, is },
+            (Ok(None), _) => Test::Bytes { column, is: is.clone() },
         }
     }
 

@@ -97,7 +97,8 @@ fn plans_use_what_fits() -> Result<()> {
     );
     assert_eq!(
         plan(all().filter(email.eq("user0003@x")))?,
-        "table people, 2000 rows; access: index people_by_email, 1 look-up; order: row id"
+        "table people, 2000 rows; access: index people_by_email, 1 look-up; \
+         filter: email = \"user0003@x\"; order: row id"
     );
     assert_eq!(
         plan(all().filter(country.is_in([3, 4, 3])))?,

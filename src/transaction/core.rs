@@ -31,9 +31,20 @@ pub(crate) struct Core {
     /// Replaced under the write lock in one step with the root, so that holding the read lock gives a root and the
     /// catalogue that belongs to it.
     pub(crate) catalog: RwLock<Arc<Catalog>>,
+    pub(crate) lineage: Arc<Lineage>,
+}
+
+/// What a database and all its forks have in common.
+pub(crate) struct Lineage {
+    /// Hashes must agree with the pages that are shared.
     pub(crate) seed: HashSeed,
-    /// The same for a database and all its forks: only their snapshots can be compared.
-    pub(crate) family: u64,
+}
+
+/// The last handle is gone: what snapshots do not hold is not held.
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.store.close();
+    }
 }
 
 impl Core {
@@ -42,7 +53,7 @@ impl Core {
         let bytes = [0; root_bytes(0)];
         debug_assert_eq!(bytes.len(), ROOT_HEAD);
         let store = Store::new(0, &bytes)?;
-        Ok(Self { family: store.id(), store, catalog: RwLock::default(), seed: HashSeed::random() })
+        Ok(Self { store, catalog: RwLock::default(), lineage: Arc::new(Lineage { seed: HashSeed::random() }) })
     }
 
     /// The newest version with its catalogue.
@@ -51,14 +62,9 @@ impl Core {
         (self.store.snapshot(), Arc::clone(&catalog))
     }
 
-    /// A database that begins at this version. Hashes must agree with the pages: the seed is the same.
-    pub(crate) fn fork(&self, pinned: Pinned, catalog: &Catalog) -> Self {
-        Self {
-            store: Store::fork(pinned),
-            catalog: RwLock::new(Arc::new(catalog.for_fork())),
-            seed: self.seed.clone(),
-            family: self.family,
-        }
+    /// A database that begins at this version.
+    pub(crate) fn fork(pinned: Pinned, catalog: &Catalog, lineage: Arc<Lineage>) -> Self {
+        Self { store: Store::fork(pinned), catalog: RwLock::new(Arc::new(catalog.for_fork())), lineage }
     }
 
     /// Begins a write, waiting for the one that runs.

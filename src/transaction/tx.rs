@@ -56,7 +56,7 @@ impl<'d> Transaction<'d> {
         if self.with_catalog(|catalog| catalog.tables.contains_key(&name)) {
             return Err(Error::TableExists { table: name });
         }
-        let def = Arc::new(TableDef::new(schema, self.core.seed.clone()));
+        let def = Arc::new(TableDef::new(schema, self.core.lineage.seed.clone()));
         let slot = self.write(|writer| ddl::create_table(writer, &def))?;
         self.change_catalog(|catalog| {
             catalog.tables.insert(name, Listed { slot, def: Arc::clone(&def) });
