@@ -102,7 +102,7 @@ pub enum Error {
     Decode { table: Box<str>, column: Option<Box<str>>, message: Box<str> },
 
     /// Another row has the same key, or the same value in a unique index.
-    #[error("{value} is taken: `{table}` has a row with that value of {columns}")]
+    #[error("{value} is taken: `{table}` has another row with that {columns}")]
     #[allow(missing_docs)]
     Unique { table: Box<str>, columns: Box<str>, value: Box<str> },
     /// A check that refused a value, or (without a column) a row.
@@ -154,7 +154,7 @@ pub enum Error {
     #[error("the transaction has failed and can only be rolled back")]
     TransactionFailed,
     /// The user's own reason to roll a transaction back; see [`Error::abort`].
-    #[error("aborted: {source}")]
+    #[error("{source}")]
     #[allow(missing_docs)]
     Aborted { source: Box<dyn std::error::Error + Send + Sync> },
 }
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn an_aborted_transaction_keeps_its_reason() {
         let error = Error::abort("not enough money");
-        assert_eq!(error.to_string(), "aborted: not enough money");
+        assert_eq!(error.to_string(), "not enough money");
         assert!(std::error::Error::source(&error).is_some());
     }
 

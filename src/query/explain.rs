@@ -30,7 +30,7 @@ impl Select<'_> {
     /// let query = people.select().filter(age.ge(88) & active.eq(true)).order_by(age.desc()).limit(10);
     /// assert_eq!(query.explain()?, "\
     /// table people, 90 rows
-    /// access: index people_by_age_ordered, 1 range, at most 2 rows
+    /// access: index people_by_age, 1 range, at most 2 rows
     /// filter: active = true
     /// order: age desc, as the index has it
     /// limit: 10");

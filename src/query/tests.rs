@@ -102,11 +102,11 @@ fn plans_use_what_fits() -> Result<()> {
     );
     assert_eq!(
         plan(all().filter(country.is_in([3, 4, 3])))?,
-        "table people, 2000 rows; access: index people_by_country_score_ordered, 2 ranges, at most 40 rows; order: row id"
+        "table people, 2000 rows; access: index people_by_country_score, 2 ranges, at most 40 rows; order: row id"
     );
     assert_eq!(
         plan(all().filter(country.eq(3)).filter(|row: &Row| row.get(active)).order_by(score.desc()).limit(5))?,
-        "table people, 2000 rows; access: index people_by_country_score_ordered, 1 range, at most 20 rows; filter: closure; \
+        "table people, 2000 rows; access: index people_by_country_score, 1 range, at most 20 rows; filter: closure; \
          order: country desc, score desc, as the index has it; limit: 5"
     );
     assert_eq!(

@@ -427,6 +427,7 @@ pub(crate) fn invalid_key(def: &TableDef, columns: &[usize], kind: &RowErrorKind
         .map(|&column| format!("{} (`{}`)", super::key::type_of(def, column), def.column_name(column)))
         .collect();
     let found = match kind {
+        RowErrorKind::WrongArity { found: 1, .. } => "1 value".into(),
         RowErrorKind::WrongArity { found, .. } => format!("{found} values"),
         RowErrorKind::WrongType { found, .. } => found.to_string(),
         RowErrorKind::OutOfRange { value, .. } | RowErrorKind::InvalidValue { value, .. } => value.to_string(),

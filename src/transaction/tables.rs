@@ -373,7 +373,8 @@ impl<'t> TransactionTable<'t> {
     fn no_row(&self, key: &impl ToKey) -> Error {
         let mut parts = Vec::new();
         key.visit_parts(&mut |part| parts.push(part.to_owned().to_string()));
-        Error::NoSuchRow { table: self.def().name().into(), key: parts.join(", ").into() }
+        let key = if parts.len() == 1 { parts.remove(0) } else { format!("({})", parts.join(", ")) };
+        Error::NoSuchRow { table: self.def().name().into(), key: key.into() }
     }
 }
 
