@@ -6,7 +6,7 @@ use crate::table::definition::TableDef;
 use crate::table::layout::{PAGE_ROWS, PAGE_SHIFT};
 use crate::table::reader::view_of;
 use crate::table::row::Row;
-use crate::table::row_page::RowRef;
+use crate::table::row_page::{PageRef, RowRef};
 use crate::table::view::TableView;
 use crate::value::Columns;
 use std::ops::ControlFlow;
@@ -93,13 +93,19 @@ fn row<'a>(block: BlockRef<'a>, def: &'a TableDef, id: u64) -> Option<(RowRef<'a
 
 fn diff_rows<'a>(a: TableView<'a>, b: TableView<'a>, changes: &mut Vec<Change<'a>>) {
     let mut visit = |number: u64, old: Option<BlockRef<'a>>, new: Option<BlockRef<'a>>| {
-        for id in (number << PAGE_SHIFT..).take(PAGE_ROWS) {
+        let differing = match (old.map(PageRef::new), new.map(PageRef::new)) {
+            // The same rows in both: whole columns are compared, and only those that differ value by value.
+            (Some(old), Some(new)) if old.live() == new.live() => old.differing_rows(new, &a.def.layout),
+            _ => u32::MAX,
+        };
+        let ids = (number << PAGE_SHIFT..).take(PAGE_ROWS);
+        for (_, id) in ids.enumerate().filter(|(index, _)| differing >> index & 1 == 1) {
             let old = old.and_then(|block| row(block, a.def, id));
             let new = new.and_then(|block| row(block, b.def, id));
             changes.extend(match (old, new) {
                 (Some((x, old)), Some((y, new))) => {
-                    let columns = a.def.layout.columns().len().max(b.def.layout.columns().len());
-                    let same = (0..columns).all(|column| x.column_bytes(column) == y.column_bytes(column));
+                    let mut columns = 0..a.def.layout.columns().len();
+                    let same = columns.all(|column| x.column_bytes(column) == y.column_bytes(column));
                     (!same).then_some(Change::Updated { old, new })
                 }
                 (Some((_, old)), None) => Some(Change::Deleted { old }),

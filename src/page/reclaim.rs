@@ -169,7 +169,7 @@ impl Reclaimer {
     fn settle(&mut self, heap: &mut Heap, snapshots: &[(u64, usize)], death: Death) {
         // SAFETY: a buried block stays allocated until it is freed below.
         let block = unsafe { BlockRef::new(death.block) };
-        let older = snapshots.partition_point(|&(stamp, _)| stamp < death.died);
+        let older = if snapshots.is_empty() { 0 } else { snapshots.partition_point(|&(stamp, _)| stamp < death.died) };
         let holder = older.checked_sub(1).map(|last| snapshots[last].0).filter(|&stamp| stamp >= block.birth());
         if let Some(stamp) = holder {
             self.held_bytes += bytes_of(death.block);

@@ -4,6 +4,7 @@
 
 use super::closure::RowTest;
 use super::predicate::{Handle, Node};
+use super::test::Span;
 use crate::error::{Error, Result};
 use crate::table::definition::TableDef;
 use crate::table::row::foreign_handle;
@@ -166,15 +167,16 @@ fn is_tighter(ty: Type, bound: &Bound<Packed>, other: &Bound<Packed>, towards: O
     }
 }
 
-/// Whether the bounds alone say that nothing is between them.
+/// Whether the bounds alone say that nothing is between them: of numbers also `3 < n < 4`, or `n < 0` without a sign.
 fn is_empty(ty: Type, lower: &Bound<Packed>, upper: &Bound<Packed>) -> bool {
-    match (lower, upper) {
+    let is_crossed = match (lower, upper) {
         (Bound::Included(low), Bound::Included(high)) => compare_packed(ty, low, high).is_gt(),
         (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
             compare_packed(ty, low, high).is_ge()
         }
         _ => false,
-    }
+    };
+    is_crossed || Span::new(ty, lower, upper).is_err()
 }
 
 fn or(parts: Vec<Expr<'_>>) -> Expr<'_> {

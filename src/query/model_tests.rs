@@ -372,13 +372,16 @@ impl Query {
     }
 }
 
+/// Rows, sum and greatest of `size`.
+type Sums = (u64, i64, Option<i32>);
+
 fn check_groups<S: crate::table::reader::Source>(query: &Query, table: &Reader<S>, fields: Fields, expected: &[Item]) {
     fn groups<K: PartialEq>(
         items: &[Item],
         key: impl Fn(&Item) -> K,
         order: impl Fn(&K, &K) -> Ordering,
-    ) -> Vec<(K, (u64, i64, Option<i32>))> {
-        let mut found: Vec<(K, (u64, i64, Option<i32>))> = Vec::new();
+    ) -> Vec<(K, Sums)> {
+        let mut found: Vec<(K, Sums)> = Vec::new();
         for item in items {
             let at = found.iter().position(|(other, _)| *other == key(item)).unwrap_or_else(|| {
                 found.push((key(item), (0, 0, None)));

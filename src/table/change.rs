@@ -156,7 +156,7 @@ impl TableMut<'_, '_> {
     }
 
     /// Gives the row `id`, which is there, the values that `row` sets, which have been checked. Answers its id, which
-    /// changes with a key that is the row id. `row` may come back with more columns set than it had.
+    /// changes with a key that is the row id. `row` may come back with more or fewer columns set than it had.
     pub(crate) fn replace(&mut self, id: u64, row: &mut RowBuf) -> Result<u64> {
         if let Some(column) = self.def.row_id
             && row.column_bytes(column).is_some()
@@ -168,16 +168,22 @@ impl TableMut<'_, '_> {
         }
         let view = self.view();
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
-        let differs =
-            |&column: &usize| self.def.row_id != Some(column) && old.column_bytes(column) != row.column_bytes(column);
-        let changed: Vec<usize> = row.set_columns().filter(differs).collect();
-        if changed.is_empty() {
+        check_values(self.def, row)?;
+        // What stays as it is need not be written, nor its indexes looked at: only what changes is left set.
+        for column in 0..self.def.layout.columns().len() {
+            if row.is_set(column)
+                && (self.def.row_id == Some(column) || old.column_bytes(column) == row.column_bytes(column))
+            {
+                row.unset(self.def.schema.shape(), column);
+            }
+        }
+        if row.set_columns().next().is_none() {
             return Ok(id);
         }
         let new = Patched { patch: row, old: &old };
         let mut moves = Vec::new();
         for (index, plan) in self.def.indexes.iter().enumerate() {
-            if !plan.columns.iter().any(|column| changed.contains(column)) {
+            if !plan.columns.iter().any(|&column| row.is_set(column)) {
                 continue;
             }
             let to = checked_key(self.def, plan, &new)?;
@@ -186,11 +192,11 @@ impl TableMut<'_, '_> {
             }
             moves.push(Move { index, from: index_key(self.def, plan, &old), to });
         }
-        let in_place = changed.iter().all(|&column| self.same_room(&old, row, column));
+        let in_place = row.set_columns().all(|column| self.same_room(&old, row, column));
         if !in_place {
             fill(self.def, row, &old)?;
         }
-        self.write_row(id, row, &changed, in_place)?;
+        self.write_row(id, row, in_place)?;
         for Move { index, from, to } in moves.iter().filter(|Move { from, to, .. }| from != to) {
             self.index_remove(*index, from, id)?;
             self.index_insert(*index, to, id)?;
@@ -210,14 +216,14 @@ impl TableMut<'_, '_> {
         }
     }
 
-    fn write_row(&mut self, id: u64, row: &RowBuf, changed: &[usize], in_place: bool) -> Result<(), OutOfMemory> {
+    fn write_row(&mut self, id: u64, row: &RowBuf, in_place: bool) -> Result<(), OutOfMemory> {
         let layout = &self.def.layout;
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let Some(mut link) = slot.take() else { return Ok((0, ())) };
             let page = PageRef::new(link.block());
             if let Some(position) = page.position(id) {
                 if in_place {
-                    overwrite(pages, layout, &mut link, position, changed.iter().copied(), row)?;
+                    overwrite(pages, layout, &mut link, position, row.set_columns(), row)?;
                 } else {
                     let (live, rows) = (page.live(), page.rows());
                     let new = std::slice::from_ref(row);

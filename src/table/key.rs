@@ -171,7 +171,9 @@ pub(crate) fn type_of(def: &TableDef, column: usize) -> Type {
 #[inline]
 pub(crate) fn same_value(ty: Type, a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => a == b || matches!(ty, Type::F32 | Type::F64 | Type::Array(_)) && compare_packed(ty, a, b).is_eq(),
+        (Some(a), Some(b)) => {
+            a == b || matches!(ty, Type::F32 | Type::F64 | Type::Array(_)) && compare_packed(ty, a, b).is_eq()
+        }
         (a, b) => a.is_none() && b.is_none(),
     }
 }

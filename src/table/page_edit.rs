@@ -304,10 +304,18 @@ fn put_word(bytes: &mut [u8], at: usize, word: u32) {
 /// Copies the few bytes of a fixed-width value; a width known to the compiler saves the call.
 #[inline(always)]
 fn copy_short(place: &mut [u8], value: &[u8]) {
-    if let (Ok(place), Ok(value)) = (<&mut [u8; 8]>::try_from(&mut *place), <&[u8; 8]>::try_from(value)) {
-        *place = *value;
-    } else if place.len() == value.len() {
-        place.copy_from_slice(value);
+    fn of_width<const N: usize>(place: &mut [u8], value: &[u8]) {
+        if let (Some(place), Some(value)) = (place.first_chunk_mut::<N>(), value.first_chunk::<N>()) {
+            *place = *value;
+        }
+    }
+    match (place.len(), value.len()) {
+        (8, 8) => of_width::<8>(place, value),
+        (4, 4) => of_width::<4>(place, value),
+        (2, 2) => of_width::<2>(place, value),
+        (1, 1) => of_width::<1>(place, value),
+        (to, from) if to == from => place.copy_from_slice(value),
+        _ => {}
     }
 }
 

@@ -222,12 +222,16 @@ impl<'t> TransactionTable<'t> {
     pub fn upsert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
         with_buffer(|buffer| {
             self.encode(row, buffer)?;
-            let found = self.id_of_key_in(buffer)?;
-            let id = match found {
-                Some(id) => self.change(|table| table.replace(id, buffer))?,
-                None => self.change(|table| table.insert(buffer))?,
-            };
-            Ok(self.key_of(buffer, id))
+            match self.id_of_key_in(buffer)? {
+                Some(id) => {
+                    let key = self.key_of(buffer, id);
+                    self.change(|table| table.replace(id, buffer)).map(|_| key)
+                }
+                None => {
+                    let id = self.change(|table| table.insert(buffer))?;
+                    Ok(self.key_of(buffer, id))
+                }
+            }
         })
     }
 
