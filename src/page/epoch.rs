@@ -38,8 +38,13 @@ unsafe impl Sync for Slot {}
 unsafe impl Send for Slot {}
 
 impl Slot {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { announced: AtomicU64::new(IDLE), depth: Cell::new(0), taken: AtomicBool::new(true) }
+    }
+
+    /// Whether a read is open on it.
+    pub(super) fn is_open(&self) -> bool {
+        self.depth.get() > 0
     }
 
     /// One more read on a slot that already has one open.

@@ -98,7 +98,7 @@ impl Store {
         let slot = self.slot();
         let root = self.epochs.enter(slot);
         // SAFETY: a published root is never null.
-        Guard { root: unsafe { NonNull::new_unchecked(root) }, hold: Hold::Slot(slot) }
+        Guard { root: unsafe { NonNull::new_unchecked(root) }, hold: Hold(Some(slot)) }
     }
 
     #[inline(always)]
@@ -294,17 +294,33 @@ impl Drop for OwnSlots {
     }
 }
 
-/// What keeps a guard's version readable.
-enum Hold<'a> {
-    /// The calling thread announces it.
-    Slot(&'a Slot),
-    /// A snapshot or a fork that is borrowed for `'a` holds it.
-    Borrowed(PhantomData<&'a Pinned>),
-    /// A running write counts it as a view, and overwrites nothing that the view can see.
-    Write(&'a Cell<usize>),
+/// What keeps a version readable for `'a`: a slot in which a read is counted, or nothing but the borrow of a snapshot.
+///
+/// The slot is the calling thread's, which announces the version, or a running write's own, which only counts: while it
+/// is not idle, the write overwrites nothing. One word, so that what holds it is moved about in registers.
+struct Hold<'a>(Option<&'a Slot>);
+
+impl Clone for Hold<'_> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        if let Some(slot) = self.0 {
+            slot.nest();
+        }
+        Self(self.0)
+    }
+}
+
+impl Drop for Hold<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(slot) = self.0 {
+            slot.leave();
+        }
+    }
 }
 
 /// One version, readable while the guard lives. Tied to its thread.
+#[derive(Clone)]
 pub(crate) struct Guard<'a> {
     root: NonNull<Header>,
     hold: Hold<'a>,
@@ -314,9 +330,9 @@ pub(crate) struct Guard<'a> {
 pub(crate) struct Within<'g, 'a>(PhantomData<&'g &'a ()>);
 
 impl<'a> Guard<'a> {
-    pub(super) fn of_write(root: NonNull<Header>, views: &'a Cell<usize>) -> Self {
-        views.set(views.get() + 1);
-        Self { root, hold: Hold::Write(views) }
+    pub(super) fn of_write(root: NonNull<Header>, views: &'a Slot) -> Self {
+        views.nest();
+        Self { root, hold: Hold(Some(views)) }
     }
 
     /// The root of the version.
@@ -334,63 +350,29 @@ impl<'a> Guard<'a> {
         find: impl for<'g> FnOnce(BlockRef<'g>, Within<'g, 'a>) -> Option<(BlockRef<'g>, T)>,
     ) -> Option<(Held<'a>, T)> {
         let (block, extra) = find(self.root(), Within(PhantomData)).map(|(block, extra)| (block.header, extra))?;
-        Some((Held { block, guard: self }, extra))
+        Some((Held { block, hold: self.hold }, extra))
     }
 }
 
-impl Clone for Guard<'_> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        let hold = match self.hold {
-            Hold::Slot(slot) => {
-                slot.nest();
-                Hold::Slot(slot)
-            }
-            Hold::Borrowed(marker) => Hold::Borrowed(marker),
-            Hold::Write(views) => {
-                views.set(views.get() + 1);
-                Hold::Write(views)
-            }
-        };
-        Self { root: self.root, hold }
-    }
-}
-
-impl Drop for Guard<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        match self.hold {
-            Hold::Slot(slot) => slot.leave(),
-            Hold::Borrowed(_) => {}
-            Hold::Write(views) => views.set(views.get() - 1),
-        }
-    }
-}
-
-/// A block together with the guard that keeps it readable.
+/// A block together with what keeps it readable.
+#[derive(Clone)]
 pub(crate) struct Held<'a> {
     block: NonNull<Header>,
-    guard: Guard<'a>,
+    hold: Hold<'a>,
 }
 
 impl<'a> Held<'a> {
     #[inline(always)]
     pub(crate) fn block(&self) -> BlockRef<'_> {
-        // SAFETY: `Guard::hold` found the block in the guard's version, which stays while the guard does.
+        // SAFETY: `Guard::hold` found the block in the guard's version, which stays while the guard's hold does; or
+        // `borrowed` was given it for `'a`.
         unsafe { BlockRef::new(self.block) }
     }
 
     /// A block that stays readable for `'a` by other means.
     #[inline(always)]
     pub(crate) fn borrowed(block: BlockRef<'a>) -> Self {
-        let guard = Guard { root: block.header, hold: Hold::Borrowed(PhantomData) };
-        Self { block: block.header, guard }
-    }
-}
-
-impl Clone for Held<'_> {
-    fn clone(&self) -> Self {
-        Self { block: self.block, guard: self.guard.clone() }
+        Self { block: block.header, hold: Hold(None) }
     }
 }
 
@@ -426,7 +408,7 @@ impl Pinned {
 
     #[inline]
     pub(crate) fn guard(&self) -> Guard<'_> {
-        Guard { root: self.root, hold: Hold::Borrowed(PhantomData) }
+        Guard { root: self.root, hold: Hold(None) }
     }
 }
 

@@ -17,11 +17,12 @@
 //! - W2: while a view of the write is open, no block that it can reach is changed or freed.
 
 use super::block::{BlockMut, BlockRef, Header, Link};
+use super::epoch::Slot;
 use super::heap::{Heap, OutOfMemory};
 use super::reclaim::{Abandoned, Reclaimer};
 use super::store::{Guard, Store, bury};
 use parking_lot::MutexGuard;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
@@ -71,7 +72,7 @@ impl Pages {
 pub(crate) struct Transaction<'s> {
     store: &'s Store,
     /// Open views of the unfinished write (W2).
-    views: Cell<usize>,
+    views: Slot,
     writer: MutexGuard<'s, RefCell<Writer>>,
     ended: bool,
 }
@@ -101,14 +102,14 @@ impl<'s> Transaction<'s> {
         let pages = &mut writer.get_mut().pages;
         pages.start = pages.stamp;
         pages.stamp += 1;
-        Self { store, views: Cell::new(0), writer, ended: false }
+        Self { store, views: Slot::new(), writer, ended: false }
     }
 
     /// Runs one operation on the private root. The operation must leave the root whole, also when it answers an error.
     #[inline]
     pub(crate) fn write<R>(&self, operation: impl FnOnce(&mut Writer) -> R) -> Result<R, Busy> {
         let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
-        if self.views.get() > 0 {
+        if self.views.is_open() {
             writer.pages.stamp += 1;
         }
         Ok(operation(&mut writer))

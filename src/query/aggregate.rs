@@ -167,8 +167,8 @@ fn extreme(gathered: Gathered) -> Option<Vec<u8>> {
 }
 
 aggregate!(
-    Min ReadOwned self gathered => T::Owned, Ok(T::read_owned(self.0.column.ty, extreme(gathered).as_deref()));
-    Max ReadOwned self gathered => T::Owned, Ok(T::read_owned(self.0.column.ty, extreme(gathered).as_deref()));
+    Min ReadOwned self gathered => T::Owned, Ok(T::read_owned(self.0.ty, extreme(gathered).as_deref()));
+    Max ReadOwned self gathered => T::Owned, Ok(T::read_owned(self.0.ty, extreme(gathered).as_deref()));
 );
 
 impl<T: Number> sealed::Sealed for Sum<T> {}
@@ -253,7 +253,7 @@ impl Select<'_> {
         }
         let what = if greatest { What::Max } else { What::Min };
         let found = extreme(self.gather(what, field.into())?);
-        Ok(found.map(|bytes| T::read_bare(field.column.ty, &bytes)))
+        Ok(found.map(|bytes| T::read_bare(field.ty, &bytes)))
     }
 
     /// The end of an ordered index, in a query of all rows; `None` if that is not where the answer is.
@@ -281,7 +281,7 @@ impl Select<'_> {
             columns: None,
             distinct: false,
         };
-        let found = first.map(|row| row.packed(field).map(|bytes| T::read_bare(field.column.ty, bytes)))?;
+        let found = first.map(|row| row.packed(field).map(|bytes| T::read_bare(field.ty, bytes)))?;
         Ok(Some(found.into_iter().next().flatten()))
     }
 

@@ -137,11 +137,11 @@ impl<T: ReadOwned + ?Sized> Pick for Field<T> {
 
     #[inline]
     fn of_row(&self, row: &Row<'_>) -> T::Owned {
-        T::read_owned(self.column.ty, row.packed(*self))
+        T::read_owned(self.ty, row.packed(*self))
     }
 
     fn of_parts(&self, parts: &mut dyn FnMut() -> Option<Vec<u8>>) -> T::Owned {
-        T::read_owned(self.column.ty, parts().as_deref())
+        T::read_owned(self.ty, parts().as_deref())
     }
 }
 

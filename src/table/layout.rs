@@ -49,6 +49,8 @@ pub(crate) struct ColumnPlace {
     pub(crate) place: Place,
     /// The null mask, if the column is nullable.
     pub(crate) nulls: Option<usize>,
+    /// Where a fixed-width column begins in a page without gaps and large values (L1).
+    pub(crate) full_at: usize,
 }
 
 /// See the module.
@@ -84,7 +86,7 @@ impl Layout {
                 }
                 _ => Place::Variable { index: post_increment(&mut variable) },
             };
-            columns.push(ColumnPlace { ty: column.ty, place, nulls });
+            columns.push(ColumnPlace { ty: column.ty, place, nulls, full_at: 0 });
         }
         fixed_columns.sort_by_key(|&index| std::cmp::Reverse(storage_align(columns[index].ty)));
         let mut fixed = 0;
@@ -95,6 +97,11 @@ impl Layout {
             }
         }
         let head = (FIXED_HEAD + 4 * masks).next_multiple_of(8);
+        for column in &mut columns {
+            if let Place::Fixed { before, .. } = column.place {
+                column.full_at = head + before * PAGE_ROWS;
+            }
+        }
         let offset = if variable * PAGE_ROWS * INLINE_MAX <= usize::from(u16::MAX) { 2 } else { 4 };
         Self { columns, head, fixed, variable, offset }
     }

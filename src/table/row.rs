@@ -1,11 +1,11 @@
 //! What users read rows with: [`Row`], one row of a version, and [`Field`], a column as a handle.
 
 use super::definition::TableDef;
-use super::layout::ColumnPlace;
-use super::row_page::{PageRef, RowRef};
+use super::layout::{PAGE_ROWS, Place};
+use super::row_page::{PageRef, RowRef, inside};
 use crate::error::{Error, Result};
 use crate::page::{BlockRef, Held};
-use crate::value::{Columns, Readable, Value, ValueRef, decode, decode_columns, spelling};
+use crate::value::{Columns, Readable, Type, Value, ValueRef, decode, decode_columns, spelling};
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
 use std::fmt;
@@ -19,9 +19,15 @@ use std::marker::PhantomData;
 pub struct Field<T: ?Sized> {
     pub(crate) table: u64,
     pub(crate) index: u32,
-    pub(crate) column: ColumnPlace,
+    /// Where the column begins in a full page, or [`NOT_PLAIN`]: what most reads need and all that they need.
+    plain_at: u32,
+    width: u32,
+    pub(crate) ty: Type,
     reads: PhantomData<fn() -> Box<T>>,
 }
+
+/// The column is nullable, or its values are not of one width.
+const NOT_PLAIN: u32 = u32::MAX;
 
 impl<T: ?Sized> Clone for Field<T> {
     fn clone(&self) -> Self {
@@ -33,7 +39,7 @@ impl<T: ?Sized> Copy for Field<T> {}
 
 impl<T: ?Sized> fmt::Debug for Field<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Field(column {} as {})", self.index, self.column.ty)
+        write!(f, "Field(column {} as {})", self.index, self.ty)
     }
 }
 
@@ -51,7 +57,11 @@ impl<T: Readable + ?Sized> Field<T> {
                 expected: spelling(column.ty, nullable).into(),
             });
         }
-        Ok(Self { table: def.table, index: index as u32, column, reads: PhantomData })
+        let (plain_at, width) = match column.place {
+            Place::Fixed { width, .. } if !nullable => (column.full_at as u32, width as u32),
+            _ => (NOT_PLAIN, 0),
+        };
+        Ok(Self { table: def.table, index: index as u32, plain_at, width, ty: column.ty, reads: PhantomData })
     }
 }
 
@@ -85,20 +95,19 @@ pub(crate) fn take_foreign_field() -> bool {
 pub struct Row<'a> {
     held: Held<'a>,
     pub(crate) def: &'a TableDef,
-    position: u8,
-    /// Of the page, see [`PageRef::shape`].
-    shape: (u8, bool),
+    spot: Spot,
     id: [u8; 8],
 }
 
-/// Where a row is in its page: its position, and the page's shape.
+/// Where a row is in its page: its position, and the page's shape. One word, written and read whole: a field of a few
+/// bytes that is read together with its neighbours would wait for them to reach the cache.
 #[derive(Clone, Copy)]
-pub(crate) struct Spot {
-    position: u8,
-    shape: (u8, bool),
-}
+pub(crate) struct Spot(u64);
 
 impl Spot {
+    /// Of a page without gaps and large values.
+    const FULL: u64 = (PAGE_ROWS as u64) << 8;
+
     #[inline(always)]
     pub(crate) fn of(row: &RowRef<'_>) -> Self {
         Self::at(row.page(), row.position())
@@ -106,14 +115,46 @@ impl Spot {
 
     #[inline(always)]
     pub(crate) fn at(page: PageRef<'_>, position: usize) -> Self {
-        Self { position: position as u8, shape: page.shape() }
+        let (rows, has_large) = page.shape();
+        if rows == PAGE_ROWS as u8 && !has_large {
+            Self(position as u64 | Self::FULL)
+        } else {
+            Self::in_part(page, position)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn in_part(page: PageRef<'_>, position: usize) -> Self {
+        let (rows, has_large) = page.shape();
+        Self(position as u64 | u64::from(rows) << 8 | u64::from(has_large) << 16)
+    }
+
+    #[inline(always)]
+    fn position(self) -> usize {
+        self.0 as usize & 0xFF
+    }
+
+    #[inline(always)]
+    fn is_full(self) -> bool {
+        self.0 & !0xFF == Self::FULL
+    }
+
+    #[inline(always)]
+    fn shape(self) -> (u8, bool) {
+        ((self.0 >> 8) as u8, self.0 >> 16 != 0)
+    }
+
+    #[inline(always)]
+    fn moved_to(self, position: usize) -> Self {
+        Self(self.0 & !0xFF | position as u64)
     }
 }
 
 impl<'a> Row<'a> {
     #[inline(always)]
     pub(crate) fn new(held: Held<'a>, def: &'a TableDef, spot: Spot, id: u64) -> Self {
-        Self { held, def, position: spot.position, shape: spot.shape, id: id.to_le_bytes() }
+        Self { held, def, spot, id: id.to_le_bytes() }
     }
 
     /// A row of a page that stays readable for `'a` without a guard of the row's own.
@@ -125,13 +166,13 @@ impl<'a> Row<'a> {
     /// Makes this the row at another position of the same page.
     #[inline(always)]
     pub(crate) fn move_to(&mut self, position: usize, id: u64) {
-        self.position = position as u8;
+        self.spot = self.spot.moved_to(position);
         self.id = id.to_le_bytes();
     }
 
     #[inline(always)]
     fn page(&self) -> PageRef<'_> {
-        PageRef::of_shape(self.held.block(), self.shape)
+        PageRef::of_shape(self.held.block(), self.spot.shape())
     }
 
     /// The value of a column. Cost: a load.
@@ -140,16 +181,29 @@ impl<'a> Row<'a> {
     /// zero, empty or `None`; inside a query that is an error of the query, and [`try_get`](Row::try_get) says it at once.
     #[inline(always)]
     pub fn get<T: Readable + ?Sized>(&self, field: Field<T>) -> T::Ref<'_> {
+        if field.plain_at != NOT_PLAIN && self.spot.is_full() && field.table == self.def.table {
+            let (at, width) = (field.plain_at as usize, field.width as usize);
+            return T::read(
+                field.ty,
+                Some(inside(self.held.block().leaf_bytes(), at + width * self.spot.position(), width)),
+            );
+        }
+        self.get_any(field)
+    }
+
+    /// Columns of variable width, nullable ones, pages with gaps.
+    #[inline]
+    fn get_any<T: Readable + ?Sized>(&self, field: Field<T>) -> T::Ref<'_> {
         if field.table != self.def.table {
             return Self::foreign::<T>(&field);
         }
-        T::read(field.column.ty, self.page().value(&self.def.layout, &field.column, self.position as usize, &self.id))
+        T::read(field.ty, self.column_bytes(field.index as usize))
     }
 
     #[cold]
     fn foreign<'x, T: Readable + ?Sized>(field: &Field<T>) -> T::Ref<'x> {
         FOREIGN_FIELD.set(true);
-        T::read(field.column.ty, None)
+        T::read(field.ty, None)
     }
 
     /// The packed value of a column; `None` if it is null, or the handle another table's, which is noted as by `get`.
@@ -159,7 +213,7 @@ impl<'a> Row<'a> {
             FOREIGN_FIELD.set(true);
             return None;
         }
-        self.page().value(&self.def.layout, &field.column, self.position as usize, &self.id)
+        self.column_bytes(field.index as usize)
     }
 
     /// The value of a column.
@@ -223,7 +277,7 @@ impl Columns for Row<'_> {
     #[inline(always)]
     fn column_bytes(&self, index: usize) -> Option<&[u8]> {
         let layout = &self.def.layout;
-        self.page().value(layout, layout.column(index)?, self.position as usize, &self.id)
+        self.page().value(layout, layout.column(index)?, self.spot.position(), &self.id)
     }
 }
 

@@ -26,6 +26,22 @@ pub(crate) struct PageRef<'g> {
     has_large: bool,
 }
 
+/// The bytes at a place that the layout puts inside the page. The check of the bounds is a branch, which the processor
+/// predicts: as a select it would make the address of a value wait for the page's header, a second trip to memory.
+#[inline(always)]
+pub(super) fn inside(bytes: &[u8], at: usize, len: usize) -> &[u8] {
+    match bytes.get(at..at + len) {
+        Some(inside) => inside,
+        None => outside(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn outside<'a>() -> &'a [u8] {
+    &[]
+}
+
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
@@ -34,17 +50,27 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 impl<'g> PageRef<'g> {
     #[inline(always)]
     pub(crate) fn new(block: BlockRef<'g>) -> Self {
-        let bytes = block.bytes();
+        let bytes = block.leaf_bytes();
         let (live, flags) = (word(bytes, 0), word(bytes, 4));
-        // In a page without gaps the count is known without the flags: the columns' addresses do not wait for them.
-        let rows = if live == u32::MAX { PAGE_ROWS } else { ((flags >> ROWS_SHIFT) as usize).min(PAGE_ROWS) };
+        // A full page is what the processor guesses: the columns' addresses then do not wait for mask and flags.
+        if live == u32::MAX && flags & HAS_LARGE == 0 {
+            return Self { bytes, block, live: u32::MAX, rows: PAGE_ROWS, has_large: false };
+        }
+        Self::partial(block, bytes, live, flags)
+    }
+
+    /// Out of line, so that the choice above stays a branch.
+    #[cold]
+    #[inline(never)]
+    fn partial(block: BlockRef<'g>, bytes: &'g [u8], live: u32, flags: u32) -> Self {
+        let rows = ((flags >> ROWS_SHIFT) as usize).min(PAGE_ROWS);
         Self { bytes, block, live, rows, has_large: flags & HAS_LARGE != 0 }
     }
 
     /// The page as a reader of values sees it who knows its shape already; not for asking which rows live.
     #[inline(always)]
     pub(crate) fn of_shape(block: BlockRef<'g>, (rows, has_large): (u8, bool)) -> Self {
-        Self { bytes: block.bytes(), block, live: 0, rows: rows.into(), has_large }
+        Self { bytes: block.leaf_bytes(), block, live: 0, rows: rows.into(), has_large }
     }
 
     /// What [`PageRef::of_shape`] wants to know.
@@ -84,10 +110,12 @@ impl<'g> PageRef<'g> {
     #[inline(always)]
     pub(crate) fn position(self, id: u64) -> Option<usize> {
         let index = id as usize % PAGE_ROWS;
-        // Rows without a gap before them, as in a page that is being filled, stand where their ids say.
-        if self.live & self.live.wrapping_add(1) == 0 {
-            return (index < self.rows).then_some(index);
-        }
+        if self.live == u32::MAX { Some(index) } else { self.position_in_part(index) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn position_in_part(self, index: usize) -> Option<usize> {
         (self.live >> index & 1 == 1).then(|| (self.live & ((1 << index) - 1)).count_ones() as usize)
     }
 
@@ -127,7 +155,7 @@ impl<'g> PageRef<'g> {
     #[inline(always)]
     pub(crate) fn fixed_column(self, layout: &Layout, before: usize, width: usize) -> &'g [u8] {
         let at = layout.columns_at(self.has_large) + before * self.rows;
-        self.bytes.get(at..at + width * self.rows).unwrap_or_default()
+        inside(self.bytes, at, width * self.rows)
     }
 
     /// Where the value of variable width number `ordinal` (column by column) ends.
@@ -136,7 +164,7 @@ impl<'g> PageRef<'g> {
         let at = layout.ends_at(self.has_large, self.rows);
         if layout.offset_bytes() == 2 {
             let at = at + 2 * ordinal;
-            self.bytes.get(at..at + 2).and_then(|end| end.try_into().ok()).map_or(0, u16::from_le_bytes).into()
+            inside(self.bytes, at, 2).try_into().map_or(0, u16::from_le_bytes).into()
         } else {
             word(self.bytes, at + 4 * ordinal) as usize
         }
@@ -160,7 +188,7 @@ impl<'g> PageRef<'g> {
     #[inline(always)]
     pub(crate) fn values(self, layout: &Layout, (start, end): (usize, usize)) -> &'g [u8] {
         let at = layout.values_at(self.has_large, self.rows);
-        self.bytes.get(at + start..at + end).unwrap_or_default()
+        inside(self.bytes, at + start, end.saturating_sub(start))
     }
 
     /// The rows whose value in the `index`-th column of variable width is in a block of its own.
@@ -227,6 +255,13 @@ impl<'g> PageRef<'g> {
         ids
     }
 
+    /// Out of line, so that a full page's column is addressed by a branch and not by a select that waits for the page.
+    #[cold]
+    #[inline(never)]
+    fn column_at(self, layout: &Layout, before: usize) -> usize {
+        layout.columns_at(self.has_large) + before * self.rows
+    }
+
     /// The packed value of a column in the row at `position`, whose id is `id`; `None` if it is null.
     #[inline(always)]
     pub(crate) fn value<'x>(
@@ -246,8 +281,9 @@ impl<'g> PageRef<'g> {
         }
         match column.place {
             Place::Fixed { before, width } => {
-                let at = layout.columns_at(self.has_large) + before * self.rows + width * position;
-                self.bytes.get(at..at + width)
+                let is_plain = self.rows == PAGE_ROWS && !self.has_large;
+                let column_at = if is_plain { column.full_at } else { self.column_at(layout, before) };
+                Some(inside(self.bytes, column_at + width * position, width))
             }
             Place::RowId { width } => id.get(..width),
             Place::Bool { mask } => Some(if self.mask(layout, mask) >> position & 1 == 1 { &[1] } else { &[0] }),

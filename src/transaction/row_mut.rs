@@ -21,7 +21,7 @@ impl RowMut<'_> {
     pub fn get<T: Readable + ?Sized>(&self, field: Field<T>) -> T::Ref<'_> {
         let index = field.index as usize;
         if field.table == self.def.table && self.row.is_set(index) {
-            return T::read(field.column.ty, self.row.column_bytes(index));
+            return T::read(field.ty, self.row.column_bytes(index));
         }
         self.old.get(field)
     }
