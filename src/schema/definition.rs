@@ -264,7 +264,8 @@ fn float_width(ty: Type) -> Option<usize> {
     }
 }
 
-fn holds_nan(ty: Type, bytes: &[u8]) -> bool {
+/// Whether a packed float, or an array of floats, is or has NaN.
+pub(crate) fn holds_nan(ty: Type, bytes: &[u8]) -> bool {
     float_width(ty).is_some_and(|width| {
         bytes.chunks_exact(width).any(|bytes| match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
             (Ok(bytes), _) => f32::from_le_bytes(bytes).is_nan(),

@@ -17,5 +17,6 @@ pub use builder::SchemaBuilder;
 pub use check::{CheckRow, CheckType};
 pub use column::{Column, ColumnDef, DefaultValue};
 pub use definition::Schema;
+pub(crate) use definition::holds_nan;
 pub use index::{Index, IndexDef, IndexKind};
 pub use limits::{COLUMN_COUNT_MAX, FIXED_BYTES_MAX, INDEX_COUNT_MAX, NAME_BYTES_MAX};

@@ -7,7 +7,8 @@ use super::key::{IndexKey, type_of};
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
 use super::row_page::PageRef;
 use crate::error::{Error, Result};
-use crate::value::{Columns, Type, ValueRef};
+use crate::schema::holds_nan;
+use crate::value::Columns;
 use std::ops::ControlFlow;
 
 impl TableMut<'_, '_> {
@@ -97,9 +98,8 @@ impl TableMut<'_, '_> {
 fn new_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) -> Result<IndexKey> {
     for &column in &plan.columns {
         let ty = type_of(def, column);
-        if matches!(ty, Type::F32 | Type::F64)
-            && let Some(bytes) = row.column_bytes(column)
-            && matches!(ty.unpack(bytes), ValueRef::Float(value) if value.is_nan())
+        if let Some(bytes) = row.column_bytes(column)
+            && holds_nan(ty, bytes)
         {
             return Err(Error::NanInKey { table: def.name().into(), column: def.column_name(column).into() });
         }

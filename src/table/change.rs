@@ -57,9 +57,10 @@ impl TableMut<'_, '_> {
         self.check_room(1)?;
         check_values(self.def, row)?;
         let id = self.id_for(row)?;
+        self.number(id, row)?;
         let keys = self.keys_of(row)?;
         self.check_unique(row, &keys, None)?;
-        self.take_id(id, row)?;
+        self.take_id(id);
         self.store(id, row, &keys)?;
         Ok(id)
     }
@@ -69,9 +70,12 @@ impl TableMut<'_, '_> {
     pub(crate) fn append(&mut self, rows: &mut [RowBuf]) -> Result<u64, (usize, Error)> {
         let first = self.next_id().map_err(|error| (0, error))?;
         self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
-        let keys = self.check_batch(rows)?;
         for (index, row) in rows.iter_mut().enumerate() {
-            self.take_id(first + index as u64, row).map_err(|error| (index, error))?;
+            self.number(first + index as u64, row).map_err(|error| (index, error))?;
+        }
+        let keys = self.check_batch(rows)?;
+        if let Some(more) = rows.len().checked_sub(1) {
+            self.take_id(first + more as u64);
         }
         self.append_checked(first, rows, &keys).map_err(|error| (0, error.into()))?;
         Ok(first)
@@ -246,7 +250,7 @@ impl TableMut<'_, '_> {
         fill(self.def, row, &old)?;
         let keys = self.keys_of(row)?;
         self.check_unique(row, &keys, Some(id))?;
-        self.take_id(wanted, row)?;
+        self.take_id(wanted);
         self.remove(id)?;
         self.store(wanted, row, &keys)?;
         Ok(wanted)
@@ -397,11 +401,16 @@ impl TableMut<'_, '_> {
         })
     }
 
-    /// Notes that `id` is given (C2), and writes it into the row's key where it is the key.
-    fn take_id(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
+    /// Notes that `id` and all below it are given (C2).
+    fn take_id(&mut self, id: u64) {
         let next = id.saturating_add(1);
         self.def.sequence.fetch_max(next, Ordering::Relaxed);
         self.entry.next_id = self.entry.next_id.max(next);
+    }
+
+    /// Writes `id` into the row's key where it is the key and not set. Before the row's index keys are made: an index
+    /// may have the key among its columns.
+    fn number(&self, id: u64, row: &mut RowBuf) -> Result<()> {
         if let Some(column) = self.def.row_id
             && row.column_bytes(column).is_none()
         {

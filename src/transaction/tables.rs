@@ -209,7 +209,19 @@ impl<'t> TransactionTable<'t> {
         let (used, stored) = (batch.used, batch.stored);
         if used > 0 {
             let rows = &mut batch.rows[..used];
-            let appended = self.change(|table| Ok(table.append(rows)))?;
+            let appended = self.change(|table| {
+                let mut done = 0;
+                while done < used {
+                    // The rows' own code may have written to this table since they were gathered, so that they no longer
+                    // go into one page.
+                    let until = used.min(done + table.append_room());
+                    if let Err((index, error)) = table.append(&mut rows[done..until]) {
+                        return Ok(Err((done + index, error)));
+                    }
+                    done = until;
+                }
+                Ok(Ok(()))
+            })?;
             appended.map_err(|(index, error)| in_batch(stored + index as u64, error))?;
             batch.stored += used as u64;
             batch.rows.rotate_left(used);

@@ -103,7 +103,10 @@ fn encode_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<Wr
     match serde_json::to_writer(Checked(out), value) {
         // One null: JSON's is the column's.
         Ok(()) if out.get(start..) == Some(b"null") => Ok(Written::Null),
-        Ok(()) => Ok(Written::Value),
+        Ok(()) => {
+            check_json_depth(out.get(start..).unwrap_or_default())?;
+            Ok(Written::Value)
+        }
         Err(error) if error.is_io() => Err(RowErrorKind::OutOfMemory { bytes: out.len() }.into()),
         Err(error) => Err(RowErrorKind::Encode { message: error.to_string().into() }.into()),
     }

@@ -245,6 +245,33 @@ fn pack_array(element: Scalar, len: usize, values: ArrayRef<'_>, out: &mut Vec<u
     })
 }
 
+/// How deep JSON may nest: what serde_json reads back.
+const JSON_DEPTH_MAX: usize = 127;
+
+/// Refuses JSON text, which is sound, that nests deeper than it could be read back.
+pub(super) fn check_json_depth(text: &[u8]) -> Result<(), RowErrorKind> {
+    // Only many brackets can nest deep: most texts are done with here.
+    if text.len() <= JSON_DEPTH_MAX {
+        return Ok(());
+    }
+    let (mut depth, mut in_string, mut is_escaped) = (0usize, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > JSON_DEPTH_MAX {
+            let start = String::from_utf8_lossy(&text[..JSON_DEPTH_MAX]);
+            return Err(RowErrorKind::invalid(&start, "JSON nested at most 127 deep"));
+        }
+    }
+    Ok(())
+}
+
 fn pack_json(value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
     let invalid = |error: serde_json::Error| RowErrorKind::invalid(&error.to_string(), "JSON");
     if let ValueRef::Json(text) = value {
@@ -255,7 +282,9 @@ fn pack_json(value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), RowErrorKind>
             Err(_) => Err(RowErrorKind::invalid(text, "JSON")),
         };
     }
-    append(out, &serde_json::to_vec(&value).map_err(invalid)?)
+    let text = serde_json::to_vec(&value).map_err(invalid)?;
+    check_json_depth(&text)?;
+    append(out, &text)
 }
 
 #[cfg(test)]

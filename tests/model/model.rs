@@ -121,6 +121,74 @@ fn fit(ty: Type, value: &Value) -> Result<Value, &'static str> {
     }
 }
 
+/// A comparison with a value, false for null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Test {
+    Equal,
+    NotEqual,
+    Below,
+    AtLeast,
+}
+
+impl Test {
+    pub(crate) fn holds(self, value: &Value, operand: &Value) -> bool {
+        if value.is_null() {
+            return false;
+        }
+        let order = match (value, operand) {
+            // As Rust's operators: not equal holds for NaN, too.
+            (Value::Float(a), Value::Float(b)) => match a.partial_cmp(b) {
+                Some(order) => order,
+                None => return self == Test::NotEqual,
+            },
+            (a, b) => compare(a, b),
+        };
+        match self {
+            Test::Equal => order.is_eq(),
+            Test::NotEqual => order.is_ne(),
+            Test::Below => order.is_lt(),
+            Test::AtLeast => order.is_ge(),
+        }
+    }
+}
+
+/// A condition on rows.
+#[derive(Debug, Clone)]
+pub(crate) enum Condition {
+    Compare(usize, Test, Value),
+    OneOf(usize, Vec<Value>),
+    Null(usize),
+    /// The same as `Compare`, by a closure.
+    Closure(usize, Test, Value),
+    And(Box<Condition>, Box<Condition>),
+    Or(Box<Condition>, Box<Condition>),
+    Not(Box<Condition>),
+}
+
+impl Condition {
+    pub(crate) fn holds(&self, row: &[Value]) -> bool {
+        match self {
+            Condition::Compare(place, test, value) | Condition::Closure(place, test, value) => {
+                test.holds(&row[*place], value)
+            }
+            Condition::OneOf(place, values) => values.iter().any(|value| Test::Equal.holds(&row[*place], value)),
+            Condition::Null(place) => row[*place].is_null(),
+            Condition::And(a, b) => a.holds(row) && b.holds(row),
+            Condition::Or(a, b) => a.holds(row) || b.holds(row),
+            Condition::Not(a) => !a.holds(row),
+        }
+    }
+}
+
+/// Rows that are asked for in an order: columns, and whether each is descending.
+#[derive(Debug, Clone)]
+pub(crate) struct Ordered {
+    pub(crate) condition: Option<Condition>,
+    pub(crate) terms: Vec<(usize, bool)>,
+    pub(crate) limit: u64,
+    pub(crate) offset: u64,
+}
+
 /// A table as a map from row id to row.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelTable {
@@ -172,6 +240,14 @@ impl ModelTable {
             }
         }
         sound
+    }
+
+    /// Columns that no key and no unique index has.
+    pub(crate) fn free_columns(&self) -> Vec<usize> {
+        let taken = |place: &usize| {
+            self.spec.key.contains(place) || self.uniques.iter().any(|(columns, _)| columns.contains(place))
+        };
+        (0..self.spec.columns.len()).filter(|place| !taken(place)).collect()
     }
 
     /// Columns that `find` takes.
@@ -330,6 +406,11 @@ impl ModelTable {
         if spec.row_check && !accepts_row(row) {
             codes.insert("check-violation");
         }
+        if self.indexes.iter().any(|index| self.key_too_long(index, row)) {
+            // Found late: with the keys, when the row's place is known.
+            codes.extend(["limit", "no-such-row", "unique-violation", "invalid-query", "out-of-range"]);
+            codes.insert("auto-increment-exhausted");
+        }
     }
 
     /// The id that the row gives itself.
@@ -342,6 +423,20 @@ impl ModelTable {
             Value::Int(id) => u64::try_from(id).map(Some).map_err(|_| "out-of-range"),
             _ => Ok(None),
         }
+    }
+
+    /// Whether the row's key in an ordered index is above the limit of 4 KiB.
+    pub(crate) fn key_too_long(&self, index: &IndexSpec, row: &[Value]) -> bool {
+        let length = |place: &usize| {
+            let bytes = match &row[*place] {
+                Value::String(text) => text.as_bytes(),
+                Value::Bytes(bytes) => bytes,
+                value => return value_bytes(value),
+            };
+            bytes.len() + bytes.iter().filter(|byte| **byte == 0).count() + 2
+        };
+        let nullable = index.columns.iter().filter(|&&place| self.spec.columns[place].nullable).count();
+        index.kind == IndexKind::Ordered && nullable + index.columns.iter().map(length).sum::<usize>() > 4096
     }
 
     /// Whether another row than `except` has one of the row's unique keys.
@@ -447,6 +542,14 @@ impl ModelTable {
     }
 }
 
+/// Bytes of a value of fixed width in a key, or rather more: only long strings come near the limit.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => values.iter().map(value_bytes).sum(),
+        _ => 8,
+    }
+}
+
 fn key_in(columns: &[usize], row: &[Value]) -> Option<Key> {
     let values: Vec<Value> = columns.iter().map(|&place| row[place].clone()).collect();
     (!values.iter().any(Value::is_null)).then_some(Key(values))
@@ -463,9 +566,13 @@ impl ModelDb {
     pub(crate) fn roll_back(&mut self, before: ModelDb) {
         let after = std::mem::replace(self, before);
         for (name, table) in &mut self.tables {
-            if let Some(after) = after.tables.get(name).filter(|after| after.identity == table.identity) {
-                table.floor = table.floor.max(after.floor);
-                table.ceiling = table.ceiling.max(after.ceiling);
+            match after.tables.get(name).filter(|after| after.identity == table.identity) {
+                Some(after) => {
+                    table.floor = table.floor.max(after.floor);
+                    table.ceiling = table.ceiling.max(after.ceiling);
+                }
+                // It was dropped after numbers had been given, which is forgotten here.
+                None => table.ceiling = u64::MAX,
             }
         }
     }

@@ -1,10 +1,11 @@
 //! What is compared: reads of the database with the model, at three levels of cost.
 
-use crate::model::{Key, ModelDb, ModelTable, diff, same_row};
+use crate::model::{Condition, Key, ModelDb, ModelTable, Ordered, Test, compare, diff, same_row};
 use folio::{
-    Change, Database, Error, Reader, Result, Row, RowMut, Snapshot, SnapshotTable, Table, TransactionTable, Type, Value,
+    Change, Database, Error, Predicate, Result, Row, RowMut, Snapshot, SnapshotTable, Table, TransactionTable, Type,
+    Value,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A row as read: its id and its values.
 pub(crate) type Found = (u64, Vec<Value>);
@@ -82,40 +83,48 @@ macro_rules! reads {
 
 reads!(Table, SnapshotTable, TransactionTable<'_>);
 
-/// Sets a column whose type is known at run time.
-pub(crate) trait Handles {
-    fn set(&self, row: &mut RowMut<'_>, model: &ModelTable, place: usize, value: Value) -> Result<()>;
-}
-
-macro_rules! set_typed {
-    ($self:expr, $row:expr, $column:expr, $value:expr, $($ty:ident: $rust:ty),*) => {
+/// Runs `$body` with a handle of a column whose type is known at run time.
+macro_rules! typed {
+    ($table:expr, $column:expr, $field:ident => $body:expr) => {
+        typed!(
+            $table, $column, $field => $body,
+            I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64, F32: f32, F64: f64, Bool: bool,
+            String: &str, Bytes: &[u8], Uuid: folio::Uuid, Timestamp: folio::Timestamp, Json: serde_json::Value;
+            "3xf32": [f32; 3], "2xu8": [u8; 2], "4xi64": [i64; 4], "2xuuid": [folio::Uuid; 2]
+        )
+    };
+    ($table:expr, $column:expr, $field:ident => $body:expr, $($ty:ident: $rust:ty),*; $($name:literal: $array:ty),*) => {
         match ($column.ty, $column.nullable) {
             $(
                 (Type::$ty, false) => {
-                    let field = $self.column::<$rust>(&$column.name)?;
-                    let _ = $row.get(field);
-                    $row.set(field, $value)
+                    let $field = $table.column::<$rust>(&$column.name)?;
+                    $body
                 }
                 (Type::$ty, true) => {
-                    let field = $self.column::<Option<$rust>>(&$column.name)?;
-                    let _ = $row.get(field);
-                    $row.set(field, $value)
+                    let $field = $table.column::<Option<$rust>>(&$column.name)?;
+                    $body
                 }
             )*
-            (Type::Array(_), false) => match $column.ty.to_string().as_str() {
-                "3xf32" => $row.set($self.column::<[f32; 3]>(&$column.name)?, $value),
-                "2xu8" => $row.set($self.column::<[u8; 2]>(&$column.name)?, $value),
-                "4xi64" => $row.set($self.column::<[i64; 4]>(&$column.name)?, $value),
-                _ => $row.set($self.column::<[folio::Uuid; 2]>(&$column.name)?, $value),
-            },
-            (Type::Array(_), true) => match $column.ty.to_string().as_str() {
-                "3xf32" => $row.set($self.column::<Option<[f32; 3]>>(&$column.name)?, $value),
-                "2xu8" => $row.set($self.column::<Option<[u8; 2]>>(&$column.name)?, $value),
-                "4xi64" => $row.set($self.column::<Option<[i64; 4]>>(&$column.name)?, $value),
-                _ => $row.set($self.column::<Option<[folio::Uuid; 2]>>(&$column.name)?, $value),
+            (Type::Array(_), nullable) => match ($column.ty.to_string().as_str(), nullable) {
+                $(
+                    ($name, false) => {
+                        let $field = $table.column::<$array>(&$column.name)?;
+                        $body
+                    }
+                    ($name, true) => {
+                        let $field = $table.column::<Option<$array>>(&$column.name)?;
+                        $body
+                    }
+                )*
+                (name, _) => panic!("the workload has no columns of type {name}"),
             },
         }
     };
+}
+
+/// Sets a column whose type is known at run time.
+pub(crate) trait Handles {
+    fn set(&self, row: &mut RowMut<'_>, model: &ModelTable, place: usize, value: Value) -> Result<()>;
 }
 
 macro_rules! handles {
@@ -123,18 +132,129 @@ macro_rules! handles {
         impl Handles for $ty {
             fn set(&self, row: &mut RowMut<'_>, model: &ModelTable, place: usize, value: Value) -> Result<()> {
                 let column = &model.spec.columns[place];
-                set_typed!(
-                    self, row, column, value,
-                    I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64, F32: f32, F64: f64,
-                    Bool: bool, String: &str, Bytes: &[u8], Uuid: folio::Uuid, Timestamp: folio::Timestamp,
-                    Json: serde_json::Value
-                )
+                typed!(self, column, field => {
+                    let _ = row.get(field);
+                    row.set(field, value)
+                })
             }
         }
     )*};
 }
 
 handles!(Table, TransactionTable<'_>);
+
+/// The queries that are compared.
+pub(crate) trait Queries {
+    fn predicate(&self, model: &ModelTable, condition: &Condition) -> Result<Predicate<'static>>;
+    fn matching(&self, model: &ModelTable, condition: &Condition) -> Result<Vec<u64>>;
+    fn matching_count(&self, model: &ModelTable, condition: &Condition) -> Result<u64>;
+    fn ordered(&self, model: &ModelTable, query: &Ordered) -> Result<Vec<u64>>;
+}
+
+macro_rules! queries {
+    ($($ty:ty),*) => {$(
+        impl Queries for $ty {
+            fn predicate(&self, model: &ModelTable, condition: &Condition) -> Result<Predicate<'static>> {
+                let column = |place: &usize| &model.spec.columns[*place];
+                Ok(match condition {
+                    Condition::Compare(place, test, value) => typed!(self, column(place), field => match test {
+                        Test::Equal => field.eq(value.clone()),
+                        Test::NotEqual => field.ne(value.clone()),
+                        Test::Below => field.lt(value.clone()),
+                        Test::AtLeast => field.ge(value.clone()),
+                    }),
+                    Condition::OneOf(place, values) => typed!(self, column(place), field => field.is_in(values.clone())),
+                    Condition::Null(place) => typed!(self, column(place), field => field.is_null()),
+                    Condition::Closure(place, test, value) => {
+                        let (name, test, value) = (column(place).name.clone(), *test, value.clone());
+                        Predicate::from_fn(move |row: &Row<'_>| test.holds(&row.value(&name).unwrap(), &value))
+                    }
+                    Condition::And(a, b) => self.predicate(model, a)? & self.predicate(model, b)?,
+                    Condition::Or(a, b) => self.predicate(model, a)? | self.predicate(model, b)?,
+                    Condition::Not(a) => !self.predicate(model, a)?,
+                })
+            }
+
+            fn matching(&self, model: &ModelTable, condition: &Condition) -> Result<Vec<u64>> {
+                self.select().filter(self.predicate(model, condition)?).ids()
+            }
+
+            fn matching_count(&self, model: &ModelTable, condition: &Condition) -> Result<u64> {
+                self.select().filter(self.predicate(model, condition)?).count()
+            }
+
+            fn ordered(&self, model: &ModelTable, query: &Ordered) -> Result<Vec<u64>> {
+                let mut select = self.select().limit(query.limit).offset(query.offset);
+                if let Some(condition) = &query.condition {
+                    select = select.filter(self.predicate(model, condition)?);
+                }
+                for (place, descending) in &query.terms {
+                    let column = &model.spec.columns[*place];
+                    let term = typed!(self, column, field => if *descending { field.desc() } else { field.asc() });
+                    select = select.order_by(term);
+                }
+                select.ids()
+            }
+        }
+    )*};
+}
+
+queries!(Table, SnapshotTable, TransactionTable<'_>);
+
+/// A condition's rows, as ids and as a count.
+pub(crate) fn check_query(table: &impl Queries, model: &ModelTable, condition: &Condition) {
+    let expected: Vec<u64> =
+        model.rows.iter().filter(|(_, row)| condition.holds(row)).map(|(id, _)| *id).collect();
+    let mut found = table.matching(model, condition).unwrap_or_else(|error| panic!("{condition:?}: {error}"));
+    found.sort_unstable();
+    assert_eq!(found, expected, "rows of `{}` with {condition:?}", model.spec.name);
+    assert_eq!(table.matching_count(model, condition).unwrap(), expected.len() as u64, "count of {condition:?}");
+}
+
+/// Rows in an order, some of them.
+pub(crate) fn check_order(table: &impl Queries, model: &ModelTable, query: &Ordered) {
+    let kept = |row: &[Value]| query.condition.as_ref().is_none_or(|condition| condition.holds(row));
+    let mut expected: Vec<_> = model.rows.iter().filter(|(_, row)| kept(row)).collect();
+    // Stable, so that rows which are equal stay in the order of ids. Null is behind all values in both directions.
+    expected.sort_by(|(_, a), (_, b)| {
+        let by_term = query.terms.iter().map(|(place, descending)| {
+            let (a, b) = (&a[*place], &b[*place]);
+            match (a.is_null(), b.is_null()) {
+                (false, false) if *descending => compare(b, a),
+                (false, false) => compare(a, b),
+                (a, b) => a.cmp(&b),
+            }
+        });
+        by_term.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    });
+    let limited = expected.into_iter().skip(query.offset as usize).take(query.limit as usize);
+    let expected: Vec<u64> = limited.map(|(id, _)| *id).collect();
+    let found = table.ordered(model, query).unwrap_or_else(|error| panic!("{query:?}: {error}"));
+    assert_eq!(found, expected, "`{}` by {query:?}, indexes {:?}", model.spec.name, model.indexes);
+}
+
+/// Each index, asked for every key that a row has: by equality on all its columns, and in order if it is ordered.
+fn check_indexes(table: &impl Queries, model: &ModelTable) {
+    for index in model.indexes.iter() {
+        let mut seen = BTreeSet::new();
+        for row in model.rows.values() {
+            let key = Key(index.columns.iter().map(|&place| row[place].clone()).collect());
+            if !seen.insert(key.clone()) || seen.len() > 100 {
+                continue;
+            }
+            let leaf = |(place, value): (&usize, Value)| match value.is_null() {
+                true => Condition::Null(*place),
+                false => Condition::Compare(*place, Test::Equal, value),
+            };
+            let all = index.columns.iter().zip(key.0).map(leaf);
+            if let Some(condition) = all.reduce(|a, b| Condition::And(Box::new(a), Box::new(b))) {
+                check_query(table, model, &condition);
+            }
+        }
+        let terms = index.columns.iter().map(|&place| (place, false)).collect();
+        check_order(table, model, &Ordered { condition: None, terms, limit: u64::MAX, offset: 0 });
+    }
+}
 
 fn assert_same(what: &str, model: &ModelTable, found: Option<&Found>, expected: Option<u64>) {
     let expected = expected.map(|id| (id, &model.rows[&id]));
@@ -194,7 +314,7 @@ pub(crate) fn check_range(table: &impl Reads, model: &ModelTable, from: &[Value]
 }
 
 /// A whole table, by every way to its rows.
-pub(crate) fn check_table(table: &impl Reads, model: &ModelTable) {
+pub(crate) fn check_table(table: &(impl Reads + Queries), model: &ModelTable) {
     let mut expected = model.in_key_order();
     assert_eq!(table.count().unwrap(), expected.len() as u64, "len of `{}`", model.spec.name);
     assert_rows("iter", model, &table.all(model).unwrap(), &expected);
@@ -217,6 +337,7 @@ pub(crate) fn check_table(table: &impl Reads, model: &ModelTable) {
         assert_same("nth", model, table.by_rank(model, rank as u64).unwrap().as_ref(), Some(*id));
     }
     assert!(table.by_rank(model, model.rows.len() as u64).unwrap().is_none());
+    check_indexes(table, model);
 }
 
 pub(crate) fn check_database(db: &Database, model: &ModelDb) {
@@ -276,9 +397,4 @@ pub(crate) fn check_dropped(table: &Table) {
     for error in codes {
         assert!(matches!(error, Some(Error::NoSuchTable { .. } | Error::InvalidKey { .. })), "{error:?}");
     }
-}
-
-#[allow(dead_code)]
-fn readers_are_one_type<S>(reader: Reader<S>) -> Reader<S> {
-    reader
 }

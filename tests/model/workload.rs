@@ -1,6 +1,6 @@
 //! What is done: random schemas, values that collide often, and operations drawn with the model's state in view.
 
-use crate::model::{ModelDb, ModelTable};
+use crate::model::{Condition, ModelDb, ModelTable, Ordered, Test};
 use folio::{Column, ColumnDef, Index, IndexKind, Schema, Timestamp, Type, Uuid, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::rc::Rc;
@@ -384,6 +384,10 @@ pub(crate) enum Op {
     Find(usize, Value),
     Nth(u64),
     Range(Vec<Value>, Vec<Value>),
+    Query(Condition),
+    Order(Ordered),
+    DeleteWhere(Condition),
+    UpdateWhere(Condition, RowInput),
     CreateIndex(IndexSpec),
     DropIndex(String),
 }
@@ -504,6 +508,57 @@ pub(crate) fn random_patch(rng: &mut Rng, spec: &TableSpec) -> RowInput {
     RowInput::Map(kept.collect())
 }
 
+/// A condition, with the value of a row of the table as often as not.
+fn random_condition(rng: &mut Rng, table: &ModelTable, depth: u64) -> Condition {
+    let mut side = |rng: &mut Rng| Box::new(random_condition(rng, table, depth + 1));
+    match rng.below(if depth < 3 { 10 } else { 5 }) {
+        5 => return Condition::Not(side(rng)),
+        6..9 => return Condition::And(side(rng), side(rng)),
+        9 => return Condition::Or(side(rng), side(rng)),
+        _ => {}
+    }
+    let spec = &table.spec;
+    let place = rng.below(spec.columns.len() as u64) as usize;
+    let mut operand = |rng: &mut Rng| {
+        let of_row = table.random_row(rng).map(|(_, row)| row[place].clone()).filter(|value| !value.is_null());
+        match of_row {
+            Some(value) if rng.one_in(2) => value,
+            _ => random_value(rng, spec.columns[place].ty, spec.pool),
+        }
+    };
+    if spec.columns[place].ty == Type::Json || rng.one_in(8) {
+        return Condition::Null(place);
+    }
+    let test = [Test::Equal, Test::Equal, Test::NotEqual, Test::Below, Test::AtLeast][rng.below(5) as usize];
+    match rng.below(8) {
+        0 => Condition::OneOf(place, (0..rng.below(6)).map(|_| operand(rng)).collect()),
+        1 => Condition::Closure(place, test, operand(rng)),
+        _ => Condition::Compare(place, test, operand(rng)),
+    }
+}
+
+fn random_order(rng: &mut Rng, table: &ModelTable) -> Ordered {
+    let condition = rng.one_in(2).then(|| random_condition(rng, table, 1));
+    let mut terms = Vec::new();
+    match rng.pick(&table.indexes).filter(|_| rng.0 % 2 == 0) {
+        Some(index) => terms.extend(index.columns.iter().map(|&place| (place, rng.0 % 4 < 2))),
+        None => {
+            for _ in 0..1 + rng.below(2) {
+                let place = rng.below(table.spec.columns.len() as u64) as usize;
+                if table.spec.columns[place].ty != Type::Json {
+                    terms.push((place, rng.one_in(2)));
+                }
+            }
+        }
+    }
+    let (limit, offset) = match rng.below(4) {
+        0 => (u64::MAX, 0),
+        1 => (rng.below(5), rng.below(5)),
+        _ => (rng.below(20), 0),
+    };
+    Ordered { condition, terms, limit, offset }
+}
+
 /// An operation on the table.
 pub(crate) fn random_op(rng: &mut Rng, table: &ModelTable, rows_max: u64) -> Op {
     let spec = Rc::clone(&table.spec);
@@ -580,6 +635,20 @@ pub(crate) fn random_op(rng: &mut Rng, table: &ModelTable, rows_max: u64) -> Op 
             None => Op::Get(random_key(rng, table)),
         },
         850..870 => Op::Nth(rng.below(table.rows.len() as u64 + 2)),
+        888..903 => Op::Query(random_condition(rng, table, 0)),
+        903..913 => Op::Order(random_order(rng, table)),
+        // Narrow ones, else tables would be empty at once.
+        913..916 => {
+            let narrow = |rng: &mut Rng| Box::new(random_condition(rng, table, 2));
+            Op::DeleteWhere(Condition::And(narrow(rng), Box::new(Condition::And(narrow(rng), narrow(rng)))))
+        }
+        916..922 => {
+            let free: Vec<String> =
+                table.free_columns().iter().map(|&place| spec.columns[place].name.clone()).collect();
+            let RowInput::Map(mut fields) = random_patch(rng, &spec) else { return Op::Clear };
+            fields.retain(|(name, _)| free.contains(name));
+            Op::UpdateWhere(random_condition(rng, table, 1), RowInput::Map(fields))
+        }
         870..880 => Op::Range(random_key(rng, table), random_key(rng, table)),
         880..884 if rows_max < 1000 || rng.one_in(8) => {
             let name = format!("y{}", rng.below(3));

@@ -1,0 +1,300 @@
+//! Constraints hold on every path, and a refused write has changed nothing.
+
+use folio::{Column, Database, Error, Index, Result, Schema, Table, TransactionTable};
+use serde_json::{Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+fn people(db: &Database) -> Table {
+    let schema = Schema::builder("people")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::string("email").unique())
+        .column(Column::string("nick").unique().nullable())
+        .column(Column::i32("age").default(18).check("not negative", |age| *age >= 0))
+        .column(Column::f64("score").nullable())
+        .index(Index::ordered(["score", "age"]))
+        .build()
+        .unwrap();
+    let table = db.create_table(schema).unwrap();
+    table.insert_many([json!({ "email": "a", "nick": "x" }), json!({ "email": "b" }), json!({ "email": "c" })]).unwrap();
+    table
+}
+
+fn content(table: &Table) -> Vec<Value> {
+    table.select().fetch().unwrap()
+}
+
+/// Every refused write names its cause and leaves all rows and every index as they were.
+fn refused(table: &Table, code: &str, write: impl FnOnce(&Table) -> Result<()>) -> Error {
+    let before = content(table);
+    let error = write(table).unwrap_err();
+    assert_eq!(error.code(), code, "{error}");
+    assert_eq!(content(table), before, "{error}");
+    for row in before {
+        let found = table.find("email", row["email"].as_str().unwrap()).unwrap();
+        assert!(found.is_some(), "by the index after {error}");
+    }
+    error
+}
+
+#[test]
+fn unique_columns_are_kept_unique_on_every_path() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    refused(&table, "unique-violation", |t| t.insert(&json!({ "email": "a" })).map(drop));
+    refused(&table, "unique-violation", |t| t.insert(&json!({ "email": "d", "nick": "x" })).map(drop));
+    refused(&table, "unique-violation", |t| t.update(2, &json!({ "email": "a" })));
+    refused(&table, "unique-violation", |t| t.replace(&json!({ "id": 2, "email": "c" })));
+    refused(&table, "unique-violation", |t| t.upsert(&json!({ "id": 9, "email": "c" })).map(drop));
+    refused(&table, "unique-violation", |t| t.insert(&json!({ "id": 1, "email": "d" })).map(drop));
+    let email = table.column::<str>("email").unwrap();
+    refused(&table, "unique-violation", |t| t.modify(3, |row| row.set(email, "a")));
+    refused(&table, "unique-violation", |t| t.update_where(email.ne("a"), &json!({ "email": "z" })).map(drop));
+    let batch = [json!({ "email": "d" }), json!({ "email": "e" }), json!({ "email": "d" })];
+    let error = refused(&table, "unique-violation", |t| t.insert_many(batch).map(drop));
+    assert!(error.to_string().starts_with("row 2 of the batch"), "{error}");
+    let batch: Vec<_> = (0..100).map(|n| json!({ "email": if n == 77 { "b".into() } else { format!("n{n}") } })).collect();
+    let error = refused(&table, "unique-violation", |t| t.insert_many(batch).map(drop));
+    assert!(error.to_string().starts_with("row 77 of the batch"), "{error}");
+}
+
+#[test]
+fn nulls_are_no_values_to_a_unique_column() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    table.insert(&json!({ "email": "d", "nick": null })).unwrap();
+    table.update(1, &json!({ "nick": null })).unwrap();
+    assert_eq!(table.len().unwrap(), 4);
+    assert!(table.find("nick", "x").unwrap().is_none());
+}
+
+#[test]
+fn a_value_can_move_between_rows_when_it_is_free() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    table.update(1, &json!({ "email": "free" })).unwrap();
+    table.update(2, &json!({ "email": "a" })).unwrap();
+    assert_eq!(table.find("email", "a").unwrap().unwrap().id(), 2);
+    assert!(table.find("email", "b").unwrap().is_none());
+}
+
+#[test]
+fn checks_run_on_every_path() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    let age = table.column::<i32>("age").unwrap();
+    refused(&table, "check-violation", |t| t.insert(&json!({ "email": "d", "age": -1 })).map(drop));
+    refused(&table, "check-violation", |t| t.update(1, &json!({ "age": -1 })));
+    refused(&table, "check-violation", |t| t.upsert(&json!({ "id": 1, "email": "a", "age": -1 })).map(drop));
+    refused(&table, "check-violation", |t| t.modify(1, |row| row.set(age, -1)));
+    let error = refused(&table, "check-violation", |t| t.modify_where(age.eq(18), |row| row.set(age, -7)).map(drop));
+    assert!(error.to_string().contains("not negative") && error.to_string().contains("-7"), "{error}");
+}
+
+#[test]
+fn nan_is_refused_in_an_index_also_when_the_index_comes_later() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    #[derive(serde::Serialize)]
+    struct Patch {
+        score: f64,
+    }
+    refused(&table, "nan-in-key", |t| t.update(1, &Patch { score: f64::NAN }));
+    let free = Schema::builder("free").column(Column::f64("x")).build().unwrap();
+    let free = db.create_table(free).unwrap();
+    free.insert(&(f64::NAN,)).unwrap();
+    assert_eq!(db.create_index("free", Index::ordered(["x"])).unwrap_err().code(), "nan-in-key");
+    free.insert(&(1.0,)).unwrap();
+}
+
+#[test]
+fn numbers_are_never_given_twice() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    assert_eq!(table.insert(&json!({ "id": 100, "email": "d" })).unwrap(), 100);
+    assert_eq!(table.insert(&json!({ "email": "e" })).unwrap(), 101);
+    let _ = db.transaction(|tx| {
+        tx.table("people")?.insert(&json!({ "id": 500, "email": "f" }))?;
+        Err::<(), _>(Error::abort("not this time"))
+    });
+    assert_eq!(table.insert(&json!({ "email": "f" })).unwrap(), 501, "after the rollback of an explicit number");
+    table.clear().unwrap();
+    assert_eq!(table.insert(&json!({ "email": "g" })).unwrap(), 502, "after all rows went");
+    table.delete(502).unwrap();
+    assert_eq!(table.insert(&json!({ "email": "g" })).unwrap(), 503);
+}
+
+#[test]
+fn numbers_that_run_out_are_an_error_for_every_width() {
+    fn table<T>(db: &Database, name: &str, column: Column<T>) -> Table {
+        db.create_table(Schema::builder(name).column(column.primary_key().auto_increment()).build().unwrap()).unwrap()
+    }
+    let db = Database::in_memory();
+    let tables = [
+        (table(&db, "u8", Column::u8("id")), u64::from(u8::MAX)),
+        (table(&db, "i8", Column::i8("id")), i8::MAX as u64),
+        (table(&db, "u16", Column::u16("id")), u64::from(u16::MAX)),
+        (table(&db, "i32", Column::i32("id")), i32::MAX as u64),
+        (table(&db, "i64", Column::i64("id")), i64::MAX as u64),
+        (table(&db, "u64", Column::u64("id")), u64::MAX - 1),
+    ];
+    for (table, last) in tables {
+        assert_eq!(table.insert(&json!({ "id": last })).unwrap(), last);
+        let error = table.insert(&json!({})).unwrap_err();
+        assert_eq!(error.code(), "auto-increment-exhausted", "{error}");
+        assert_eq!(table.len().unwrap(), 1);
+        assert_eq!(table.iter().unwrap().map(|row| row.id()).collect::<Vec<_>>(), [last]);
+    }
+}
+
+#[test]
+fn a_unique_index_is_refused_over_rows_that_are_not() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    for index in [Index::hash(["age"]).unique(), Index::ordered(["age"]).unique()] {
+        assert_eq!(db.create_index("people", index).unwrap_err().code(), "unique-violation");
+    }
+    assert_eq!(table.schema().unwrap().indexes().len(), 3);
+    db.create_index("people", Index::ordered(["email"]).unique().named("by_email")).unwrap();
+    refused(&table, "unique-violation", |t| t.insert(&json!({ "email": "a" })).map(drop));
+    db.drop_index("people", "by_email").unwrap();
+    assert_eq!(db.drop_index("people", "people_by_email").unwrap_err().code(), "index-in-use");
+}
+
+#[test]
+fn a_key_too_long_for_an_ordered_index_is_an_error() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::string("s")).index(Index::ordered(["s"])).build().unwrap();
+    let table = db.create_table(schema).unwrap();
+    table.insert(&("x".repeat(4_000),)).unwrap();
+    assert_eq!(table.insert(&("x".repeat(5_000),)).unwrap_err().code(), "limit");
+    assert_eq!(table.len().unwrap(), 1);
+}
+
+/// What a write from inside a write answers, wherever user code runs.
+#[test]
+fn a_write_inside_a_write_is_refused_and_not_a_deadlock() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    let inner = table.clone();
+    db.transaction(|tx| {
+        assert_eq!(inner.insert(&json!({ "email": "z" })).unwrap_err().code(), "reentrant-write");
+        assert_eq!(db.transaction(|_| Ok(())).unwrap_err().code(), "reentrant-write");
+        tx.table("people")?.insert(&json!({ "email": "z" })).map(drop)
+    })
+    .unwrap();
+    let age = table.column::<i32>("age").unwrap();
+    table
+        .modify(1, |row| {
+            assert_eq!(inner.delete(2).unwrap_err().code(), "reentrant-write");
+            row.set(age, 20)
+        })
+        .unwrap();
+    let checked = {
+        let inner = inner.clone();
+        let check = move |n: &u8| inner.insert(&json!({ "email": n.to_string() })).is_err();
+        Schema::builder("checked").column(Column::u8("n").check("writes", check)).build().unwrap()
+    };
+    db.create_table(checked).unwrap().insert(&(1,)).unwrap();
+    assert_eq!(table.len().unwrap(), 4);
+}
+
+/// A panic in any closure rolls back, goes on to the caller, and leaves the database usable.
+#[test]
+fn panics_in_closures_roll_back() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    let fragile = db
+        .create_table(
+            Schema::builder("fragile")
+                .column(Column::u8("n").check("even or panic", |n| if *n == 7 { panic!("seven") } else { true }))
+                .column(Column::u8("m").default_with(|| -> u8 { panic!("no default") }))
+                .build()
+                .unwrap(),
+        )
+        .unwrap();
+    let age = table.column::<i32>("age").unwrap();
+    let before = content(&table);
+    let panics = |body: &dyn Fn()| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let ended = catch_unwind(AssertUnwindSafe(body));
+        std::panic::set_hook(hook);
+        assert!(ended.is_err());
+        assert_eq!(content(&table), before);
+    };
+    panics(&|| drop(fragile.insert(&json!({ "n": 7, "m": 1 }))));
+    panics(&|| drop(fragile.insert(&json!({ "n": 1 }))));
+    panics(&|| drop(table.modify(1, |_| -> Result<()> { panic!("in modify") })));
+    panics(&|| drop(table.select().filter(|_: &folio::Row| panic!("in a filter")).count()));
+    panics(&|| drop(table.delete_where(folio::Predicate::from_fn(|_| panic!("in delete_where")))));
+    panics(&|| {
+        drop(table.insert_many((0..50).map(|n| if n == 40 { panic!("in an iterator") } else { json!({ "email": n.to_string() }) })));
+    });
+    panics(&|| {
+        drop(db.transaction(|tx| -> Result<()> {
+            let table = tx.table("people")?;
+            table.clear()?;
+            tx.savepoint(|tx| tx.table("people")?.insert(&json!({ "email": "q" })).map(drop))?;
+            panic!("in a transaction")
+        }));
+    });
+    fragile.insert(&json!({ "n": 2, "m": 1 })).unwrap();
+    table.modify(1, |row| row.set(age, 99)).unwrap();
+    assert_eq!(table.get(1).unwrap().unwrap().get(age), 99);
+}
+
+#[test]
+fn savepoints_nest_and_undo_only_their_own() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    let insert = |table: &TransactionTable<'_>, email: &str| table.insert(&json!({ "email": email })).map(drop);
+    db.transaction(|tx| {
+        insert(&tx.table("people")?, "one")?;
+        let undone = tx.savepoint(|tx| {
+            insert(&tx.table("people")?, "two")?;
+            tx.savepoint(|tx| insert(&tx.table("people")?, "three"))?;
+            assert_eq!(tx.table("people")?.len()?, 6);
+            tx.create_table(Schema::builder("more").column(Column::u8("n")).build()?)?;
+            Err::<(), _>(Error::abort("undo"))
+        });
+        assert!(undone.is_err());
+        assert!(tx.table("more").is_err());
+        insert(&tx.table("people")?, "two")
+    })
+    .unwrap();
+    assert_eq!(table.len().unwrap(), 5);
+    assert!(table.find("email", "three").unwrap().is_none() && table.find("email", "two").unwrap().is_some());
+}
+
+#[test]
+fn handles_follow_schema_changes_and_end_with_their_table() {
+    let db = Database::in_memory();
+    let table = people(&db);
+    let age = table.column::<i32>("age").unwrap();
+    let old = db.snapshot();
+    db.create_index("people", Index::ordered(["age"])).unwrap();
+    db.create_index("people", Index::hash(["age", "email"]).named("both")).unwrap();
+    assert_eq!(table.select().filter(age.eq(18)).count().unwrap(), 3);
+    assert!(table.select().filter(age.eq(18)).explain().unwrap().contains("people_by_age"));
+    table.insert(&json!({ "email": "d", "age": 3 })).unwrap();
+    assert_eq!(table.select().order_by(age.asc()).ids().unwrap().len(), 4);
+    assert_eq!(old.table("people").unwrap().schema().unwrap().indexes().len() + 2, table.schema().unwrap().indexes().len());
+    db.drop_table("people").unwrap();
+    assert_eq!(table.len().unwrap_err().code(), "no-such-table");
+    assert_eq!(table.insert(&json!({ "email": "e" })).unwrap_err().code(), "no-such-table");
+    assert_eq!(old.table("people").unwrap().len().unwrap(), 3);
+    let again = people(&db);
+    assert_eq!(table.len().unwrap_err().code(), "no-such-table", "another table of the same name");
+    let row = again.get(1).unwrap().unwrap();
+    assert_eq!(row.try_get(age).unwrap_err().code(), "foreign-handle");
+    assert_eq!(again.select().filter(age.eq(18)).count().unwrap_err().code(), "foreign-handle");
+}
+
+#[test]
+fn handles_cross_threads() {
+    fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    is_shared::<Database>();
+    is_shared::<Table>();
+    is_shared::<folio::Snapshot>();
+    is_shared::<folio::SnapshotTable>();
+}
