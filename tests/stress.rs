@@ -47,7 +47,8 @@ fn transfer(db: &Database, random: &mut Random) {
     db.transaction(|tx| {
         let accounts = tx.table("accounts")?;
         let cents = accounts.column::<i64>("cents")?;
-        let id = |n: u64| Ok::<_, folio::Error>(accounts.find("owner", format!("owner {n}"))?.map_or(0, |row| row.id()));
+        let id =
+            |n: u64| Ok::<_, folio::Error>(accounts.find("owner", format!("owner {n}"))?.map_or(0, |row| row.id()));
         let (from, to) = (id(from)?, id(to)?);
         accounts.modify(from, |row| row.set(cents, row.get(cents) - sum))?;
         accounts.modify(to, |row| row.set(cents, row.get(cents) + sum))?;
@@ -72,7 +73,12 @@ fn check(db: &Database) {
     assert_eq!(accounts.iter().unwrap().map(|row| row.get(cents)).sum::<i64>(), expected, "by iterating");
     assert_eq!(accounts.select().sum(cents).unwrap(), expected, "by scanning");
     let mut by_index = 0;
-    accounts.select().filter(cents.ge(i64::MIN)).order_by(cents.asc()).for_each(|row| by_index += row.get(cents)).unwrap();
+    accounts
+        .select()
+        .filter(cents.ge(i64::MIN))
+        .order_by(cents.asc())
+        .for_each(|row| by_index += row.get(cents))
+        .unwrap();
     assert_eq!(by_index, expected, "by the index");
     let by_points: i64 = (0..ACCOUNTS)
         .map(|n| accounts.find("owner", format!("owner {n}")).unwrap().map_or(0, |row| row.get(cents)))
@@ -85,7 +91,8 @@ fn main() {
     let end = Instant::now() + Duration::from_millis(millis);
     let db = Database::in_memory();
     let table = accounts(&db);
-    let (stop, commits, checks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (stop, commits, checks) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for seed in 0..2 {
         let (db, stop, commits) = (db.clone(), Arc::clone(&stop), Arc::clone(&commits));

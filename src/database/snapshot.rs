@@ -15,6 +15,17 @@ use std::sync::Arc;
 ///
 /// Taking, cloning and dropping one costs O(1) and stalls nobody. What it holds of memory is what later commits replaced
 /// of its pages; [`Database::stats`] says how much that is.
+///
+/// A difference does not outlive its snapshots:
+///
+/// ```compile_fail,E0505
+/// # use folio::*;
+/// let db = Database::in_memory();
+/// let (before, after) = (db.snapshot(), db.snapshot());
+/// let diff = before.diff(&after).unwrap();
+/// drop(before);
+/// assert!(diff.is_empty());
+/// ```
 #[derive(Clone)]
 pub struct Snapshot {
     pub(super) pinned: Pinned,

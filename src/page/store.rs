@@ -350,7 +350,7 @@ impl<'a> Guard<'a> {
         find: impl for<'g> FnOnce(BlockRef<'g>, Within<'g, 'a>) -> Option<(BlockRef<'g>, T)>,
     ) -> Option<(Held<'a>, T)> {
         let (block, extra) = find(self.root(), Within(PhantomData)).map(|(block, extra)| (block.header, extra))?;
-        Some((Held { block, hold: self.hold }, extra))
+        Some((Held { block, _hold: self.hold }, extra))
     }
 }
 
@@ -358,7 +358,8 @@ impl<'a> Guard<'a> {
 #[derive(Clone)]
 pub(crate) struct Held<'a> {
     block: NonNull<Header>,
-    hold: Hold<'a>,
+    /// Kept for its drop.
+    _hold: Hold<'a>,
 }
 
 impl<'a> Held<'a> {
@@ -372,7 +373,7 @@ impl<'a> Held<'a> {
     /// A block that stays readable for `'a` by other means.
     #[inline(always)]
     pub(crate) fn borrowed(block: BlockRef<'a>) -> Self {
-        Self { block: block.header, hold: Hold(None) }
+        Self { block: block.header, _hold: Hold(None) }
     }
 }
 

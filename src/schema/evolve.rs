@@ -25,11 +25,9 @@ impl Schema {
                 similar: similar(name, self.indexes().iter().map(|index| index.name())).map(Into::into),
             });
         };
-        let columns = self.columns();
-        if let [column] = index.columns()
-            && index.is_unique()
-            && columns.get(*column).is_some_and(|column| column.is_unique())
-        {
+        // The indexes of `unique` columns come first, one each, and go with the column's word only.
+        let own = self.columns().iter().filter(|column| column.is_unique()).count();
+        if self.indexes().iter().take(own).any(|own| own.name() == index.name()) {
             return Err(Error::IndexInUse { table: self.name().into(), index: name.into() });
         }
         self.to_builder(Some(name)).build()

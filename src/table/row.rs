@@ -91,6 +91,27 @@ pub(crate) fn take_foreign_field() -> bool {
 /// cannot be held across an `await` of a task that moves between threads); while it is held, memory that commits free
 /// is not used again. To keep a row, [`decode`](Row::decode) it. One from a [`Snapshot`](crate::Snapshot) costs nothing
 /// to hold: the snapshot keeps the version anyway.
+///
+/// A row does not go to another thread, and does not outlive the handle it was read by:
+///
+/// ```compile_fail,E0277
+/// # use folio::*;
+/// # let db = Database::in_memory();
+/// # let table = db.create_table(Schema::builder("t").column(Column::u64("n")).build().unwrap()).unwrap();
+/// # table.insert(&(1,)).unwrap();
+/// let row = table.get(0u64).unwrap();
+/// std::thread::scope(|scope| drop(scope.spawn(move || drop(row))));
+/// ```
+///
+/// ```compile_fail,E0505
+/// # use folio::*;
+/// # let db = Database::in_memory();
+/// # let table = db.create_table(Schema::builder("t").column(Column::u64("n")).build().unwrap()).unwrap();
+/// # table.insert(&(1,)).unwrap();
+/// let row = table.get(0u64).unwrap();
+/// drop(table);
+/// drop(row);
+/// ```
 #[derive(Clone)]
 pub struct Row<'a> {
     held: Held<'a>,

@@ -20,6 +20,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A table inside a transaction: all the reads of a [`Reader`], on what the transaction has done so far, and writes.
+///
+/// It does not leave the closure of its transaction:
+///
+/// ```compile_fail
+/// # use folio::*;
+/// # let db = Database::in_memory();
+/// # let table = db.create_table(Schema::builder("t").column(Column::u64("n")).build().unwrap()).unwrap();
+/// # table.insert(&(1,)).unwrap();
+/// let table = db.transaction(|tx| tx.table("t")).unwrap();
+/// ```
 pub struct TransactionTable<'t> {
     reader: Reader<InTransaction<'t>>,
 }

@@ -10,7 +10,9 @@ use serde::Serialize;
 use serde::ser::{self, Impossible, Serializer};
 
 use super::columns::Slot;
-use super::pack::{append, integer_out_of_range, pack_bool, pack_bytes, pack_float, pack_int, pack_text, pack_uint};
+use super::pack::{
+    append, check_json_depth, integer_out_of_range, pack_bool, pack_bytes, pack_float, pack_int, pack_text, pack_uint,
+};
 use super::row_buf::RowBuf;
 use super::row_error::{RowError, RowErrorKind};
 use super::shape::Shape;

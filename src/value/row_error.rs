@@ -68,10 +68,7 @@ impl RowError {
         self
     }
 
-    pub(crate) fn column(&self) -> Option<&str> {
-        self.0.column.as_deref()
-    }
-
+    #[cfg(test)]
     pub(crate) fn kind(&self) -> &RowErrorKind {
         &self.0.kind
     }

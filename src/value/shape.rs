@@ -114,12 +114,14 @@ impl Shape {
     }
 
     /// The offset of a fixed-width column in the fixed region.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn fixed_offset(&self, index: usize) -> Option<usize> {
         self.slots.get(index)?.fixed_range().map(|range| range.start)
     }
 
     /// The number of a column among those of variable width.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn var_index(&self, index: usize) -> Option<usize> {
         match self.slots.get(index)? {

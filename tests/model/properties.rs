@@ -203,8 +203,7 @@ queries!(Table, SnapshotTable, TransactionTable<'_>);
 
 /// A condition's rows, as ids and as a count.
 pub(crate) fn check_query(table: &impl Queries, model: &ModelTable, condition: &Condition) {
-    let expected: Vec<u64> =
-        model.rows.iter().filter(|(_, row)| condition.holds(row)).map(|(id, _)| *id).collect();
+    let expected: Vec<u64> = model.rows.iter().filter(|(_, row)| condition.holds(row)).map(|(id, _)| *id).collect();
     let mut found = table.matching(model, condition).unwrap_or_else(|error| panic!("{condition:?}: {error}"));
     found.sort_unstable();
     assert_eq!(found, expected, "rows of `{}` with {condition:?}", model.spec.name);

@@ -30,6 +30,7 @@ impl<'g> OrderedRef<'g> {
     }
 
     /// Whether the index has this entry. Cost: O(log n).
+    #[cfg(test)]
     pub(crate) fn contains(self, key: KeyRef<'_>, id: u64) -> bool {
         let edge = Edge { key, id, after: false };
         let Some(mut block) = self.root.filter(|_| key.kind() == self.meta.kind) else { return false };
@@ -59,6 +60,7 @@ impl<'g> OrderedRef<'g> {
 
     /// As [`OrderedRef::scan`], from the first entry behind `last` (in the direction of the scan) up to `end`: to go on
     /// where an earlier scan broke.
+    #[cfg(test)]
     #[inline]
     pub(crate) fn scan_after<B>(
         self,
@@ -76,6 +78,7 @@ impl<'g> OrderedRef<'g> {
     }
 
     /// The next entry behind `last`, which need not be there; before it, if `reverse`. Cost: O(log n).
+    #[cfg(test)]
     pub(crate) fn first_after(self, last: (KeyRef<'_>, u64), reverse: bool) -> Option<(KeyRef<'g>, u64)> {
         self.scan_after(last, Bound::Unbounded, reverse, |key, id| ControlFlow::Break((key, id))).break_value()
     }
@@ -88,6 +91,7 @@ impl<'g> OrderedRef<'g> {
     }
 
     /// Entry number `rank`, from 0, of all in order; counted from the last if `reverse`. Cost: O(log n).
+    #[cfg(test)]
     pub(crate) fn nth(self, rank: u64, reverse: bool) -> Option<(KeyRef<'g>, u64)> {
         let mut rank = if reverse { self.len().checked_sub(1)?.checked_sub(rank)? } else { rank };
         let mut block = self.root?;

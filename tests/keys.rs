@@ -1,0 +1,93 @@
+//! Keys: what a write answers, which values are one key, and what an index over the key holds.
+
+use folio::{Column, Database, Index, Schema, Value};
+use serde_json::json;
+
+#[test]
+fn an_insert_answers_an_integer_key_and_a_negative_one_in_twos_complement() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::i64("k").primary_key()).build().unwrap();
+    let table = db.create_table(schema).unwrap();
+    for key in [7, -1, i64::MIN, 0] {
+        assert_eq!(table.insert(&(key,)).unwrap(), key.cast_unsigned());
+        assert_eq!(table.upsert(&(key,)).unwrap(), key.cast_unsigned());
+        assert!(table.contains(key).unwrap());
+    }
+}
+
+#[test]
+fn zeros_of_both_signs_are_one_key_also_within_arrays() {
+    let db = Database::in_memory();
+    for index in [Index::hash(["v"]).unique(), Index::ordered(["v"]).unique()] {
+        let schema = Schema::builder("t").column(Column::array("v", "2xf32".parse().map(array).unwrap()));
+        let table = db.create_table(schema.index(index).build().unwrap()).unwrap();
+        table.insert(&([0.0, 1.0],)).unwrap();
+        assert_eq!(table.insert(&([-0.0, 1.0],)).unwrap_err().code(), "unique-violation");
+        db.drop_table("t").unwrap();
+    }
+}
+
+fn array(ty: folio::Type) -> folio::Array {
+    match ty {
+        folio::Type::Array(array) => array,
+        other => panic!("{other} is no array"),
+    }
+}
+
+/// The number is given while the row is stored, and belongs into the index all the same.
+#[test]
+fn an_index_may_have_the_auto_increment_key_among_its_columns() {
+    let db = Database::in_memory();
+    for index in [Index::hash(["n", "id"]), Index::ordered(["n", "id"]), Index::ordered(["id"])] {
+        let schema = Schema::builder("t")
+            .column(Column::u32("id").primary_key().auto_increment())
+            .column(Column::u64("n"))
+            .index(index);
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        let (id, n) = (table.column::<u32>("id").unwrap(), table.column::<u64>("n").unwrap());
+        table.insert(&json!({ "n": 5 })).unwrap();
+        table.insert_many((0..100).map(|n| json!({ "n": n % 7 }))).unwrap();
+        for row in table.iter().unwrap() {
+            let found = table.select().filter(id.eq(row.get(id)) & n.eq(row.get(n))).ids().unwrap();
+            assert_eq!(found, [row.id()]);
+        }
+        assert_eq!(table.select().filter(id.le(10)).count().unwrap(), 10);
+        table.update(1u64, &json!({ "id": 1_000 })).unwrap();
+        assert!(table.delete(2u64).unwrap());
+        assert_eq!(table.select().filter(id.ge(1) & n.between(0..100)).count().unwrap(), 100);
+        db.drop_table("t").unwrap();
+    }
+}
+
+#[test]
+fn an_index_is_not_made_over_nan_in_arrays() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::array("v", "2xf32".parse().map(array).unwrap()));
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    table.insert(&([f32::NAN, 1.0],)).unwrap();
+    for index in [Index::hash(["v"]), Index::ordered(["v"]), Index::hash(["v"]).unique()] {
+        assert_eq!(db.create_index("t", index).unwrap_err().code(), "nan-in-key");
+    }
+    assert_eq!(table.schema().unwrap().indexes().len(), 0);
+}
+
+#[test]
+fn keys_of_the_wrong_type_or_arity_are_named_errors() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::u8("a")).column(Column::string("b")).primary_key(["a", "b"]);
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    table.insert(&(1, "x")).unwrap();
+    for key in [
+        vec![],
+        vec![Value::from(1)],
+        vec![Value::from(1), Value::from("x"), Value::Null],
+        vec![Value::from("x"), Value::from(1)],
+        vec![Value::from(300), Value::from("x")],
+        vec![Value::from(1), Value::Null],
+    ] {
+        for error in [table.get(&key).err(), table.delete(&key).err(), table.update(&key, &json!({})).err()] {
+            assert_eq!(error.unwrap().code(), "invalid-key", "{key:?}");
+        }
+    }
+    assert!(table.contains((1, "x")).unwrap());
+}

@@ -1,0 +1,162 @@
+//! Transactions and what may happen inside their closures.
+
+use folio::{Column, Database, Error, Index, Result, Schema};
+use serde_json::json;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+fn numbers() -> Database {
+    let db = Database::in_memory();
+    let schema = Schema::builder("numbers")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::u64("n"))
+        .index(Index::ordered(["n"]))
+        .build()
+        .unwrap();
+    db.create_table(schema).unwrap();
+    db
+}
+
+/// The rows that a batch draws may themselves be written by the same transaction while the batch is under way.
+#[test]
+fn a_batch_whose_iterator_writes_to_the_same_table_stores_all_of_both() {
+    for (before, of_batch) in [(0, 20u64), (5, 31), (31, 33), (7, 100)] {
+        let db = numbers();
+        db.transaction(|tx| {
+            let table = tx.table("numbers")?;
+            table.insert_many((0..before).map(|n| json!({ "n": 5_000 + n })))?;
+            let with_writes = (0..of_batch).map(|n| {
+                table.insert(&json!({ "n": 1_000 + n })).unwrap();
+                json!({ "n": n })
+            });
+            table.insert_many(with_writes).map(drop)
+        })
+        .unwrap();
+        let table = db.table("numbers").unwrap();
+        let n = table.column::<u64>("n").unwrap();
+        assert_eq!(table.len().unwrap(), before + 2 * of_batch);
+        assert_eq!(table.iter().unwrap().count() as u64, before + 2 * of_batch);
+        let stored = table.select().filter(n.lt(1_000)).order_by(n.asc()).pick(n).unwrap();
+        assert!(stored.into_iter().eq(0..of_batch));
+        assert_eq!(table.select().filter(n.ge(1_000)).count().unwrap(), before + of_batch);
+    }
+}
+
+#[test]
+fn a_row_held_through_a_rollback_stays_as_it_was_read() {
+    let db = numbers();
+    db.transaction(|tx| {
+        let table = tx.table("numbers")?;
+        let n = table.column::<u64>("n")?;
+        let id = table.insert(&json!({ "n": 7 }))?;
+        let before = table.get(id)?.unwrap();
+        let mut within = None;
+        let undone = tx.savepoint(|_| -> Result<()> {
+            table.update(id, &json!({ "n": 8 }))?;
+            within = table.get(id)?;
+            table.insert_many((0..100u64).map(|n| json!({ "n": n })))?;
+            Err(Error::abort("undo"))
+        });
+        assert_eq!(undone.unwrap_err().code(), "aborted");
+        table.insert_many((0..200u64).map(|n| json!({ "n": n })))?;
+        assert_eq!((before.get(n), within.map(|row| row.get(n))), (7, Some(8)));
+        assert_eq!(table.get(id)?.map(|row| row.get(n)), Some(7));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_error_that_is_swallowed_leaves_the_rest_of_the_transaction() {
+    let db = Database::in_memory();
+    db.create_table(Schema::builder("t").column(Column::u64("a").unique()).build().unwrap()).unwrap();
+    db.transaction(|tx| {
+        let table = tx.table("t")?;
+        table.insert(&(1,))?;
+        assert_eq!(table.insert(&(1,)).unwrap_err().code(), "unique-violation");
+        assert_eq!(table.insert_many([(5,), (1,)]).unwrap_err().code(), "unique-violation");
+        table.insert(&(2,)).map(drop)
+    })
+    .unwrap();
+    let rows: Vec<u64> = db.table("t").unwrap().select().fetch().unwrap();
+    assert_eq!(rows, [1, 2]);
+}
+
+#[test]
+fn a_fork_can_be_written_inside_a_transaction_of_its_origin() {
+    let db = numbers();
+    let fork = db.fork();
+    let answer = db.transaction(|tx| {
+        fork.table("numbers")?.insert(&json!({ "n": 1 }))?;
+        tx.table("numbers")?.insert(&json!({ "n": 2 }))
+    });
+    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(db.snapshot().diff(&fork.snapshot()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_table_created_in_a_transaction_that_fails_never_was() {
+    let db = numbers();
+    let schema = || Schema::builder("more").column(Column::u64("a")).build().unwrap();
+    let failed: Result<()> = db.transaction(|tx| {
+        tx.create_table(schema())?.insert(&(1,))?;
+        tx.drop_table("numbers")?;
+        Err(Error::abort("no"))
+    });
+    assert_eq!(failed.unwrap_err().code(), "aborted");
+    assert_eq!(db.table_names(), ["numbers"]);
+    assert_eq!(db.create_table(schema()).unwrap().len().unwrap(), 0);
+}
+
+#[test]
+fn a_handle_from_before_a_new_index_is_stale_within_the_transaction() {
+    let db = numbers();
+    db.transaction(|tx| {
+        let table = tx.table("numbers")?;
+        tx.create_index("numbers", Index::hash(["n"]))?;
+        assert_eq!(table.len().unwrap_err().code(), "no-such-table");
+        assert_eq!(table.insert(&json!({ "n": 1 })).unwrap_err().code(), "no-such-table");
+        tx.table("numbers")?.insert(&json!({ "n": 1 })).map(drop)
+    })
+    .unwrap();
+    assert_eq!(db.table("numbers").unwrap().len().unwrap(), 1);
+}
+
+/// A row whose `Serialize` panics, or writes to a database.
+struct Calls<F>(F);
+
+impl<F: Fn()> serde::Serialize for Calls<F> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        (self.0)();
+        serde::Serialize::serialize(&json!({ "n": 1 }), serializer)
+    }
+}
+
+#[test]
+fn a_panic_in_serialize_leaves_the_database_usable() {
+    let db = numbers();
+    let table = db.table("numbers").unwrap();
+    let panics = || Calls(|| resume_unwind(Box::new("planned")));
+    let writes: [&dyn Fn(); 5] = [
+        &|| drop(table.insert(&panics())),
+        &|| drop(table.insert_many([panics()])),
+        &|| drop(table.upsert(&panics())),
+        &|| drop(table.update(1u64, &panics())),
+        &|| drop(db.transaction(|tx| tx.table("numbers")?.insert(&panics()))),
+    ];
+    table.insert(&json!({ "n": 0 })).unwrap();
+    for write in writes {
+        assert!(catch_unwind(AssertUnwindSafe(write)).is_err());
+        assert_eq!(table.len().unwrap(), 1);
+    }
+    table.insert(&json!({ "n": 2 })).unwrap();
+}
+
+#[test]
+fn a_write_from_serialize_is_refused() {
+    let db = numbers();
+    let table = db.table("numbers").unwrap();
+    let inner = table.clone();
+    let row = Calls(move || assert_eq!(inner.insert(&json!({ "n": 5 })).unwrap_err().code(), "reentrant-write"));
+    table.insert(&row).unwrap();
+    assert_eq!(table.len().unwrap(), 1);
+}
