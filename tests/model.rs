@@ -204,7 +204,10 @@ fn insert(
 ) {
     let row = match model.validate(input, None) {
         Ok(row) => row,
-        Err(codes) => return drop(judge(answer, &codes, false)),
+        Err(codes) => {
+            let _ = judge(answer, &codes, false);
+            return;
+        }
     };
     let (codes, uncertain) = model.insert_codes(&row);
     let Some(key) = judge(answer, &codes, uncertain) else { return };
@@ -373,9 +376,15 @@ fn twin(model: &ModelTable, row: &[Value]) -> Option<u64> {
 fn upsert(table: &impl Writes, model: &mut ModelTable, input: &RowInput, keys: &mut Vec<Vec<Value>>) {
     let answer = table.upsert(input);
     let row = match model.validate(input, None) {
-        Ok(_) if model.spec.key.is_empty() => return drop(judge(answer, &Codes::from(["invalid-query"]), false)),
+        Ok(_) if model.spec.key.is_empty() => {
+            let _ = judge(answer, &Codes::from(["invalid-query"]), false);
+            return;
+        }
         Ok(row) => row,
-        Err(codes) => return drop(judge(answer, &codes, false)),
+        Err(codes) => {
+            let _ = judge(answer, &codes, false);
+            return;
+        }
     };
     match twin(model, &row) {
         Some(id) => {
@@ -410,7 +419,8 @@ fn modify(
     let answer = planned(|| table.modify(model, key, sets, ending));
     keys.push(key.to_vec());
     let Some(id) = model.id_of(key) else {
-        return drop(judge(answer.expect("the closure is not called"), &Codes::from(["no-such-row"]), false));
+        let _ = judge(answer.expect("the closure is not called"), &Codes::from(["no-such-row"]), false);
+        return;
     };
     let old = Rc::clone(&model.rows[&id]);
     // Each set is judged alone, in order; the row as a whole when the closure has ended.
@@ -901,7 +911,7 @@ fn with_commas(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -189,6 +189,9 @@ pub(crate) struct Ordered {
     pub(crate) offset: u64,
 }
 
+/// The columns of a unique index, and whose each value is.
+type Unique = (Vec<usize>, BTreeMap<Rc<Key>, u64>);
+
 /// A table as a map from row id to row.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelTable {
@@ -198,7 +201,7 @@ pub(crate) struct ModelTable {
     pub(crate) indexes: Rc<Vec<IndexSpec>>,
     pub(crate) rows: BTreeMap<u64, Rc<Vec<Value>>>,
     /// For each set of columns that is unique, where each key is. The primary key first, if it is not the row id.
-    uniques: Vec<(Vec<usize>, BTreeMap<Rc<Key>, u64>)>,
+    uniques: Vec<Unique>,
     /// The next number is at least this, and at most `ceiling`: batches that failed in the middle may have taken some.
     pub(crate) floor: u64,
     pub(crate) ceiling: u64,
@@ -575,10 +578,6 @@ impl ModelDb {
                 None => table.ceiling = u64::MAX,
             }
         }
-    }
-
-    pub(crate) fn row_count(&self) -> usize {
-        self.tables.values().map(|table| table.rows.len()).sum()
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) trait Reads {
     fn by_rank(&self, model: &ModelTable, rank: u64) -> Result<Option<Found>>;
     fn all(&self, model: &ModelTable) -> Result<Vec<Found>>;
     fn all_backwards(&self, model: &ModelTable) -> Result<Vec<Found>>;
-    fn from_both_ends(&self, model: &ModelTable) -> Result<Vec<Found>>;
+    fn both_ends(&self, model: &ModelTable) -> Result<Vec<Found>>;
     fn between(&self, model: &ModelTable, from: &[Value], to: &[Value]) -> Result<Vec<Found>>;
     fn below(&self, model: &ModelTable, to: &[Value]) -> Result<Vec<Found>>;
 }
@@ -59,7 +59,7 @@ macro_rules! reads {
                 Ok(self.iter()?.rev().map(|row| found(&row, model)).collect())
             }
 
-            fn from_both_ends(&self, model: &ModelTable) -> Result<Vec<Found>> {
+            fn both_ends(&self, model: &ModelTable) -> Result<Vec<Found>> {
                 let (mut rows, mut front, mut back) = (self.iter()?, Vec::new(), Vec::new());
                 while let Some(row) = rows.next() {
                     front.push(found(&row, model));
@@ -317,7 +317,7 @@ pub(crate) fn check_table(table: &(impl Reads + Queries), model: &ModelTable) {
     let mut expected = model.in_key_order();
     assert_eq!(table.count().unwrap(), expected.len() as u64, "len of `{}`", model.spec.name);
     assert_rows("iter", model, &table.all(model).unwrap(), &expected);
-    assert_rows("iter from both ends", model, &table.from_both_ends(model).unwrap(), &expected);
+    assert_rows("iter from both ends", model, &table.both_ends(model).unwrap(), &expected);
     for (id, row) in &expected {
         let key = model.key_of(*id, row);
         assert_same("get", model, table.by_key(model, &key).unwrap().as_ref(), Some(*id));

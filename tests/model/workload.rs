@@ -290,7 +290,7 @@ pub(crate) fn random_value(rng: &mut Rng, ty: Type, pool: u64) -> Value {
             (true, _) if rng.one_in(4) => f64::NAN,
             _ => signed(n) as f64 / 2.0,
         }),
-        Type::Bool => Value::Bool(n % 2 == 0),
+        Type::Bool => Value::Bool(n.is_multiple_of(2)),
         Type::String => Value::String(text(rng, n, edge)),
         Type::Bytes => Value::Bytes(text(rng, n, edge).into_bytes()),
         Type::Uuid => Value::Uuid(uuid(n)),
@@ -300,7 +300,7 @@ pub(crate) fn random_value(rng: &mut Rng, ty: Type, pool: u64) -> Value {
             1 => serde_json::json!([n, null, {"a": []}]),
             2 => serde_json::json!(n as f64 / 4.0),
             3 => serde_json::json!(text(rng, n, edge)),
-            _ => serde_json::json!(n % 2 == 0),
+            _ => serde_json::json!(n.is_multiple_of(2)),
         }),
         Type::Array(array) => {
             let mut one = || random_value(rng, array.element().into(), pool.min(4));
@@ -510,7 +510,7 @@ pub(crate) fn random_patch(rng: &mut Rng, spec: &TableSpec) -> RowInput {
 
 /// A condition, with the value of a row of the table as often as not.
 fn random_condition(rng: &mut Rng, table: &ModelTable, depth: u64) -> Condition {
-    let mut side = |rng: &mut Rng| Box::new(random_condition(rng, table, depth + 1));
+    let side = |rng: &mut Rng| Box::new(random_condition(rng, table, depth + 1));
     match rng.below(if depth < 3 { 10 } else { 5 }) {
         5 => return Condition::Not(side(rng)),
         6..9 => return Condition::And(side(rng), side(rng)),
@@ -519,7 +519,7 @@ fn random_condition(rng: &mut Rng, table: &ModelTable, depth: u64) -> Condition 
     }
     let spec = &table.spec;
     let place = rng.below(spec.columns.len() as u64) as usize;
-    let mut operand = |rng: &mut Rng| {
+    let operand = |rng: &mut Rng| {
         let of_row = table.random_row(rng).map(|(_, row)| row[place].clone()).filter(|value| !value.is_null());
         match of_row {
             Some(value) if rng.one_in(2) => value,
@@ -540,7 +540,7 @@ fn random_condition(rng: &mut Rng, table: &ModelTable, depth: u64) -> Condition 
 fn random_order(rng: &mut Rng, table: &ModelTable) -> Ordered {
     let condition = rng.one_in(2).then(|| random_condition(rng, table, 1));
     let mut terms = Vec::new();
-    match rng.pick(&table.indexes).filter(|_| rng.0 % 2 == 0) {
+    match rng.pick(&table.indexes).filter(|_| rng.0.is_multiple_of(2)) {
         Some(index) => terms.extend(index.columns.iter().map(|&place| (place, rng.0 % 4 < 2))),
         None => {
             for _ in 0..1 + rng.below(2) {
