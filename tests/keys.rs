@@ -91,3 +91,26 @@ fn keys_of_the_wrong_type_or_arity_are_named_errors() {
     }
     assert!(table.contains((1, "x")).unwrap());
 }
+
+#[test]
+fn the_last_row_ids_are_usable_and_no_batch_goes_beyond_them() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::u64("id").primary_key().auto_increment()).column(Column::u8("n"));
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    let before = db.snapshot();
+    let first = u64::MAX - 3;
+    table.insert(&(first, 0)).unwrap();
+    let after = db.snapshot();
+    // Two numbers are left, for the last of all is given by name only.
+    let error = table.insert_many((0..20).map(|n| json!({ "n": n }))).unwrap_err();
+    assert_eq!(error.code(), "auto-increment-exhausted");
+    assert!(error.to_string().starts_with("row 2 "), "{error}");
+    table.insert_many((0..2).map(|n| json!({ "n": n }))).unwrap();
+    assert_eq!(table.insert(&json!({ "n": 1 })).unwrap_err().code(), "auto-increment-exhausted");
+    table.insert(&(u64::MAX, 9)).unwrap();
+    let ids: Vec<u64> = table.iter().unwrap().map(|row| row.id()).collect();
+    assert_eq!(ids, [first, first + 1, first + 2, u64::MAX]);
+    assert!(table.iter().unwrap().rev().map(|row| row.id()).eq(ids.iter().rev().copied()));
+    db.create_index("t", Index::hash(["n"])).unwrap();
+    assert_eq!((before.diff(&after).unwrap().len(), after.diff(&db.snapshot()).unwrap().len()), (1, 3));
+}

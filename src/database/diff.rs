@@ -3,7 +3,7 @@
 use super::snapshot::Snapshot;
 use crate::page::BlockRef;
 use crate::table::definition::TableDef;
-use crate::table::layout::{PAGE_ROWS, PAGE_SHIFT};
+use crate::table::layout::page_ids;
 use crate::table::reader::view_of;
 use crate::table::row::Row;
 use crate::table::row_page::{PageRef, RowRef};
@@ -98,8 +98,7 @@ fn diff_rows<'a>(a: TableView<'a>, b: TableView<'a>, changes: &mut Vec<Change<'a
             (Some(old), Some(new)) if old.live() == new.live() => old.differing_rows(new, &a.def.layout),
             _ => u32::MAX,
         };
-        let ids = (number << PAGE_SHIFT..).take(PAGE_ROWS);
-        for (_, id) in ids.enumerate().filter(|(index, _)| differing >> index & 1 == 1) {
+        for (_, id) in page_ids(number).enumerate().filter(|(index, _)| differing >> index & 1 == 1) {
             let old = old.and_then(|block| row(block, a.def, id));
             let new = new.and_then(|block| row(block, b.def, id));
             changes.extend(match (old, new) {
@@ -120,7 +119,7 @@ fn diff_rows<'a>(a: TableView<'a>, b: TableView<'a>, changes: &mut Vec<Change<'a
 
 fn all_rows<'a>(view: TableView<'a>, visit: &mut dyn FnMut(Row<'a>)) {
     let _ = view.rows().scan(0, u64::MAX, |number, block| {
-        for id in (number << PAGE_SHIFT..).take(PAGE_ROWS) {
+        for id in page_ids(number) {
             if let Some((_, row)) = row(block, view.def, id) {
                 visit(row);
             }

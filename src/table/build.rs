@@ -4,7 +4,7 @@ use super::change::{TableMut, checked_key, key_ref, record_mut};
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::ordered::{OrderedIndex, OrderedMeta};
 use super::key::{IndexKey, type_of};
-use super::layout::{PAGE_ROWS, PAGE_SHIFT};
+use super::layout::page_ids;
 use super::row_page::PageRef;
 use crate::error::{Error, Result};
 use crate::schema::holds_nan;
@@ -25,7 +25,7 @@ impl TableMut<'_, '_> {
         let plan = &def.indexes[index];
         let mut next = 0;
         while let Some(number) = self.view().rows().at_or_after(next).map(|(number, _)| number) {
-            for id in (number << PAGE_SHIFT..).take(PAGE_ROWS) {
+            for id in page_ids(number) {
                 // The view ends before the index is changed.
                 let view = self.view();
                 let Some(row) = view.row(id) else { continue };

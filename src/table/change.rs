@@ -69,6 +69,10 @@ impl TableMut<'_, '_> {
     /// or none. Answers the first id.
     pub(crate) fn append(&mut self, rows: &mut [RowBuf]) -> Result<u64, (usize, Error)> {
         let first = self.next_id().map_err(|error| (0, error))?;
+        let left = self.last_id() - first;
+        if rows.len() as u64 > left.saturating_add(1) {
+            return Err((left as usize + 1, self.exhausted()));
+        }
         self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
         for (index, row) in rows.iter_mut().enumerate() {
             self.number(first + index as u64, row).map_err(|error| (index, error))?;
@@ -363,16 +367,19 @@ impl TableMut<'_, '_> {
     /// The lowest id never given.
     fn next_id(&self) -> Result<u64> {
         let next = self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id);
-        let last = self
-            .def
-            .row_id
-            .and_then(|column| self.def.layout.column(column))
-            .map_or(u64::MAX - 1, |column| last_key(column.ty));
-        if next > last {
-            let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
-            return Err(Error::AutoIncrementExhausted { table: self.def.name().into(), column: column.into() });
-        }
-        Ok(next)
+        if next > self.last_id() { Err(self.exhausted()) } else { Ok(next) }
+    }
+
+    /// The highest id that is given by itself.
+    fn last_id(&self) -> u64 {
+        let column = self.def.row_id.and_then(|column| self.def.layout.column(column));
+        column.map_or(u64::MAX - 1, |column| last_key(column.ty))
+    }
+
+    #[cold]
+    fn exhausted(&self) -> Error {
+        let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
+        Error::AutoIncrementExhausted { table: self.def.name().into(), column: column.into() }
     }
 
     /// The id under which the row is to be stored: given by its key, or the next one.

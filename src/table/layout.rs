@@ -27,6 +27,12 @@ pub(crate) const PAGE_SHIFT: u32 = PAGE_ROWS.trailing_zeros();
 /// The longest value that stands in the page itself; two such columns stay within `u16` offsets.
 pub(crate) const INLINE_MAX: usize = 1023;
 
+/// The ids of the rows that page `number` has room for, of which the last page's last is `u64::MAX`.
+pub(crate) fn page_ids(number: u64) -> impl Iterator<Item = u64> {
+    let first = number << PAGE_SHIFT;
+    first..=first | (PAGE_ROWS as u64 - 1)
+}
+
 const FIXED_HEAD: usize = 8;
 
 /// Where the values of one column are.

@@ -659,7 +659,11 @@ pub(crate) fn random_op(rng: &mut Rng, table: &ModelTable, rows_max: u64) -> Op 
         }
         884..888 => match rng.pick(&table.indexes) {
             Some(index) => Op::DropIndex(index.name.clone()),
-            None => Op::DropIndex("x9".to_string()),
+            // The index of a unique column, if it is one.
+            None => {
+                let column = rng.pick(&spec.columns).map_or("", |column| column.name.as_str());
+                Op::DropIndex(format!("{}_by_{column}", spec.name))
+            }
         },
         _ => Op::Delete(random_key(rng, table)),
     }
