@@ -203,8 +203,7 @@ impl<S: Source> Reader<S> {
     }
 
     /// Runs `read` on the row with this key, if there is one. Once, on the calling thread, under no lock; it may call
-    /// back into the database. The fastest way to a row by its id: nothing is handed out, so that the row stays in
-    /// registers, and its columns are fetched from memory together with its page's head.
+    /// back into the database. Nothing is handed out that would hold the version.
     ///
     /// ```
     /// # use folio::{Column, Database, Schema};
