@@ -7,6 +7,7 @@ use crate::table::layout::page_ids;
 use crate::table::reader::view_of;
 use crate::table::row::Row;
 use crate::table::row_page::{PageRef, RowRef};
+use crate::table::spot::Spot;
 use crate::table::view::TableView;
 use crate::value::Columns;
 use std::ops::ControlFlow;
@@ -88,7 +89,7 @@ impl<'a> Diff<'a> {
 
 fn row<'a>(block: BlockRef<'a>, def: &'a TableDef, id: u64) -> Option<(RowRef<'a>, Row<'a>)> {
     let found = RowRef::find(block, &def.layout, id)?;
-    Some((found, Row::borrowed(found.page(), def, found.position(), id)))
+    Some((found, Row::borrowed(block, def, Spot::of(&found), id)))
 }
 
 fn diff_rows<'a>(a: TableView<'a>, b: TableView<'a>, changes: &mut Vec<Change<'a>>) {

@@ -5,6 +5,7 @@ use crate::table::definition::TableDef;
 use crate::table::layout::{ColumnPlace, PAGE_SHIFT};
 use crate::table::row::Row;
 use crate::table::row_page::PageRef;
+use crate::table::spot::Spot;
 
 /// One page of rows. Positions are 0 to 31 among its live rows; masks have a bit per position.
 #[derive(Clone, Copy)]
@@ -35,7 +36,7 @@ impl<'g> PageRows<'g> {
     /// Runs `visit` on the rows of `mask` in rising order.
     #[inline(always)]
     pub(super) fn for_each(&self, mask: u32, mut visit: impl FnMut(usize, &Row<'g>)) {
-        let mut row = Row::borrowed(self.page, self.def, 0, 0);
+        let mut row = Row::borrowed(self.page.block(), self.def, Spot::at(self.page, 0), 0);
         let mut left = mask;
         while left != 0 {
             let position = left.trailing_zeros() as usize;

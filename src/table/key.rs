@@ -172,9 +172,18 @@ pub(crate) fn type_of(def: &TableDef, column: usize) -> Type {
 pub(crate) fn same_value(ty: Type, a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => {
-            a == b || matches!(ty, Type::F32 | Type::F64 | Type::Array(_)) && compare_packed(ty, a, b).is_eq()
+            same_bytes(a, b) || matches!(ty, Type::F32 | Type::F64 | Type::Array(_)) && compare_packed(ty, a, b).is_eq()
         }
         (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+/// Eight bytes, which most keys are, are one word.
+#[inline(always)]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    match (<[u8; 8]>::try_from(a), <[u8; 8]>::try_from(b)) {
+        (Ok(a), Ok(b)) => u64::from_ne_bytes(a) == u64::from_ne_bytes(b),
+        _ => a == b,
     }
 }
 

@@ -13,5 +13,6 @@ pub(crate) mod reader;
 pub(crate) mod row;
 pub(crate) mod row_page;
 pub(crate) mod rows;
+pub(crate) mod spot;
 pub(crate) mod version;
 pub(crate) mod view;

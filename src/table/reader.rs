@@ -3,16 +3,17 @@
 //! Where the rows come from is a [`Source`]; [`Reader`] has the methods. A read opens the source's version, does its
 //! work, and the rows that it answers keep the version.
 
-use super::definition::{IndexKind, TableDef};
+use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::key::KeyBuf;
-use super::layout::{PAGE_ROWS, PAGE_SHIFT};
-use super::row::{Field, Row, Spot, column_index, locate};
-use super::row_page::{PageRef, RowRef};
+use super::layout::{ColumnPlace, PAGE_ROWS, PAGE_SHIFT};
+use super::row::{Field, Row, column_index};
+use super::row_page::PageRef;
 use super::rows::Rows;
+use super::spot::Spot;
 use super::version::Entry;
 use super::view::TableView;
 use crate::error::{Error, Result};
-use crate::page::{BlockRef, Guard};
+use crate::page::{BlockRef, Guard, Held};
 use crate::schema::Schema;
 use crate::value::{Readable, RowErrorKind, ToKey, ValueRef};
 use std::ops::RangeBounds;
@@ -85,6 +86,7 @@ impl<T: ?Sized> ColumnName for Field<T> {
 }
 
 /// A version with one of its tables, opened for one call.
+#[derive(Clone)]
 pub(crate) struct Opened<'a> {
     pub(crate) guard: Guard<'a>,
     pub(crate) slot: usize,
@@ -167,39 +169,40 @@ impl<S: Source> Reader<S> {
     /// # Errors
     /// [`Error::InvalidKey`] if `key` is of another type or number of columns than the table's key,
     /// [`Error::NoSuchTable`].
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: impl ToKey) -> Result<Option<Row<'_>>> {
         let (slot, def) = (self.source.slot(), self.source.def());
         if let Some(id) = key.as_u64()
             && !def.has_key_index
         {
-            let found =
-                self.source.guard()?.hold(|root, _| locate(TableView::present(root, slot, def)?.page_of(id)?, def, id));
+            let found = self.source.guard()?.hold(|root, _| TableView::present(root, slot, def)?.locate(id));
             if let Some((held, spot)) = found {
                 return Ok(Some(Row::new(held, def, spot, id)));
             }
         }
-        self.get_slow(&key)
+        Ok(self.get_slow(&key)?.map(Found::into_row))
     }
 
     /// The way of keys that are no row ids, of rows that are not there, and of handles made before a schema change.
     #[inline(never)]
-    fn get_slow(&self, key: &impl ToKey) -> Result<Option<Row<'_>>> {
-        let Opened { guard, slot, def } = self.open()?;
-        if !def.has_key_index {
-            let Some(id) = row_id_of(def, key)? else { return Ok(None) };
-            let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
-            return Ok(found.map(|(held, spot)| Row::new(held, def, spot, id)));
+    fn get_slow(&self, key: &impl ToKey) -> Result<Option<Found<'_>>> {
+        let opened = self.open()?;
+        if !opened.def.has_key_index {
+            return Ok(row_id_of(opened.def, key)?.and_then(|id| find_id(opened, id)));
         }
-        let key = pack_key(def, key)?;
-        Ok(find_held(guard, slot, def, 0, &key))
+        if let [column] = *opened.def.schema.primary_key()
+            && let Some(column) = opened.def.layout.column(column)
+            && let Some(value) = key.packed_as(column.ty, &mut [0; 8])
+        {
+            return Ok(find_value(opened, 0, column, value));
+        }
+        let key = pack_key(opened.def, key)?;
+        Ok(find_key(opened, 0, &key))
     }
 
     /// The row with this row id.
     pub(crate) fn row_by_id(&self, id: u64) -> Result<Option<Row<'_>>> {
-        let Opened { guard, slot, def } = self.open()?;
-        let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
-        Ok(found.map(|(held, spot)| Row::new(held, def, spot, id)))
+        Ok(find_id(self.open()?, id).map(Found::into_row))
     }
 
     /// Runs `read` on the row with this key, if there is one. Once, on the calling thread, under no lock; it may call
@@ -226,12 +229,12 @@ impl<S: Source> Reader<S> {
         {
             let guard = self.source.guard()?;
             if let Some(view) = TableView::present(guard.root(), slot, def)
-                && let Some(row) = view.row(id)
+                && let Some((block, spot)) = view.locate(id)
             {
-                return Ok(Some(read(&Row::borrowed(row.page(), def, row.position(), id))));
+                return Ok(Some(read(&Row::borrowed(block, def, spot, id))));
             }
         }
-        Ok(self.get_slow(&key)?.map(|row| read(&row)))
+        Ok(self.get_slow(&key)?.map(|found| read(&found.into_row())))
     }
 
     /// The rows with these keys, in their order, all from one version. Their look-ups are interleaved, so that the
@@ -276,21 +279,28 @@ impl<S: Source> Reader<S> {
     /// is of another type, [`Error::NoSuchTable`].
     #[inline]
     pub fn find(&self, column: impl ColumnName, value: impl ToKey) -> Result<Option<Row<'_>>> {
-        let Opened { guard, slot, def } = self.open()?;
-        let column = column.resolve(def)?;
-        if def.row_id == Some(column) {
-            let Some(id) = row_id_of(def, &value)? else { return Ok(None) };
-            let found = guard.hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
-            return Ok(found.map(|(held, spot)| Row::new(held, def, spot, id)));
+        Ok(self.find_slow(&column, &value)?.map(Found::into_row))
+    }
+
+    #[inline(never)]
+    fn find_slow(&self, column: &impl ColumnName, value: &impl ToKey) -> Result<Option<Found<'_>>> {
+        let opened = self.open()?;
+        let (def, index) = (opened.def, column.resolve(opened.def)?);
+        if def.row_id == Some(index) {
+            return Ok(row_id_of(def, value)?.and_then(|id| find_id(opened, id)));
         }
-        let unique =
-            |kind| def.indexes.iter().position(|plan| plan.unique && plan.kind == kind && *plan.columns == [column]);
-        let Some(index) = unique(IndexKind::Hash) else { return Err(not_unique(def, column)) };
-        let key = KeyBuf::pack(def, &[column], &value).map_err(|kind| invalid_key(def, &[column], &kind))?;
+        let unique = |plan: &IndexPlan| plan.unique && plan.kind == IndexKind::Hash && *plan.columns == [index];
+        let Some(number) = def.indexes.iter().position(unique) else { return Err(not_unique(def, index)) };
+        if let Some(column) = def.layout.column(index)
+            && let Some(value) = value.packed_as(column.ty, &mut [0; 8])
+        {
+            return Ok(find_value(opened, number, column, value));
+        }
+        let key = KeyBuf::pack(def, &[index], value).map_err(|kind| invalid_key(def, &[index], &kind))?;
         if key.len() != 1 {
-            return Err(invalid_key(def, &[column], &RowErrorKind::WrongArity { expected: 1, found: key.len() }));
+            return Err(invalid_key(def, &[index], &RowErrorKind::WrongArity { expected: 1, found: key.len() }));
         }
-        Ok(find_held(guard, slot, def, index, &key))
+        Ok(find_key(opened, number, &key))
     }
 
     /// All rows in the order of the primary key; of a table without one, in the order of insertion.
@@ -337,7 +347,7 @@ const BATCH: usize = 16;
 
 /// Walks the tree for a batch of ids, asks for each row's lines, and only then reads them.
 fn get_many_by_id<'a>(opened: &Opened<'a>, ids: &[Option<u64>], rows: &mut Vec<Option<Row<'a>>>) {
-    let (slot, def) = (opened.slot, opened.def);
+    let def = opened.def;
     {
         let view = opened.view();
         for id in ids.iter().flatten() {
@@ -348,16 +358,12 @@ fn get_many_by_id<'a>(opened: &Opened<'a>, ids: &[Option<u64>], rows: &mut Vec<O
             }
         }
     }
-    rows.extend(ids.iter().map(|id| {
-        let id = (*id)?;
-        let found = opened.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id));
-        found.map(|(held, spot)| Row::new(held, def, spot, id))
-    }));
+    rows.extend(ids.iter().map(|id| Some(find_id(opened.clone(), (*id)?)?.into_row())));
 }
 
 /// The same through the key's hash index: buckets first, then the rows that they name.
 fn get_many_hashed<'a>(opened: &Opened<'a>, keys: &[KeyBuf], rows: &mut Vec<Option<Row<'a>>>) {
-    let (slot, def) = (opened.slot, opened.def);
+    let def = opened.def;
     let columns = &def.indexes[0].columns;
     for batch in keys.chunks(BATCH) {
         let view = opened.view();
@@ -380,20 +386,53 @@ fn get_many_hashed<'a>(opened: &Opened<'a>, keys: &[KeyBuf], rows: &mut Vec<Opti
             });
         }
         for key in batch {
-            rows.push(find_held(opened.guard.clone(), slot, def, 0, key));
+            rows.push(find_key(opened.clone(), 0, key).map(Found::into_row));
         }
     }
 }
 
+/// A row on its way out of a call that is not inlined. Not a [`Row`], so that the caller takes it apart into registers
+/// and does not share its place in memory with the callee: what `get` answers then never is in memory where it need not.
+struct Found<'a> {
+    id: u64,
+    spot: Spot,
+    def: &'a TableDef,
+    held: Held<'a>,
+}
+
+impl<'a> Found<'a> {
+    #[inline(always)]
+    fn into_row(self) -> Row<'a> {
+        Row::new(self.held, self.def, self.spot, self.id)
+    }
+}
+
+#[inline(always)]
+fn find_id(opened: Opened<'_>, id: u64) -> Option<Found<'_>> {
+    let Opened { guard, slot, def } = opened;
+    let (held, spot) = guard.hold(|root, _| view_of(root, slot, def).locate(id))?;
+    Some(Found { id, spot, def, held })
+}
+
 /// The row with this key in unique index `index`, together with what keeps it.
-#[inline]
-fn find_held<'a>(guard: Guard<'a>, slot: usize, def: &'a TableDef, index: usize, key: &KeyBuf) -> Option<Row<'a>> {
-    let found = guard.hold(|root, _| {
-        let view = view_of(root, slot, def);
-        let row: RowRef<'_> = view.find_unique(index, key)?;
+fn find_key<'a>(opened: Opened<'a>, index: usize, key: &KeyBuf) -> Option<Found<'a>> {
+    let Opened { guard, slot, def } = opened;
+    let (held, (spot, id)) = guard.hold(|root, _| {
+        let row = view_of(root, slot, def).find_unique(index, key)?;
         Some((row.page().block(), (Spot::of(&row), row.id())))
-    });
-    found.map(|(held, (spot, id))| Row::new(held, def, spot, id))
+    })?;
+    Some(Found { id, spot, def, held })
+}
+
+/// The same for an index of the one column `column`, by its packed value.
+#[inline(always)]
+fn find_value<'a>(opened: Opened<'a>, index: usize, column: &ColumnPlace, value: &[u8]) -> Option<Found<'a>> {
+    let Opened { guard, slot, def } = opened;
+    let (held, (spot, id)) = guard.hold(|root, _| {
+        let (block, spot, id) = view_of(root, slot, def).find_value(index, column, value)?;
+        Some((block, (spot, id)))
+    })?;
+    Some(Found { id, spot, def, held })
 }
 
 /// The row id that `key` names, if any can: negative integers name none.

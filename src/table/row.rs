@@ -1,8 +1,9 @@
 //! What users read rows with: [`Row`], one row of a version, and [`Field`], a column as a handle.
 
 use super::definition::TableDef;
-use super::layout::{PAGE_ROWS, Place};
-use super::row_page::{PageRef, RowRef, inside};
+use super::layout::Place;
+use super::row_page::{PageRef, inside};
+use super::spot::Spot;
 use crate::error::{Error, Result};
 use crate::page::{BlockRef, Held};
 use crate::value::{Columns, Readable, Type, Value, ValueRef, decode, decode_columns, spelling};
@@ -120,58 +121,6 @@ pub struct Row<'a> {
     id: [u8; 8],
 }
 
-/// Where a row is in its page: its position, and the page's shape. One word, written and read whole: a field of a few
-/// bytes that is read together with its neighbours would wait for them to reach the cache.
-#[derive(Clone, Copy)]
-pub(crate) struct Spot(u64);
-
-impl Spot {
-    /// Of a page without gaps and large values.
-    const FULL: u64 = (PAGE_ROWS as u64) << 8;
-
-    #[inline(always)]
-    pub(crate) fn of(row: &RowRef<'_>) -> Self {
-        Self::at(row.page(), row.position())
-    }
-
-    #[inline(always)]
-    pub(crate) fn at(page: PageRef<'_>, position: usize) -> Self {
-        let (rows, has_large) = page.shape();
-        if rows == PAGE_ROWS as u8 && !has_large {
-            Self(position as u64 | Self::FULL)
-        } else {
-            Self::in_part(page, position)
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn in_part(page: PageRef<'_>, position: usize) -> Self {
-        let (rows, has_large) = page.shape();
-        Self(position as u64 | u64::from(rows) << 8 | u64::from(has_large) << 16)
-    }
-
-    #[inline(always)]
-    fn position(self) -> usize {
-        self.0 as usize & 0xFF
-    }
-
-    #[inline(always)]
-    fn is_full(self) -> bool {
-        self.0 & !0xFF == Self::FULL
-    }
-
-    #[inline(always)]
-    fn shape(self) -> (u8, bool) {
-        ((self.0 >> 8) as u8, self.0 >> 16 != 0)
-    }
-
-    #[inline(always)]
-    fn moved_to(self, position: usize) -> Self {
-        Self(self.0 & !0xFF | position as u64)
-    }
-}
-
 impl<'a> Row<'a> {
     #[inline(always)]
     pub(crate) fn new(held: Held<'a>, def: &'a TableDef, spot: Spot, id: u64) -> Self {
@@ -180,8 +129,8 @@ impl<'a> Row<'a> {
 
     /// A row of a page that stays readable for `'a` without a guard of the row's own.
     #[inline(always)]
-    pub(crate) fn borrowed(page: PageRef<'a>, def: &'a TableDef, position: usize, id: u64) -> Self {
-        Self::new(Held::borrowed(page.block()), def, Spot::at(page, position), id)
+    pub(crate) fn borrowed(block: BlockRef<'a>, def: &'a TableDef, spot: Spot, id: u64) -> Self {
+        Self::new(Held::borrowed(block), def, spot, id)
     }
 
     /// Makes this the row at another position of the same page.
@@ -311,10 +260,4 @@ impl fmt::Debug for Row<'_> {
         }
         map.finish()
     }
-}
-
-/// Finds the row `id` within a page that stays for `'g`.
-#[inline(always)]
-pub(crate) fn locate<'g>(block: BlockRef<'g>, def: &'g TableDef, id: u64) -> Option<(BlockRef<'g>, Spot)> {
-    RowRef::find(block, &def.layout, id).map(|row| (block, Spot::of(&row)))
 }

@@ -59,6 +59,13 @@ impl<'g> PageRef<'g> {
         Self::partial(block, bytes, live, flags)
     }
 
+    /// Whether all rows live and none has a large value: the columns then lie where the table alone says (L1).
+    #[inline(always)]
+    pub(crate) fn is_plain(block: BlockRef<'_>) -> bool {
+        const PLAIN: u64 = u32::MAX as u64 | (PAGE_ROWS as u64) << (32 + ROWS_SHIFT);
+        block.leaf_bytes().first_chunk().is_some_and(|head| u64::from_le_bytes(*head) == PLAIN)
+    }
+
     /// Out of line, so that the choice above stays a branch.
     #[cold]
     #[inline(never)]

@@ -5,8 +5,9 @@ use super::index::ordered::KeyRef;
 use super::key::KeyBuf;
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
 use super::reader::{Opened, invalid_key, row_id_of, view_of};
-use super::row::{Row, Spot, locate};
+use super::row::Row;
 use super::row_page::PageRef;
+use super::spot::Spot;
 use crate::error::Result;
 use crate::page::{BlockRef, Guard, Held, TreeRef};
 use crate::value::{Columns, RowErrorKind, ToKey, encode_key};
@@ -66,7 +67,7 @@ impl<'a> Rows<'a> {
 
     fn row(&self, id: u64) -> Option<Row<'a>> {
         let (slot, def) = (self.slot, self.def);
-        let (held, spot) = self.guard.clone().hold(|root, _| locate(view_of(root, slot, def).page_of(id)?, def, id))?;
+        let (held, spot) = self.guard.clone().hold(|root, _| view_of(root, slot, def).locate(id))?;
         Some(Row::new(held, def, spot, id))
     }
 
@@ -134,8 +135,7 @@ impl<'a> Rows<'a> {
     }
 
     fn row_of(&self, page: &Page<'a>, id: u64) -> Option<Row<'a>> {
-        let block = PageRef::new(page.held.block());
-        let spot = Spot::at(block, block.position(id)?);
+        let spot = Spot::find(page.held.block(), id)?;
         Some(Row::new(page.held.clone(), self.def, spot, id))
     }
 

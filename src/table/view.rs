@@ -4,11 +4,12 @@ use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashMeta, HashRef};
 use super::index::ordered::{KeyRef, OrderedMeta, OrderedRef};
 use super::key::{IndexKey, KeyBuf, same_value, type_of};
-use super::layout::PAGE_SHIFT;
-use super::row_page::RowRef;
+use super::layout::{ColumnPlace, PAGE_SHIFT};
+use super::row_page::{PageRef, RowRef};
+use super::spot::Spot;
 use super::version::{Entry, INDEX_RECORD, table_links};
 use crate::page::{BlockRef, Link, TreeRef};
-use crate::value::Columns;
+use crate::value::{Columns, hash_packed};
 use std::ops::{Bound, ControlFlow};
 
 /// See the module.
@@ -67,6 +68,13 @@ impl<'g> TableView<'g> {
         self.rows.get(id >> PAGE_SHIFT)
     }
 
+    /// The page that holds the row `id`, and where in it the row is.
+    #[inline(always)]
+    pub(crate) fn locate(&self, id: u64) -> Option<(BlockRef<'g>, Spot)> {
+        let block = self.page_of(id)?;
+        Some((block, Spot::find(block, id)?))
+    }
+
     #[inline(always)]
     pub(crate) fn row(&self, id: u64) -> Option<RowRef<'g>> {
         RowRef::find(self.page_of(id)?, &self.def.layout, id)
@@ -90,6 +98,28 @@ impl<'g> TableView<'g> {
     pub(crate) fn ordered_index(&self, index: usize) -> Option<OrderedRef<'g>> {
         let (record, root) = self.record(index)?;
         Some(OrderedRef::new(root, OrderedMeta::from_bytes(record)))
+    }
+
+    /// The row with this value, packed, in the unique hash index of one column: page, place, row id.
+    pub(crate) fn find_value(
+        &self,
+        index: usize,
+        column: &ColumnPlace,
+        value: &[u8],
+    ) -> Option<(BlockRef<'g>, Spot, u64)> {
+        let hash = hash_packed(&self.def.seed, [(column.ty, Some(value))]);
+        let found = self.hash_index(index)?.candidates(hash, |id| {
+            if let Some((block, spot)) = self.locate(id) {
+                let bytes = id.to_le_bytes();
+                let page = PageRef::of_shape(block, spot.shape());
+                let other = page.value(&self.def.layout, column, spot.position(), &bytes);
+                if same_value(column.ty, Some(value), other) {
+                    return ControlFlow::Break((block, spot, id));
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        found.break_value()
     }
 
     /// The row with this key in a unique index.

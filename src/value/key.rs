@@ -2,6 +2,7 @@
 
 use super::owned::Value;
 use super::timestamp::Timestamp;
+use super::types::Type;
 use super::uuid::Uuid;
 use super::value_ref::ValueRef;
 
@@ -30,6 +31,39 @@ pub trait ToKey: sealed::Sealed {
     fn as_u64(&self) -> Option<u64> {
         None
     }
+
+    /// The key's packed bytes, if it is one value that stands as a column of type `ty` as it is: text, bytes, an integer
+    /// that fits, for which `word` is the place. The short way to a row by an index; the long one converts the rest.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn packed_as<'k>(&'k self, ty: Type, word: &'k mut [u8; 8]) -> Option<&'k [u8]> {
+        let _ = (ty, word);
+        None
+    }
+}
+
+/// See [`ToKey::packed_as`].
+#[inline(always)]
+fn integer_as<T>(value: T, ty: Type, word: &mut [u8; 8]) -> Option<&[u8]>
+where
+    T: TryInto<u64> + TryInto<i64> + TryInto<u32> + TryInto<i32> + TryInto<u16> + TryInto<i16>,
+{
+    match ty {
+        Type::U64 => put(word, TryInto::<u64>::try_into(value).ok()?.to_le_bytes()),
+        Type::I64 => put(word, TryInto::<i64>::try_into(value).ok()?.to_le_bytes()),
+        Type::U32 => put(word, TryInto::<u32>::try_into(value).ok()?.to_le_bytes()),
+        Type::I32 => put(word, TryInto::<i32>::try_into(value).ok()?.to_le_bytes()),
+        Type::U16 => put(word, TryInto::<u16>::try_into(value).ok()?.to_le_bytes()),
+        Type::I16 => put(word, TryInto::<i16>::try_into(value).ok()?.to_le_bytes()),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn put<const BYTES: usize>(word: &mut [u8; 8], bytes: [u8; BYTES]) -> Option<&[u8]> {
+    let place = word.get_mut(..BYTES)?;
+    place.copy_from_slice(&bytes);
+    Some(place)
 }
 
 impl<T: ToKey + ?Sized> sealed::Sealed for &T {}
@@ -48,6 +82,11 @@ impl<T: ToKey + ?Sized> ToKey for &T {
     fn as_u64(&self) -> Option<u64> {
         (**self).as_u64()
     }
+
+    #[inline(always)]
+    fn packed_as<'k>(&'k self, ty: Type, word: &'k mut [u8; 8]) -> Option<&'k [u8]> {
+        (**self).packed_as(ty, word)
+    }
 }
 
 macro_rules! integer_key {
@@ -62,6 +101,11 @@ macro_rules! integer_key {
             #[inline(always)]
             fn as_u64(&self) -> Option<u64> {
                 u64::try_from(*self).ok()
+            }
+
+            #[inline(always)]
+            fn packed_as<'k>(&'k self, ty: Type, word: &'k mut [u8; 8]) -> Option<&'k [u8]> {
+                integer_as(*self, ty, word)
             }
         }
     )*};
@@ -81,6 +125,11 @@ macro_rules! wide_integer_key {
             #[inline(always)]
             fn as_u64(&self) -> Option<u64> {
                 u64::try_from(*self).ok()
+            }
+
+            #[inline(always)]
+            fn packed_as<'k>(&'k self, ty: Type, word: &'k mut [u8; 8]) -> Option<&'k [u8]> {
+                integer_as(*self, ty, word)
             }
         }
     )*};
@@ -104,12 +153,32 @@ plain_key!(
     bool: self => ValueRef::Bool(*self),
     f32: self => ValueRef::Float((*self).into()),
     f64: self => ValueRef::Float(*self),
-    str: self => ValueRef::Str(self),
-    String: self => ValueRef::Str(self),
-    [u8]: self => ValueRef::Bytes(self),
-    Vec<u8>: self => ValueRef::Bytes(self),
     Uuid: self => ValueRef::Uuid(*self),
     Timestamp: self => ValueRef::Timestamp(*self),
+);
+
+macro_rules! raw_key {
+    ($($ty:ty: $self:ident => $value:ident($bytes:expr) as $column:ident),* $(,)?) => {$(
+        impl sealed::Sealed for $ty {}
+        impl ToKey for $ty {
+            #[inline]
+            fn visit_parts(&$self, visit: &mut dyn FnMut(ValueRef<'_>)) {
+                visit(ValueRef::$value($self));
+            }
+
+            #[inline(always)]
+            fn packed_as<'k>(&'k $self, ty: Type, _: &'k mut [u8; 8]) -> Option<&'k [u8]> {
+                (ty == Type::$column).then_some($bytes)
+            }
+        }
+    )*};
+}
+
+raw_key!(
+    str: self => Str(self.as_bytes()) as String,
+    String: self => Str(self.as_bytes()) as String,
+    [u8]: self => Bytes(self) as Bytes,
+    Vec<u8>: self => Bytes(self) as Bytes,
 );
 
 impl sealed::Sealed for ValueRef<'_> {}
@@ -124,6 +193,17 @@ impl ToKey for ValueRef<'_> {
         match self {
             ValueRef::UInt(value) => Some(*value),
             ValueRef::Int(value) => u64::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn packed_as<'k>(&'k self, ty: Type, word: &'k mut [u8; 8]) -> Option<&'k [u8]> {
+        match (ty, self) {
+            (Type::String, ValueRef::Str(text)) => Some(text.as_bytes()),
+            (Type::Bytes, ValueRef::Bytes(bytes)) => Some(bytes),
+            (ty, ValueRef::UInt(value)) => integer_as(*value, ty, word),
+            (ty, ValueRef::Int(value)) => integer_as(*value, ty, word),
             _ => None,
         }
     }
