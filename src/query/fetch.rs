@@ -103,10 +103,7 @@ impl Source<'_, '_> {
                         }
                     }
                     for hash in batch {
-                        let _ = hashed.candidates(*hash, |id| {
-                            ids.push(id);
-                            ControlFlow::<()>::Continue(())
-                        });
+                        ids.extend(hashed.candidates(*hash));
                     }
                 }
             }

@@ -277,7 +277,7 @@ impl<S: Source> Reader<S> {
     /// # Errors
     /// [`Error::NoSuchColumn`], [`Error::InvalidQuery`] if the column is not unique, [`Error::InvalidKey`] if the value
     /// is of another type, [`Error::NoSuchTable`].
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, column: impl ColumnName, value: impl ToKey) -> Result<Option<Row<'_>>> {
         Ok(self.find_slow(&column, &value)?.map(Found::into_row))
     }
@@ -377,13 +377,12 @@ fn get_many_hashed<'a>(opened: &Opened<'a>, keys: &[KeyBuf], rows: &mut Vec<Opti
             }
         }
         for hash in &hashes[..batch.len()] {
-            let _ = index.candidates(*hash, |id| {
+            for id in index.candidates(*hash) {
                 if let Some(page) = view.page_of(id) {
                     page.prefetch(0);
                     page.prefetch(64 + def.layout.fixed_bytes().min(8) * (id as usize % PAGE_ROWS));
                 }
-                std::ops::ControlFlow::<()>::Continue(())
-            });
+            }
         }
         for key in batch {
             rows.push(find_key(opened.clone(), 0, key).map(Found::into_row));
@@ -429,8 +428,8 @@ fn find_key<'a>(opened: Opened<'a>, index: usize, key: &KeyBuf) -> Option<Found<
 fn find_value<'a>(opened: Opened<'a>, index: usize, column: &ColumnPlace, value: &[u8]) -> Option<Found<'a>> {
     let Opened { guard, slot, def } = opened;
     let (held, (spot, id)) = guard.hold(|root, _| {
-        let (block, spot, id) = view_of(root, slot, def).find_value(index, column, value)?;
-        Some((block, (spot, id)))
+        let (block, id) = view_of(root, slot, def).find_value(index, column, value)?;
+        Some((block, (Spot::find(block, id)?, id)))
     })?;
     Some(Found { id, spot, def, held })
 }

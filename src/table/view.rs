@@ -100,26 +100,27 @@ impl<'g> TableView<'g> {
         Some(OrderedRef::new(root, OrderedMeta::from_bytes(record)))
     }
 
-    /// The row with this value, packed, in the unique hash index of one column: page, place, row id.
-    pub(crate) fn find_value(
-        &self,
-        index: usize,
-        column: &ColumnPlace,
-        value: &[u8],
-    ) -> Option<(BlockRef<'g>, Spot, u64)> {
+    /// The row with this value, packed, in the unique hash index of one column: its page and its id, in registers.
+    #[inline(never)]
+    pub(crate) fn find_value(&self, index: usize, column: &ColumnPlace, value: &[u8]) -> Option<(BlockRef<'g>, u64)> {
         let hash = hash_packed(&self.def.seed, [(column.ty, Some(value))]);
-        let found = self.hash_index(index)?.candidates(hash, |id| {
-            if let Some((block, spot)) = self.locate(id) {
-                let bytes = id.to_le_bytes();
-                let page = PageRef::of_shape(block, spot.shape());
-                let other = page.value(&self.def.layout, column, spot.position(), &bytes);
-                if same_value(column.ty, Some(value), other) {
-                    return ControlFlow::Break((block, spot, id));
-                }
+        for id in self.hash_index(index)?.candidates(hash) {
+            if let Some(block) = self.page_if(id, column, value) {
+                return Some((block, id));
             }
-            ControlFlow::Continue(())
-        });
-        found.break_value()
+        }
+        None
+    }
+
+    /// The page of the row `id`, if the row has this value. Out of line: nothing of it is worth doing ahead of the loop
+    /// above, which mostly runs once.
+    #[inline(never)]
+    fn page_if(&self, id: u64, column: &ColumnPlace, value: &[u8]) -> Option<BlockRef<'g>> {
+        let (block, spot) = self.locate(id)?;
+        let bytes = id.to_le_bytes();
+        let page = PageRef::of_shape(block, spot.shape());
+        let found = page.value(&self.def.layout, column, spot.position(), &bytes);
+        same_value(column.ty, Some(value), found).then_some(block)
     }
 
     /// The row with this key in a unique index.
@@ -141,14 +142,7 @@ impl<'g> TableView<'g> {
         is_it: impl Fn(&RowRef<'g>) -> bool,
     ) -> Option<RowRef<'g>> {
         debug_assert_eq!(plan.kind, IndexKind::Hash);
-        let found = self.hash_index(index)?.candidates(hash, |id| match self.row(id) {
-            Some(row) if is_it(&row) => ControlFlow::Break(row),
-            _ => ControlFlow::Continue(()),
-        });
-        match found {
-            ControlFlow::Break(row) => Some(row),
-            ControlFlow::Continue(()) => None,
-        }
+        self.hash_index(index)?.candidates(hash).filter_map(|id| self.row(id)).find(is_it)
     }
 
     /// The row, other than `except`, that holds the place of `row` in the unique index.

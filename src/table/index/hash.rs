@@ -24,7 +24,6 @@
 //! - H2: a bucket's `base` is at most the number of hash bits that its number fixes, and at least eight less.
 
 use crate::page::{BlockRef, Link, OutOfMemory, Pages, Tree, TreeRef};
-use std::ops::ControlFlow;
 
 /// Entries per bucket on average, above which the table grows. At 24, the tags of most buckets share a cache line with
 /// the block's header, and what a bucket costs beside its entries (about 40 bytes) is under two bytes an entry.
@@ -64,6 +63,7 @@ impl HashMeta {
     }
 
     /// What [`HashMeta::to_bytes`] wrote; all zeros are an empty index.
+    #[inline(always)]
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
         Self {
             bucket_count: word(bytes, 0).clamp(1, 1 << 48),
@@ -90,6 +90,7 @@ impl HashMeta {
     }
 }
 
+#[inline(always)]
 fn word(bytes: &[u8; 32], at: usize) -> u64 {
     bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
@@ -112,18 +113,19 @@ impl<'g> HashRef<'g> {
         self.meta.entry_count
     }
 
-    /// Runs `visit` on the row ids whose keys may have this hash, until it breaks: all that have it, and rarely (at most
-    /// one in 256 entries of a bucket, usually one in thousands) another, for the caller compares the key anyway.
-    /// Cost: O(log n) to the bucket, then its tags.
-    #[inline]
-    pub(crate) fn candidates<B>(self, hash: u64, visit: impl FnMut(u64) -> ControlFlow<B>) -> ControlFlow<B> {
-        match self.locate(hash) {
+    /// The row ids whose keys may have this hash: all that have it, and rarely (at most one in 256 entries of a bucket,
+    /// usually one in thousands) another, or one twice, for the caller compares the key anyway. Cost: O(log n) to the
+    /// bucket, then its tags.
+    #[inline(always)]
+    pub(crate) fn candidates(self, hash: u64) -> impl Iterator<Item = u64> + use<'g> {
+        let bucket = match self.locate(hash) {
             Some(block) => {
                 prefetch(block);
-                Self::candidates_in(block, hash, visit)
+                Bucket::new(block.leaf_bytes())
             }
-            None => ControlFlow::Continue(()),
-        }
+            None => Bucket::empty(0),
+        };
+        bucket.matches(hash).map(move |position| bucket.id(position))
     }
 
     /// The first step of [`HashRef::candidates`] alone: the bucket, not looked at yet. Whoever looks up several hashes
@@ -131,17 +133,6 @@ impl<'g> HashRef<'g> {
     #[inline]
     pub(crate) fn locate(self, hash: u64) -> Option<BlockRef<'g>> {
         self.tree.get(self.meta.address(hash))
-    }
-
-    /// The second step: the candidates in the bucket that [`HashRef::locate`] answered for the same hash.
-    #[inline]
-    pub(crate) fn candidates_in<B>(
-        bucket: BlockRef<'_>,
-        hash: u64,
-        mut visit: impl FnMut(u64) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let bucket = Bucket::new(bucket.bytes());
-        bucket.matches(hash, |position| visit(bucket.id(position)))
     }
 }
 
@@ -209,12 +200,8 @@ impl<'l> HashIndex<'l> {
     fn position(&self, hash: u64, id: u64) -> Option<usize> {
         let block = self.as_ref().locate(hash)?;
         prefetch(block);
-        let bucket = Bucket::new(block.bytes());
-        let found = bucket.matches(hash, |position| match bucket.id(position) == id {
-            true => ControlFlow::Break(position),
-            false => ControlFlow::Continue(()),
-        });
-        found.break_value()
+        let bucket = Bucket::new(block.leaf_bytes());
+        bucket.matches(hash).find(|&position| bucket.id(position) == id)
     }
 
     fn change(
@@ -314,7 +301,7 @@ impl<'a> Bucket<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         let Some((&[base, id_bytes], columns)) = bytes.split_first_chunk::<TAGS_AT>() else { return Self::empty(0) };
         let wide = id_bytes == 8;
-        let len = columns.len() / if wide { TAG_BYTES + 8 } else { TAG_BYTES + 4 };
+        let len = if wide { columns.len() / (TAG_BYTES + 8) } else { columns.len() / (TAG_BYTES + 4) };
         let Some((tags, ids)) = columns.split_at_checked(TAG_BYTES * len) else { return Self::empty(0) };
         let ids = if wide { Ids::Wide(ids.as_chunks().0) } else { Ids::Narrow(ids.as_chunks().0) };
         Self { base: u32::from(base), tags: tags.as_chunks().0, ids }
@@ -349,29 +336,65 @@ impl<'a> Bucket<'a> {
         self.entries().map(move |(tag, id)| ((u64::from(tag) << shift) as u16 | known, id))
     }
 
-    /// Runs `visit` on the positions of equal tags.
+    /// The positions of tags equal to that of `hash`; one of the last few may come twice.
     #[inline(always)]
-    fn matches<B>(self, hash: u64, mut visit: impl FnMut(usize) -> ControlFlow<B>) -> ControlFlow<B> {
-        const LOW: u64 = 0x7FFF_7FFF_7FFF_7FFF;
+    fn matches(self, hash: u64) -> Matches<'a> {
         let tag = (hash >> self.base.min(u64::BITS - 1)) as u16;
-        let pattern = u64::from(tag) * 0x0001_0001_0001_0001;
-        let (quads, rest) = self.tags.as_chunks::<4>();
-        for (index, quad) in quads.iter().enumerate() {
-            // Four lanes at once; the top bit of a lane ends up set where the tags are equal, without carries between.
-            let differ = u64::from_le_bytes(*quad.as_flattened().first_chunk().unwrap_or(&[0; 8])) ^ pattern;
-            let mut equal = !(((differ & LOW) + LOW) | differ | LOW);
-            while equal != 0 {
-                visit(4 * index + equal.trailing_zeros() as usize / 16)?;
-                equal &= equal - 1;
-            }
-        }
-        for (index, &other) in rest.iter().enumerate() {
-            if u16::from_le_bytes(other) == tag {
-                visit(4 * quads.len() + index)?;
-            }
-        }
-        ControlFlow::Continue(())
+        Matches { tags: self.tags, pattern: u64::from(tag) * LANES, start: 0, next: 0, equal: 0 }
     }
+}
+
+/// A one in each lane of two bytes.
+const LANES: u64 = 0x0001_0001_0001_0001;
+const LANE_COUNT: usize = 4;
+
+/// See [`Bucket::matches`]: four tags at once, in the lanes of a word.
+struct Matches<'a> {
+    tags: &'a [[u8; TAG_BYTES]],
+    pattern: u64,
+    /// Where the lanes in `equal` begin.
+    start: usize,
+    /// The first tag not looked at yet.
+    next: usize,
+    /// The top bit of each lane whose tag is equal.
+    equal: u64,
+}
+
+impl Iterator for Matches<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        const LOW: u64 = 0x7FFF * LANES;
+        while self.equal == 0 {
+            if self.next >= self.tags.len() {
+                return None;
+            }
+            // The last lanes reach back over tags that were looked at.
+            self.start = self.next.min(self.tags.len().saturating_sub(LANE_COUNT));
+            let lanes = match self.tags.get(self.start..self.start + LANE_COUNT).and_then(<[_]>::first_chunk) {
+                Some(quad) => u64::from_le_bytes(bytemuck::must_cast::<[[u8; TAG_BYTES]; LANE_COUNT], [u8; 8]>(*quad)),
+                None => few_lanes(self.tags, self.pattern),
+            };
+            // The top bit of a lane ends up set where the tags are equal, without carries between lanes.
+            let differ = lanes ^ self.pattern;
+            self.equal = !(((differ & LOW) + LOW) | differ | LOW);
+            self.next += LANE_COUNT;
+        }
+        let position = self.start + self.equal.trailing_zeros() as usize / 16;
+        self.equal &= self.equal - 1;
+        Some(position)
+    }
+}
+
+/// Fewer tags than a word has lanes, the others set to what is not looked for.
+#[cold]
+fn few_lanes(tags: &[[u8; TAG_BYTES]], pattern: u64) -> u64 {
+    let mut lanes = (!pattern).to_le_bytes();
+    for (place, tag) in lanes.as_chunks_mut::<TAG_BYTES>().0.iter_mut().zip(tags) {
+        *place = *tag;
+    }
+    u64::from_le_bytes(lanes)
 }
 
 /// Puts `new` in the place of the slot's block, which is retired.
@@ -538,9 +561,7 @@ mod tests {
     }
 
     fn found(index: HashRef<'_>, hash: u64, id: u64) -> bool {
-        index
-            .candidates(hash, |other| if other == id { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            .is_break()
+        index.candidates(hash).any(|other| other == id)
     }
 
     /// The index holds the model and nothing else, each entry in its bucket (H1), under a valid base (H2).
