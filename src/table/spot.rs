@@ -17,7 +17,7 @@ impl Spot {
     #[inline(always)]
     pub(crate) fn find(block: BlockRef<'_>, id: u64) -> Option<Self> {
         if PageRef::is_plain(block) {
-            Some(Self(id % PAGE_ROWS as u64 | Self::FULL))
+            Some(Self((id % PAGE_ROWS as u64) | Self::FULL))
         } else {
             Self::find_in_part(block, id)
         }

@@ -526,6 +526,7 @@ mod tests {
     use crate::page::{Pinned, Store, Writer};
     use proptest::prelude::*;
     use std::collections::HashMap;
+    use std::ops::ControlFlow;
     use std::sync::Arc;
 
     /// Row id to hash: what the rows would answer.
