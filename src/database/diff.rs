@@ -1,15 +1,14 @@
 //! What differs between two versions, found by walking both page trees side by side and skipping what they share.
 
 use super::snapshot::Snapshot;
-use crate::page::BlockRef;
 use crate::table::definition::TableDef;
+use crate::table::diff::diff_rows;
 use crate::table::layout::page_ids;
 use crate::table::reader::view_of;
 use crate::table::row::Row;
-use crate::table::row_page::{PageRef, RowRef};
+use crate::table::row_page::RowRef;
 use crate::table::spot::Spot;
 use crate::table::view::TableView;
-use crate::value::Columns;
 use std::ops::ControlFlow;
 
 /// One row that differs between two versions.
@@ -48,7 +47,7 @@ impl<'a> Diff<'a> {
             let mut changes = Vec::new();
             let a = view_of(earlier.pinned.root(), old.slot, &old.def);
             match new {
-                Some(new) => diff_rows(a, view_of(later.pinned.root(), new.slot, &new.def), &mut changes),
+                Some(new) => changed_rows(a, view_of(later.pinned.root(), new.slot, &new.def), &mut changes),
                 None => all_rows(a, &mut |old| changes.push(Change::Deleted { old })),
             }
             if !changes.is_empty() {
@@ -87,42 +86,26 @@ impl<'a> Diff<'a> {
     }
 }
 
-fn row<'a>(block: BlockRef<'a>, def: &'a TableDef, id: u64) -> Option<(RowRef<'a>, Row<'a>)> {
-    let found = RowRef::find(block, &def.layout, id)?;
-    Some((found, Row::borrowed(block, def, Spot::of(&found), id)))
+fn row<'a>(def: &'a TableDef, found: &RowRef<'a>) -> Row<'a> {
+    Row::borrowed(found.page().block(), def, Spot::of(found), found.id())
 }
 
-fn diff_rows<'a>(a: TableView<'a>, b: TableView<'a>, changes: &mut Vec<Change<'a>>) {
-    let mut visit = |number: u64, old: Option<BlockRef<'a>>, new: Option<BlockRef<'a>>| {
-        let differing = match (old.map(PageRef::new), new.map(PageRef::new)) {
-            // The same rows in both: whole columns are compared, and only those that differ value by value.
-            (Some(old), Some(new)) if old.live() == new.live() => old.differing_rows(new, &a.def.layout),
-            _ => u32::MAX,
-        };
-        for (_, id) in page_ids(number).enumerate().filter(|(index, _)| differing >> index & 1 == 1) {
-            let old = old.and_then(|block| row(block, a.def, id));
-            let new = new.and_then(|block| row(block, b.def, id));
-            changes.extend(match (old, new) {
-                (Some((x, old)), Some((y, new))) => {
-                    let mut columns = 0..a.def.layout.columns().len();
-                    let same = columns.all(|column| x.column_bytes(column) == y.column_bytes(column));
-                    (!same).then_some(Change::Updated { old, new })
-                }
-                (Some((_, old)), None) => Some(Change::Deleted { old }),
-                (None, Some((_, new))) => Some(Change::Inserted { new }),
-                (None, None) => None,
-            });
-        }
-        ControlFlow::<()>::Continue(())
-    };
-    let _ = a.rows().diff(b.rows(), &mut visit);
+fn changed_rows<'a>(a: TableView<'a>, b: TableView<'a>, changes: &mut Vec<Change<'a>>) {
+    diff_rows(a, b, &mut |old, new| {
+        changes.extend(match (old, new) {
+            (Some(old), Some(new)) => Some(Change::Updated { old: row(a.def, &old), new: row(b.def, &new) }),
+            (Some(old), None) => Some(Change::Deleted { old: row(a.def, &old) }),
+            (None, Some(new)) => Some(Change::Inserted { new: row(b.def, &new) }),
+            (None, None) => None,
+        });
+    });
 }
 
 fn all_rows<'a>(view: TableView<'a>, visit: &mut dyn FnMut(Row<'a>)) {
     let _ = view.rows().scan(0, u64::MAX, |number, block| {
         for id in page_ids(number) {
-            if let Some((_, row)) = row(block, view.def, id) {
-                visit(row);
+            if let Some(found) = RowRef::find(block, &view.def.layout, id) {
+                visit(row(view.def, &found));
             }
         }
         ControlFlow::<()>::Continue(())

@@ -4,6 +4,7 @@
 mod build;
 pub(crate) mod change;
 pub(crate) mod definition;
+pub(crate) mod diff;
 pub(crate) mod index;
 pub(crate) mod key;
 pub(crate) mod layout;

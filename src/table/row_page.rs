@@ -222,46 +222,6 @@ impl<'g> PageRef<'g> {
         self.values(layout, self.span(layout, ordinal, ordinal + 1))
     }
 
-    /// Which of the page's ids (bit 0 to 31) have rows that may differ from those of `other`, which has the same ids. Those
-    /// that differ are among them; beside large values all may be.
-    pub(crate) fn differing_rows(self, other: PageRef<'g>, layout: &Layout) -> u32 {
-        let mut positions = 0;
-        for column in layout.columns() {
-            positions |= self.nulls(layout, column) ^ other.nulls(layout, column);
-            match column.place {
-                Place::RowId { .. } => {}
-                Place::Bool { mask } => positions |= self.mask(layout, mask) ^ other.mask(layout, mask),
-                Place::Fixed { before, width } => {
-                    let old = self.fixed_column(layout, before, width);
-                    let new = other.fixed_column(layout, before, width);
-                    if old != new {
-                        let pairs = old.chunks_exact(width).zip(new.chunks_exact(width)).enumerate();
-                        positions |= pairs.filter(|(_, (old, new))| old != new).map(|(at, _)| 1 << at).sum::<u32>();
-                    }
-                }
-                Place::Variable { index } => {
-                    if self.has_large || other.has_large {
-                        return u32::MAX;
-                    }
-                    let (from, to) = (index * self.rows, (index + 1) * self.rows);
-                    let values = |page: PageRef<'g>| page.values(layout, page.span(layout, from, to));
-                    if self.ends(layout, from, to) != other.ends(layout, from, to) || values(self) != values(other) {
-                        for position in 0..self.rows {
-                            let (old, new) =
-                                (self.variable(layout, index, position), other.variable(layout, index, position));
-                            positions |= u32::from(old != new) << position;
-                        }
-                    }
-                }
-            }
-        }
-        let mut ids = 0;
-        for position in (0..self.rows).filter(|position| positions >> position & 1 == 1) {
-            ids |= 1 << self.index_of(position);
-        }
-        ids
-    }
-
     /// Out of line, so that a full page's column is addressed by a branch and not by a select that waits for the page.
     #[cold]
     #[inline(never)]
