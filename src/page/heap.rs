@@ -66,6 +66,8 @@ struct Span {
     fresh: u32,
     live: u32,
     class: u32,
+    /// What a block of the class takes.
+    block_bytes: u32,
     /// Whether the span is in its class's list of spans with room.
     listed: bool,
     previous: *mut Span,
@@ -153,6 +155,45 @@ impl Heap {
         link_count: usize,
         bytes_len: usize,
     ) -> Result<NonNull<Header>, OutOfMemory> {
+        let block = self.alloc_bare(birth, link_count, bytes_len)?;
+        // Most blocks have no links, and a call for nothing would cost them as much as the rest.
+        if link_count > 0 {
+            // SAFETY: `link_count` words follow the header; an absent link is a null word.
+            unsafe { block.as_ptr().add(1).cast::<Option<Link>>().write_bytes(0, link_count) };
+        }
+        Ok(block)
+    }
+
+    /// A block with the links and bytes of another. Cost: O(block).
+    ///
+    /// # Safety
+    /// `block` is live. Of the two, one alone may be used as the owner of the links.
+    #[inline]
+    pub(super) unsafe fn alloc_copy(
+        &mut self,
+        birth: u64,
+        block: NonNull<Header>,
+    ) -> Result<NonNull<Header>, OutOfMemory> {
+        // SAFETY: the caller's promise.
+        let Header { bytes_len, link_count, .. } = *unsafe { block.as_ref() };
+        let (link_count, bytes_len) = (link_count as usize, bytes_len as usize);
+        let copy = self.alloc_bare(birth, link_count, bytes_len)?;
+        // SAFETY: both blocks have this shape, and the copy is ours alone.
+        unsafe {
+            let (from, to) = (block.as_ptr().add(1).cast::<u8>(), copy.as_ptr().add(1).cast::<u8>());
+            to.copy_from_nonoverlapping(from, block_size(link_count, bytes_len) - size_of::<Header>());
+        }
+        Ok(copy)
+    }
+
+    /// A block whose links are of unspecified content as well: to be written before anyone looks at them.
+    #[inline]
+    fn alloc_bare(
+        &mut self,
+        birth: u64,
+        link_count: usize,
+        bytes_len: usize,
+    ) -> Result<NonNull<Header>, OutOfMemory> {
         if bytes_len > BLOCK_BYTES_MAX || link_count > u16::MAX as usize {
             return Err(OutOfMemory { bytes: bytes_len });
         }
@@ -168,14 +209,8 @@ impl Heap {
             (self.alloc_large(size)?.cast::<Header>(), CLASS_LARGE)
         };
         self.used_blocks += 1;
-        // SAFETY: `memory` is `size` bytes, 16-aligned, and ours alone: the header, then `link_count` words.
-        unsafe {
-            memory.write(Header { birth, bytes_len: bytes_len as u32, link_count: link_count as u16, class });
-            let links = memory.as_ptr().add(1).cast::<Option<Link>>();
-            for index in 0..link_count {
-                links.add(index).write(None);
-            }
-        }
+        // SAFETY: `memory` is `size` bytes, 16-aligned, and ours alone.
+        unsafe { memory.write(Header { birth, bytes_len: bytes_len as u32, link_count: link_count as u16, class }) };
         Ok(memory)
     }
 
@@ -186,10 +221,8 @@ impl Heap {
     #[inline]
     pub(super) unsafe fn free(&mut self, block: NonNull<Header>) {
         // SAFETY: the caller's promise: the block is live.
-        let (class, size) = unsafe {
-            let header = block.as_ref();
-            (header.class, block_size(header.link_count as usize, header.bytes_len as usize))
-        };
+        let Header { bytes_len, link_count, class, .. } = *unsafe { block.as_ref() };
+        let size = block_size(link_count as usize, bytes_len as usize);
         self.used_blocks -= 1;
         if class == CLASS_LARGE {
             // SAFETY: the class says that the block came from `alloc_large`.
@@ -201,33 +234,20 @@ impl Heap {
                 block.cast::<u8>().as_ptr().write_bytes(0xDD, size);
             }
             // SAFETY: the class says that the block came from `alloc_small`.
-            unsafe { self.free_small(block.cast(), class as usize) }
+            unsafe { self.free_small(block.cast()) }
         }
     }
 
     #[inline]
     fn alloc_small(&mut self, class: usize) -> Result<NonNull<u8>, OutOfMemory> {
-        let bytes = class_bytes(class);
         if self.rooms[class].is_null() {
-            let span = self.take_span()?;
-            // SAFETY: a free span is 64 KiB of initialised memory that nobody uses.
-            unsafe {
-                span.write(Span {
-                    free: ptr::null_mut(),
-                    fresh: size_of::<Span>() as u32,
-                    live: 0,
-                    class: class as u32,
-                    listed: false,
-                    previous: ptr::null_mut(),
-                    next: ptr::null_mut(),
-                });
-                self.list(span);
-            }
+            self.add_span(class)?;
         }
         let span = self.rooms[class];
-        self.used_bytes += bytes;
         // SAFETY: a listed span has a free block or room for a fresh one; both lie inside the span.
         unsafe {
+            let bytes = (*span).block_bytes as usize;
+            self.used_bytes += bytes;
             (*span).live += 1;
             let block = if (*span).free.is_null() {
                 let block = span.cast::<u8>().add((*span).fresh as usize);
@@ -245,11 +265,31 @@ impl Heap {
         }
     }
 
+    /// Gives the class an empty span.
+    #[cold]
+    fn add_span(&mut self, class: usize) -> Result<(), OutOfMemory> {
+        let span = self.take_span()?;
+        // SAFETY: a free span is 64 KiB of initialised memory that nobody uses.
+        unsafe {
+            span.write(Span {
+                free: ptr::null_mut(),
+                fresh: size_of::<Span>() as u32,
+                live: 0,
+                class: class as u32,
+                block_bytes: class_bytes(class) as u32,
+                listed: false,
+                previous: ptr::null_mut(),
+                next: ptr::null_mut(),
+            });
+            self.list(span);
+        }
+        Ok(())
+    }
+
     /// # Safety
-    /// As [`Heap::free`], for a block that a span of `class` served.
+    /// As [`Heap::free`], for a block that a span served.
     #[inline]
-    unsafe fn free_small(&mut self, block: NonNull<u8>, class: usize) {
-        self.used_bytes -= class_bytes(class);
+    unsafe fn free_small(&mut self, block: NonNull<u8>) {
         let span = block.as_ptr().map_addr(|address| address & !(SPAN_BYTES - 1)).cast::<Span>();
         // SAFETY: spans are aligned to their size, so masking finds the span's head; the block is ours to reuse.
         unsafe {
@@ -257,6 +297,7 @@ impl Heap {
             free.write(FreeBlock { next: (*span).free });
             (*span).free = free;
             (*span).live -= 1;
+            self.used_bytes -= (*span).block_bytes as usize;
             if !(*span).listed {
                 self.list(span);
             } else if (*span).live == 0 && !((*span).previous.is_null() && (*span).next.is_null()) {

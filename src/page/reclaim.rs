@@ -51,7 +51,13 @@ impl Abandoned {
 
 /// See the module.
 pub(super) struct Reclaimer {
-    queue: VecDeque<Death>,
+    /// Blocks that died alone, as nearly all do, in the order of their deaths.
+    queue: VecDeque<NonNull<Header>>,
+    /// The stamps at which the blocks of `queue` died, each with how many of them it was.
+    deaths: VecDeque<(u64, usize)>,
+    /// Subtrees that died whole.
+    deep: VecDeque<Death>,
+    /// Of both.
     queue_bytes: usize,
     /// By snapshot stamp: the blocks that this snapshot is the newest to hold.
     held: BTreeMap<u64, Vec<Death>>,
@@ -72,6 +78,8 @@ impl Reclaimer {
     pub(super) fn new(base: u64) -> Self {
         Self {
             queue: VecDeque::new(),
+            deaths: VecDeque::new(),
+            deep: VecDeque::new(),
             queue_bytes: 0,
             held: BTreeMap::new(),
             held_bytes: 0,
@@ -92,10 +100,20 @@ impl Reclaimer {
         self.held_bytes
     }
 
+    /// Takes the blocks that died at `died`, each alone. Stamps rise from call to call.
     #[inline]
-    pub(super) fn bury(&mut self, death: Death) {
-        self.queue_bytes += bytes_of(death.block);
-        self.queue.push_back(death);
+    pub(super) fn bury(&mut self, blocks: &[NonNull<Header>], died: u64) {
+        if !blocks.is_empty() {
+            self.queue_bytes += blocks.iter().map(|&block| bytes_of(block)).sum::<usize>();
+            self.queue.extend(blocks);
+            self.deaths.push_back((died, blocks.len()));
+        }
+    }
+
+    /// Takes a subtree that died at `died`.
+    pub(super) fn bury_deep(&mut self, block: NonNull<Header>, died: u64) {
+        self.queue_bytes += bytes_of(block);
+        self.deep.push_back(Death { block, died, deep: true });
     }
 
     pub(super) fn abandon(&mut self, abandoned: Abandoned) {
@@ -105,12 +123,12 @@ impl Reclaimer {
     /// Whether enough has gathered for a slice to be worth its fence.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.queue.len() + self.abandoned.len() >= PATIENCE_BLOCKS || self.queue_bytes >= PATIENCE_BYTES
+        self.queue.len() + self.deep.len() + self.abandoned.len() >= PATIENCE_BLOCKS || self.queue_bytes >= PATIENCE_BYTES
     }
 
     /// Whether nothing waits that a slice could free now, were there no readers.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.unsettled.is_empty() && self.abandoned.is_empty()
+        self.queue.is_empty() && self.deep.is_empty() && self.unsettled.is_empty() && self.abandoned.is_empty()
     }
 
     /// One slice. `horizon` was taken before `snapshots` (sorted stamps) was read (R2). Answers how many blocks it
@@ -130,12 +148,13 @@ impl Reclaimer {
             self.unsettle(snapshots);
         }
         self.free_abandoned(heap, &mut budget);
+        self.settle_queue(heap, horizon, snapshots, &mut budget);
         while budget > 0 {
-            let Some(&death) = self.queue.front() else { break };
+            let Some(&death) = self.deep.front() else { break };
             if death.died > horizon {
                 break;
             }
-            self.queue.pop_front();
+            self.deep.pop_front();
             self.queue_bytes -= bytes_of(death.block);
             budget -= 1;
             self.settle(heap, snapshots, death);
@@ -152,6 +171,41 @@ impl Reclaimer {
             }
         }
         full - budget
+    }
+
+    /// Settles the blocks that died alone. Without snapshots, which is the usual case, they are freed in one go.
+    fn settle_queue(&mut self, heap: &mut Heap, horizon: u64, snapshots: &[(u64, usize)], budget: &mut usize) {
+        let mut free = 0;
+        while *budget > 0
+            && let Some((died, left)) = self.deaths.front_mut()
+            && *died <= horizon
+        {
+            let (died, count) = (*died, (*left).min(*budget));
+            *left -= count;
+            *budget -= count;
+            if *left == 0 {
+                self.deaths.pop_front();
+            }
+            if snapshots.is_empty() {
+                free += count;
+                continue;
+            }
+            for _ in 0..count {
+                let Some(block) = self.queue.pop_front() else { break };
+                self.queue_bytes -= bytes_of(block);
+                self.settle(heap, snapshots, Death { block, died, deep: false });
+            }
+        }
+        for block in self.queue.drain(..free) {
+            self.queue_bytes -= bytes_of(block);
+            // SAFETY: as in `settle`, where no snapshot holds anything.
+            unsafe { heap.free(block) }
+            #[cfg(folio_plant = "double_free")]
+            // SAFETY: none: this is the planted bug.
+            unsafe {
+                heap.free(block)
+            }
+        }
     }
 
     /// Moves the lists of snapshots that are gone to the unsettled ones.
@@ -181,7 +235,7 @@ impl Reclaimer {
                 if child.block().birth() > self.base {
                     // At the front: what is freed next lies near, and the queue stays as short as the tree is deep.
                     self.queue_bytes += bytes_of(child.0);
-                    self.queue.push_front(Death { block: child.0, ..death });
+                    self.deep.push_front(Death { block: child.0, ..death });
                 }
             }
         }
