@@ -188,12 +188,7 @@ impl Heap {
 
     /// A block whose links are of unspecified content as well: to be written before anyone looks at them.
     #[inline]
-    fn alloc_bare(
-        &mut self,
-        birth: u64,
-        link_count: usize,
-        bytes_len: usize,
-    ) -> Result<NonNull<Header>, OutOfMemory> {
+    fn alloc_bare(&mut self, birth: u64, link_count: usize, bytes_len: usize) -> Result<NonNull<Header>, OutOfMemory> {
         if bytes_len > BLOCK_BYTES_MAX || link_count > u16::MAX as usize {
             return Err(OutOfMemory { bytes: bytes_len });
         }

@@ -123,7 +123,8 @@ impl Reclaimer {
     /// Whether enough has gathered for a slice to be worth its fence.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.queue.len() + self.deep.len() + self.abandoned.len() >= PATIENCE_BLOCKS || self.queue_bytes >= PATIENCE_BYTES
+        self.queue.len() + self.deep.len() + self.abandoned.len() >= PATIENCE_BLOCKS
+            || self.queue_bytes >= PATIENCE_BYTES
     }
 
     /// Whether nothing waits that a slice could free now, were there no readers.

@@ -110,7 +110,12 @@ impl Ends<'_> {
 impl<'a> Node<'a> {
     #[inline(always)]
     pub(super) fn new(block: BlockRef<'a>) -> Self {
-        let (links, bytes) = (block.links(), block.bytes());
+        Self::from_parts(block.links(), block.bytes())
+    }
+
+    /// The same of a block's links and bytes.
+    #[inline(always)]
+    pub(super) fn from_parts(links: &'a [Option<Link>], bytes: &'a [u8]) -> Self {
         let (flags, len) = match bytes.first_chunk::<HEAD_BYTES>() {
             Some(&[flags, _, _, _, a, b, c, d]) => (flags, u32::from_le_bytes([a, b, c, d]) as usize),
             None => (0, 0),

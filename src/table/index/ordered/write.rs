@@ -1,13 +1,16 @@
 //! Changing the ordered index: insert and remove.
 //!
-//! A change finds its place first, reading, and notes the way down; only if there is something to change it copies the
-//! nodes on that way, from the root on, without searching again. Whatever it needs is allocated before links move.
+//! A change copies the nodes on its way down as it finds it, and changes their counts: a caller changes only what it
+//! knows to be absent, or there, and a node that is copied need not be fetched from memory to be searched. The way is
+//! noted, so that whatever a leaf's change means for the nodes above it needs no search. Whatever a step needs is
+//! allocated before links move.
 //!
 //! Leaves are small, for a change makes its leaf anew; inner nodes are larger, for most changes only touch a count.
 
 use super::load::Load;
 use super::node::{Edge, Item, Node, add_count, prefetch, separator, set_count};
 use super::run::Run;
+use super::words::{Words, leaf_bytes};
 use super::{HEIGHT_MAX, KeyKind, KeyRef, OrderedMeta};
 use crate::page::{Link, OutOfMemory, Pages};
 
@@ -17,8 +20,8 @@ const INNER_BYTES: usize = 1520;
 /// An inner node keeps at least so many children on either side of a cut, however long its separators are: otherwise
 /// long keys would make the tree deep.
 pub(super) const CHILDREN_LEAST: usize = 4;
-/// An index per node of a way down; a block has at most `u16::MAX` links.
-type Path = [u16; HEIGHT_MAX + 1];
+/// An index per inner node of a way down; a block has at most `u16::MAX` links.
+type Path = [u16; HEIGHT_MAX];
 
 /// One index of the running write.
 pub(crate) struct OrderedIndex<'l> {
@@ -73,23 +76,22 @@ impl<'l> OrderedIndex<'l> {
         if key.kind() != kind {
             return Ok(false);
         }
-        let item = Item { key, id, count: 0 };
-        let (path, found) = self.find(key, id);
-        if found {
-            return Ok(false);
-        }
-        match self.root {
-            None => {
-                *self.root = Some(Run::of_items(kind, true, &[item]).build(pages)?);
-                self.meta.height = 0;
-            }
-            Some(root) => {
-                let path = path.get(..=usize::from(self.meta.height)).unwrap_or_default();
-                if let Some(split) = insert_below(pages, kind, root, path, item)? {
-                    grow(pages, kind, root, split)?;
-                    self.meta.height += 1;
-                    debug_assert!(usize::from(self.meta.height) <= HEIGHT_MAX);
+        let edge = Edge { key, id, after: false };
+        let mut path = [0; HEIGHT_MAX];
+        match self.descend(pages, &edge, 1, &mut path)? {
+            Some(leaf) => {
+                let (position, found) = find_in_leaf(leaf, &edge);
+                if found {
+                    self.descend(pages, &edge, -1, &mut path)?;
+                    return Ok(false);
                 }
+                if let Some(split) = insert_in_leaf(pages, kind, leaf, position, &edge)? {
+                    self.link_split(pages, &path, split)?;
+                }
+            }
+            None => {
+                *self.root = Some(Run::of_items(kind, true, &[Item { key, id, count: 0 }]).build(pages)?);
+                self.meta.height = 0;
             }
         }
         self.meta.entry_count += 1;
@@ -98,14 +100,25 @@ impl<'l> OrderedIndex<'l> {
 
     /// Takes an entry out; answers whether it was there. Cost: O(log n) nodes copied.
     pub(crate) fn remove(&mut self, pages: &mut Pages, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
-        let (path, found) = self.find(key, id);
-        if !found {
+        let kind = self.meta.kind;
+        if key.kind() != kind {
             return Ok(false);
         }
-        let path = path.get(..=usize::from(self.meta.height)).unwrap_or_default();
-        remove_below(pages, self.meta.kind, self.root, path)?;
+        let edge = Edge { key, id, after: false };
+        let mut path = [0; HEIGHT_MAX];
+        let Some(leaf) = self.descend(pages, &edge, -1, &mut path)? else { return Ok(false) };
+        let (position, found) = find_in_leaf(leaf, &edge);
+        if !found {
+            self.descend(pages, &edge, 1, &mut path)?;
+            return Ok(false);
+        }
+        let left = remove_in_leaf(pages, kind, leaf, position)?;
+        if left != Left::Enough {
+            let path = path.get(..usize::from(self.meta.height)).unwrap_or_default();
+            repair_below(pages, kind, self.root, path, left)?;
+            self.lower(pages);
+        }
         self.meta.entry_count = self.meta.entry_count.saturating_sub(1);
-        self.lower(pages);
         Ok(true)
     }
 
@@ -143,25 +156,40 @@ impl<'l> OrderedIndex<'l> {
         }
     }
 
-    /// The way down to where the entry is or would be: an index per node, and whether it is there.
-    fn find(&self, key: KeyRef<'_>, id: u64) -> (Path, bool) {
-        let mut path = [0; HEIGHT_MAX + 1];
-        let Some(root) = self.root.as_ref().filter(|_| key.kind() == self.meta.kind) else { return (path, false) };
-        let edge = Edge { key, id, after: false };
-        let mut block = root.block();
-        let height = usize::from(self.meta.height).min(HEIGHT_MAX);
-        for step in path.iter_mut().take(height) {
-            let node = Node::new(block);
-            let index = node.child_index(&edge);
-            let Some(child) = node.child(index) else { return (path, false) };
-            prefetch(child);
+    /// Copies the inner nodes on the way down to where the entry is or would be, adds `delta` to the counts on it, and
+    /// notes it in `path`: an index per node. Answers the leaf, unless the index is empty.
+    #[inline]
+    fn descend<'s>(
+        &'s mut self,
+        pages: &mut Pages,
+        edge: &Edge<'_>,
+        delta: i64,
+        path: &mut Path,
+    ) -> Result<Option<&'s mut Link>, OutOfMemory> {
+        let Some(mut link) = self.root.as_mut() else { return Ok(None) };
+        for step in path.iter_mut().take(usize::from(self.meta.height)) {
+            let (links, bytes) = pages.make_mut(link)?.into_parts();
+            let index = child_index(links, bytes, edge);
             *step = index as u16;
-            block = child;
+            add_count(bytes, index, delta);
+            let Some(Some(child)) = links.get_mut(index) else { return Ok(None) };
+            prefetch(child.block());
+            link = child;
         }
-        let leaf = Node::new(block);
-        let position = leaf.position(&edge);
-        path[height] = position as u16;
-        (path, position < leaf.len() && leaf.key(position) == key && leaf.id(position) == id)
+        Ok(Some(link))
+    }
+
+    /// Links the right part of a leaf that was split, at the end of `path`.
+    #[cold]
+    fn link_split(&mut self, pages: &mut Pages, path: &Path, split: Split) -> Result<(), OutOfMemory> {
+        let Some(root) = self.root else { return Ok(()) };
+        let path = path.get(..usize::from(self.meta.height)).unwrap_or_default();
+        if let Some(split) = link_below(pages, self.meta.kind, root, path, split)? {
+            grow(pages, self.meta.kind, root, split)?;
+            self.meta.height += 1;
+            debug_assert!(usize::from(self.meta.height) <= HEIGHT_MAX);
+        }
+        Ok(())
     }
 
     /// Takes away roots that have only one child.
@@ -217,27 +245,21 @@ fn cut_after_insert(run: &Run<'_>, position: usize, is_leaf: bool) -> usize {
     }
 }
 
-fn insert_below(
+/// Links the right part of the node at the end of `path`; answers the right part of this one, if it is split in turn.
+fn link_below(
     pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
     path: &[u16],
-    item: Item<'_>,
+    split: Split,
 ) -> Result<Option<Split>, OutOfMemory> {
-    let Some((&step, path)) = path.split_first() else { return Ok(None) };
+    let Some((&step, path)) = path.split_first() else { return Ok(Some(split)) };
     let step = usize::from(step);
-    if path.is_empty() {
-        return insert_in_leaf(pages, kind, link, step, item);
-    }
     let mut node = pages.make_mut(link)?;
     let (links, bytes) = node.parts();
     let Some(Some(child)) = links.get_mut(step) else { return Ok(None) };
-    let split = insert_below(pages, kind, child, path, item)?;
-    match split {
-        None => {
-            add_count(bytes, step, 1);
-            Ok(None)
-        }
+    match link_below(pages, kind, child, path, split)? {
+        None => Ok(None),
         Some(split) => {
             set_count(bytes, step, Node::new(child.block()).total());
             insert_child(pages, kind, link, step + 1, split)
@@ -245,7 +267,55 @@ fn insert_below(
     }
 }
 
+/// The child of an inner node in which the edge lies, which is not an `after` one.
+#[inline(always)]
+fn child_index(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
+    match (edge.key, Words::new(bytes)) {
+        (KeyRef::U64(key), Some(words)) => words.child_index(key, edge.id),
+        _ => Node::from_parts(links, bytes).child_index(edge),
+    }
+}
+
+/// Where in a leaf the entry is or would be, and whether it is there.
+#[inline(always)]
+fn find_in_leaf(leaf: &Link, edge: &Edge<'_>) -> (usize, bool) {
+    let block = leaf.block();
+    match (edge.key, Words::new(block.bytes())) {
+        (KeyRef::U64(key), Some(words)) => {
+            let position = words.position(0, key, edge.id);
+            (position, words.is_at(position, key, edge.id))
+        }
+        _ => {
+            let node = Node::new(block);
+            let position = node.position(edge);
+            (position, position < node.len() && node.key(position) == edge.key && node.id(position) == edge.id)
+        }
+    }
+}
+
+/// Puts the edge's entry into a leaf. Answers the right part, if it is split.
+#[inline]
 fn insert_in_leaf(
+    pages: &mut Pages,
+    kind: KeyKind,
+    link: &mut Link,
+    position: usize,
+    edge: &Edge<'_>,
+) -> Result<Option<Split>, OutOfMemory> {
+    if let KeyRef::U64(key) = edge.key
+        && let Ok(id) = u32::try_from(edge.id)
+        && let Some(words) = Words::new(link.block().bytes())
+        && leaf_bytes(words.len() + 1) <= LEAF_BYTES
+    {
+        let new = words.build_with(pages, position, key, id)?;
+        replace_leaf(pages, link, new);
+        return Ok(None);
+    }
+    insert_in_any_leaf(pages, kind, link, position, Item { key: edge.key, id: edge.id, count: 0 })
+}
+
+#[cold]
+fn insert_in_any_leaf(
     pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
@@ -315,19 +385,51 @@ fn insert_child(
     Ok(right)
 }
 
-/// Answers whether the node is now so small that its parent should see to it, or gone.
-fn remove_below(pages: &mut Pages, kind: KeyKind, slot: &mut Option<Link>, path: &[u16]) -> Result<bool, OutOfMemory> {
-    let (Some((&step, path)), Some(link)) = (path.split_first(), slot.as_mut()) else { return Ok(false) };
+/// What an entry that goes leaves of its leaf.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Enough,
+    /// So little that the leaf's parent should see to it.
+    Few,
+    /// The leaf still holds the entry, its only one: its parent is to take it away.
+    Nothing,
+}
+
+/// Takes the entry at `position` out of a leaf, unless it is the last one.
+#[inline]
+fn remove_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, position: usize) -> Result<Left, OutOfMemory> {
+    let new = match Words::new(link.block().bytes()) {
+        _ if Node::new(link.block()).len() == 1 => return Ok(Left::Nothing),
+        Some(words) if kind == KeyKind::U64 => words.build_without(pages, position)?,
+        _ => Run::spliced(kind, Node::new(link.block()), position, position + 1, &[]).build(pages)?,
+    };
+    replace_leaf(pages, link, new);
+    Ok(if is_underfull(link) { Left::Few } else { Left::Enough })
+}
+
+/// Sees to the leaf at the end of `path`, of which too little is left, and to the nodes above that become too small by
+/// it. Answers whether this node now is, or is gone.
+fn repair_below(
+    pages: &mut Pages,
+    kind: KeyKind,
+    slot: &mut Option<Link>,
+    path: &[u16],
+    left: Left,
+) -> Result<bool, OutOfMemory> {
+    let Some(link) = slot.as_mut() else { return Ok(true) };
+    let Some((&step, path)) = path.split_first() else {
+        if left == Left::Nothing
+            && let Some(leaf) = slot.take()
+        {
+            pages.discard(leaf);
+        }
+        return Ok(true);
+    };
     let step = usize::from(step);
-    if path.is_empty() {
-        return remove_in_leaf(pages, kind, slot, step);
-    }
     let mut node = pages.make_mut(link)?;
-    let (links, bytes) = node.parts();
+    let (links, _) = node.parts();
     let Some(child) = links.get_mut(step) else { return Ok(false) };
-    let is_small = remove_below(pages, kind, child, path)?;
-    add_count(bytes, step, -1);
-    if !is_small {
+    if !repair_below(pages, kind, child, path, left)? {
         return Ok(false);
     }
     if child.is_none() {
@@ -336,25 +438,6 @@ fn remove_below(pages: &mut Pages, kind: KeyKind, slot: &mut Option<Link>, path:
         join_child(pages, kind, link, step)?;
     }
     Ok(slot.as_ref().is_none_or(is_underfull))
-}
-
-fn remove_in_leaf(
-    pages: &mut Pages,
-    kind: KeyKind,
-    slot: &mut Option<Link>,
-    position: usize,
-) -> Result<bool, OutOfMemory> {
-    let Some(link) = slot else { return Ok(true) };
-    let node = Node::new(link.block());
-    if node.len() == 1 {
-        if let Some(leaf) = slot.take() {
-            pages.discard(leaf);
-        }
-        return Ok(true);
-    }
-    let new = Run::spliced(kind, node, position, position + 1, &[]).build(pages)?;
-    replace_leaf(pages, link, new);
-    Ok(is_underfull(link))
 }
 
 /// Rebuilds an inner node without the child at `position`, which is gone already.
