@@ -25,8 +25,9 @@ impl<'a> Words<'a> {
             return None;
         }
         let (keys, rest) = columns.split_at_checked(KEY_BYTES * len)?;
-        let ids = rest.get(..ID_BYTES * len)?;
-        Some(Self { keys: keys.as_chunks().0, ids: ids.as_chunks().0, bytes })
+        let (keys, ids) = (keys.as_chunks().0, rest.as_chunks().0);
+        // As long as the keys, so that one look at the bounds does for both.
+        Some(Self { keys, ids: ids.get(..keys.len())?, bytes })
     }
 
     #[inline(always)]
@@ -40,13 +41,17 @@ impl<'a> Words<'a> {
         let entry = wide(key, id);
         let mut low = from;
         let mut size = self.len().saturating_sub(from);
-        while size > 0 {
-            let half = size.div_ceil(2);
-            let Some(probe) = self.entry(low + half - 1) else { break };
-            low = std::hint::select_unpredictable(probe < entry, low + half, low);
+        if size == 0 {
+            return from;
+        }
+        while size > 1 {
+            let half = size / 2;
+            let Some(probe) = self.entry(low + half) else { break };
+            // A mask: what is written as a choice may become a branch, of which every other one is mispredicted.
+            low += half & usize::from(probe < entry).wrapping_neg();
             size -= half;
         }
-        low
+        low + usize::from(self.entry(low).is_some_and(|last| last < entry))
     }
 
     /// The child of an inner node in which (key, id) lies.

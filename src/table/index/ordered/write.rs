@@ -167,13 +167,17 @@ impl<'l> OrderedIndex<'l> {
         path: &mut Path,
     ) -> Result<Option<&'s mut Link>, OutOfMemory> {
         let Some(mut link) = self.root.as_mut() else { return Ok(None) };
-        for step in path.iter_mut().take(usize::from(self.meta.height)) {
+        let height = usize::from(self.meta.height);
+        for (level, step) in path.iter_mut().take(height).enumerate() {
             let (links, bytes) = pages.make_mut(link)?.into_parts();
             let index = child_index(links, bytes, edge);
             *step = index as u16;
-            add_count(bytes, index, delta);
+            add_count(bytes, links.len() - index, delta);
             let Some(Some(child)) = links.get_mut(index) else { return Ok(None) };
-            prefetch(child.block());
+            if level + 1 == height {
+                // A leaf is searched before it is copied.
+                prefetch(child.block());
+            }
             link = child;
         }
         Ok(Some(link))
@@ -257,11 +261,12 @@ fn link_below(
     let step = usize::from(step);
     let mut node = pages.make_mut(link)?;
     let (links, bytes) = node.parts();
+    let behind = links.len().saturating_sub(step);
     let Some(Some(child)) = links.get_mut(step) else { return Ok(None) };
     match link_below(pages, kind, child, path, split)? {
         None => Ok(None),
         Some(split) => {
-            set_count(bytes, step, Node::new(child.block()).total());
+            set_count(bytes, behind, Node::new(child.block()).total());
             insert_child(pages, kind, link, step + 1, split)
         }
     }
@@ -272,8 +277,14 @@ fn link_below(
 fn child_index(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
     match (edge.key, Words::new(bytes)) {
         (KeyRef::U64(key), Some(words)) => words.child_index(key, edge.id),
-        _ => Node::from_parts(links, bytes).child_index(edge),
+        _ => child_index_of_any(links, bytes, edge),
     }
+}
+
+/// Out of line, to keep the usual way short.
+#[inline(never)]
+fn child_index_of_any(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
+    Node::from_parts(links, bytes).child_index(edge)
 }
 
 /// Where in a leaf the entry is or would be, and whether it is there.
@@ -285,12 +296,15 @@ fn find_in_leaf(leaf: &Link, edge: &Edge<'_>) -> (usize, bool) {
             let position = words.position(0, key, edge.id);
             (position, words.is_at(position, key, edge.id))
         }
-        _ => {
-            let node = Node::new(block);
-            let position = node.position(edge);
-            (position, position < node.len() && node.key(position) == edge.key && node.id(position) == edge.id)
-        }
+        _ => find_in_any_leaf(leaf, edge),
     }
+}
+
+#[inline(never)]
+fn find_in_any_leaf(leaf: &Link, edge: &Edge<'_>) -> (usize, bool) {
+    let node = Node::new(leaf.block());
+    let position = node.position(edge);
+    (position, position < node.len() && node.key(position) == edge.key && node.id(position) == edge.id)
 }
 
 /// Puts the edge's entry into a leaf. Answers the right part, if it is split.
@@ -314,7 +328,7 @@ fn insert_in_leaf(
     insert_in_any_leaf(pages, kind, link, position, Item { key: edge.key, id: edge.id, count: 0 })
 }
 
-#[cold]
+#[inline(never)]
 fn insert_in_any_leaf(
     pages: &mut Pages,
     kind: KeyKind,
@@ -399,8 +413,8 @@ enum Left {
 #[inline]
 fn remove_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, position: usize) -> Result<Left, OutOfMemory> {
     let new = match Words::new(link.block().bytes()) {
+        Some(words) if kind == KeyKind::U64 && words.len() > 1 => words.build_without(pages, position)?,
         _ if Node::new(link.block()).len() == 1 => return Ok(Left::Nothing),
-        Some(words) if kind == KeyKind::U64 => words.build_without(pages, position)?,
         _ => Run::spliced(kind, Node::new(link.block()), position, position + 1, &[]).build(pages)?,
     };
     replace_leaf(pages, link, new);
