@@ -198,7 +198,7 @@ impl Heap {
     }
 
     /// A block whose links are of unspecified content as well: to be written before anyone looks at them.
-    #[inline]
+    #[inline(always)]
     fn alloc_bare(&mut self, birth: u64, link_count: usize, bytes_len: usize) -> Result<NonNull<Header>, OutOfMemory> {
         #[cfg(test)]
         if let Some(left) = &mut self.blocks_until_full {

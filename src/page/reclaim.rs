@@ -34,6 +34,13 @@ pub(super) struct Death {
     pub(super) deep: bool,
 }
 
+/// So many blocks, of so many bytes together, each of which died alone at one stamp.
+struct Deaths {
+    died: u64,
+    count: usize,
+    bytes: usize,
+}
+
 /// Blocks that only one ended write saw: those of the subtree that were born after `floor`.
 #[derive(Clone, Copy)]
 pub(super) struct Abandoned {
@@ -53,8 +60,8 @@ impl Abandoned {
 pub(super) struct Reclaimer {
     /// Blocks that died alone, as nearly all do, in the order of their deaths.
     queue: VecDeque<NonNull<Header>>,
-    /// The stamps at which the blocks of `queue` died, each with how many of them it was.
-    deaths: VecDeque<(u64, usize)>,
+    /// When the blocks of `queue` died, in runs.
+    deaths: VecDeque<Deaths>,
     /// Subtrees that died whole.
     deep: VecDeque<Death>,
     /// Of both.
@@ -104,9 +111,10 @@ impl Reclaimer {
     #[inline]
     pub(super) fn bury(&mut self, blocks: &[NonNull<Header>], died: u64) {
         if !blocks.is_empty() {
-            self.queue_bytes += blocks.iter().map(|&block| bytes_of(block)).sum::<usize>();
+            let bytes = blocks.iter().map(|&block| bytes_of(block)).sum();
+            self.queue_bytes += bytes;
             self.queue.extend(blocks);
-            self.deaths.push_back((died, blocks.len()));
+            self.deaths.push_back(Deaths { died, count: blocks.len(), bytes });
         }
     }
 
@@ -178,13 +186,20 @@ impl Reclaimer {
     fn settle_queue(&mut self, heap: &mut Heap, horizon: u64, snapshots: &[(u64, usize)], budget: &mut usize) {
         let mut free = 0;
         while *budget > 0
-            && let Some((died, left)) = self.deaths.front_mut()
-            && *died <= horizon
+            && let Some(deaths) = self.deaths.front_mut()
+            && deaths.died <= horizon
         {
-            let (died, count) = (*died, (*left).min(*budget));
-            *left -= count;
+            let (died, count) = (deaths.died, deaths.count.min(*budget));
+            let bytes = if count == deaths.count {
+                deaths.bytes
+            } else {
+                self.queue.range(free..free + count).map(|&block| bytes_of(block)).sum()
+            };
+            deaths.count -= count;
+            deaths.bytes -= bytes;
+            self.queue_bytes -= bytes;
             *budget -= count;
-            if *left == 0 {
+            if deaths.count == 0 {
                 self.deaths.pop_front();
             }
             if snapshots.is_empty() {
@@ -193,12 +208,10 @@ impl Reclaimer {
             }
             for _ in 0..count {
                 let Some(block) = self.queue.pop_front() else { break };
-                self.queue_bytes -= bytes_of(block);
                 self.settle(heap, snapshots, Death { block, died, deep: false });
             }
         }
         for block in self.queue.drain(..free) {
-            self.queue_bytes -= bytes_of(block);
             // SAFETY: as in `settle`, where no snapshot holds anything.
             unsafe { heap.free(block) }
             #[cfg(folio_plant = "double_free")]

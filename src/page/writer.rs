@@ -289,7 +289,7 @@ impl Pages {
     fn replace_by_copy(&mut self, link: &mut Link) -> Result<(), OutOfMemory> {
         // SAFETY: the block is live. The links move to the copy; the old block is retired without them.
         let copy = unsafe { self.heap.alloc_copy(self.stamp, link.0)? };
-        self.retire(link.0);
+        self.retire_older(link.0);
         link.0 = copy;
         Ok(())
     }
@@ -365,15 +365,22 @@ impl Pages {
     /// Puts a replaced block where its birth says (see the module); its links are not its own any more.
     #[inline]
     fn retire(&mut self, block: NonNull<Header>) {
-        let birth = birth_of(block);
-        let work = self;
-        if birth == work.stamp {
+        if birth_of(block) == self.stamp {
             // SAFETY: made under the current stamp, so seen by nobody else, and just replaced.
-            unsafe { work.heap.free(block) }
-        } else if birth > work.start {
-            work.limbo.push(block);
-        } else if birth > work.base {
-            work.dead.push(block);
+            unsafe { self.heap.free(block) }
+        } else {
+            self.retire_older(block);
+        }
+    }
+
+    /// The same for a block that was not made under the current stamp.
+    #[inline(always)]
+    fn retire_older(&mut self, block: NonNull<Header>) {
+        let birth = birth_of(block);
+        if birth > self.start {
+            self.limbo.push(block);
+        } else if birth > self.base {
+            self.dead.push(block);
         }
     }
 }

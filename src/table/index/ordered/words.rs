@@ -38,7 +38,6 @@ impl<'a> Words<'a> {
     /// How many entries from `from` on lie before (key, id), plus `from`; without a branch that depends on the entries.
     #[inline(always)]
     pub(super) fn position(self, from: usize, key: u64, id: u64) -> usize {
-        let entry = wide(key, id);
         let mut low = from;
         let mut size = self.len().saturating_sub(from);
         if size == 0 {
@@ -46,12 +45,18 @@ impl<'a> Words<'a> {
         }
         while size > 1 {
             let half = size / 2;
-            let Some(probe) = self.entry(low + half) else { break };
-            // A mask: what is written as a choice may become a branch, of which every other one is mispredicted.
-            low += half & usize::from(probe < entry).wrapping_neg();
+            let Some(is_before) = self.is_before(low + half, key, id) else { break };
+            low = std::hint::select_unpredictable(is_before, low + half, low);
             size -= half;
         }
-        low + usize::from(self.entry(low).is_some_and(|last| last < entry))
+        low + usize::from(self.is_before(low, key, id).unwrap_or(false))
+    }
+
+    /// Whether entry `index` lies before (key, id). Compared without a jump, as one number of 128 bits would not be.
+    #[inline(always)]
+    fn is_before(self, index: usize, key: u64, id: u64) -> Option<bool> {
+        let (other, other_id) = self.entry(index)?;
+        Some((other < key) | ((other == key) & (other_id < id)))
     }
 
     /// The child of an inner node in which (key, id) lies.
@@ -64,13 +69,13 @@ impl<'a> Words<'a> {
     /// Whether entry `position` is (key, id).
     #[inline(always)]
     pub(super) fn is_at(self, position: usize, key: u64, id: u64) -> bool {
-        self.entry(position) == Some(wide(key, id))
+        self.entry(position) == Some((key, id))
     }
 
     #[inline(always)]
-    fn entry(self, index: usize) -> Option<u128> {
+    fn entry(self, index: usize) -> Option<(u64, u64)> {
         let (key, id) = self.keys.get(index).zip(self.ids.get(index))?;
-        Some(wide(u64::from_le_bytes(*key), u64::from(u32::from_le_bytes(*id))))
+        Some((u64::from_le_bytes(*key), u64::from(u32::from_le_bytes(*id))))
     }
 
     /// A leaf with one entry more. The entries lie in three stretches that stay together: keys before it; keys behind it
@@ -107,12 +112,6 @@ impl<'a> Words<'a> {
         }
         Ok(link)
     }
-}
-
-/// Key and id as one number of the same order: compared without a branch.
-#[inline(always)]
-fn wide(key: u64, id: u64) -> u128 {
-    u128::from(key) << 64 | u128::from(id)
 }
 
 /// Bytes of a leaf of so many entries.

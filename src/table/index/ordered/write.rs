@@ -89,10 +89,7 @@ impl<'l> OrderedIndex<'l> {
                     self.link_split(pages, &path, split)?;
                 }
             }
-            None => {
-                *self.root = Some(Run::of_items(kind, true, &[Item { key, id, count: 0 }]).build(pages)?);
-                self.meta.height = 0;
-            }
+            None => self.plant(pages, Item { key, id, count: 0 })?,
         }
         self.meta.entry_count += 1;
         Ok(true)
@@ -154,6 +151,14 @@ impl<'l> OrderedIndex<'l> {
                 Err(error)
             }
         }
+    }
+
+    /// Gives an empty index its first entry.
+    #[cold]
+    fn plant(&mut self, pages: &mut Pages, item: Item<'_>) -> Result<(), OutOfMemory> {
+        *self.root = Some(Run::of_items(self.meta.kind, true, &[item]).build(pages)?);
+        self.meta.height = 0;
+        Ok(())
     }
 
     /// Copies the inner nodes on the way down to where the entry is or would be, adds `delta` to the counts on it, and
@@ -415,10 +420,15 @@ fn remove_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, position: u
     let new = match Words::new(link.block().bytes()) {
         Some(words) if kind == KeyKind::U64 && words.len() > 1 => words.build_without(pages, position)?,
         _ if Node::new(link.block()).len() == 1 => return Ok(Left::Nothing),
-        _ => Run::spliced(kind, Node::new(link.block()), position, position + 1, &[]).build(pages)?,
+        _ => build_any_without(pages, kind, link, position)?,
     };
     replace_leaf(pages, link, new);
     Ok(if is_underfull(link) { Left::Few } else { Left::Enough })
+}
+
+#[inline(never)]
+fn build_any_without(pages: &mut Pages, kind: KeyKind, link: &Link, position: usize) -> Result<Link, OutOfMemory> {
+    Run::spliced(kind, Node::new(link.block()), position, position + 1, &[]).build(pages)
 }
 
 /// Sees to the leaf at the end of `path`, of which too little is left, and to the nodes above that become too small by
