@@ -211,15 +211,18 @@ impl Reclaimer {
                 self.settle(heap, snapshots, Death { block, died, deep: false });
             }
         }
-        for block in self.queue.drain(..free) {
-            // SAFETY: as in `settle`, where no snapshot holds anything.
-            unsafe { heap.free(block) }
-            #[cfg(folio_plant = "double_free")]
-            // SAFETY: none: this is the planted bug.
-            unsafe {
-                heap.free(block)
-            }
+        // Not as they are drained: going around the end of the queue's memory would cost each of them a look.
+        let (front, back) = self.queue.as_slices();
+        let (front, back) = (&front[..free.min(front.len())], &back[..free.saturating_sub(front.len())]);
+        for &block in front {
+            // SAFETY: `free` blocks died behind the horizon, there are no snapshots, and all leave the queue below.
+            unsafe { free_settled(heap, block) };
         }
+        for &block in back {
+            // SAFETY: as above.
+            unsafe { free_settled(heap, block) };
+        }
+        self.queue.drain(..free);
     }
 
     /// Moves the lists of snapshots that are gone to the unsettled ones.
@@ -253,14 +256,8 @@ impl Reclaimer {
                 }
             }
         }
-        // SAFETY: the block is of this heap (born after `base`), dead for the newest version, behind the horizon for
-        // readers, and within no snapshot's reach; it left its queue just now (R1).
-        unsafe { heap.free(death.block) }
-        #[cfg(folio_plant = "double_free")]
-        // SAFETY: none: this is the planted bug.
-        unsafe {
-            heap.free(death.block)
-        }
+        // SAFETY: the caller took the block from a queue of deaths behind the horizon; no snapshot holds it, see above.
+        unsafe { free_settled(heap, death.block) };
     }
 
     fn free_abandoned(&mut self, heap: &mut Heap, budget: &mut usize) {
@@ -281,6 +278,22 @@ impl Reclaimer {
             // view of the write is left.
             unsafe { heap.free(block) }
         }
+    }
+}
+
+/// Frees a block.
+///
+/// # Safety
+/// The block is of this heap (born after `base`), dead for the newest version, behind the horizon for readers, and
+/// within no snapshot's reach; the caller has taken it from its queue, or does so before anyone looks there (R1).
+#[inline(always)]
+unsafe fn free_settled(heap: &mut Heap, block: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    unsafe { heap.free(block) }
+    #[cfg(folio_plant = "double_free")]
+    // SAFETY: none: this is the planted bug.
+    unsafe {
+        heap.free(block)
     }
 }
 

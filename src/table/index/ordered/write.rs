@@ -79,16 +79,14 @@ impl<'l> OrderedIndex<'l> {
         let edge = Edge { key, id, after: false };
         let mut path = [0; HEIGHT_MAX];
         match self.descend(pages, &edge, 1, &mut path)? {
-            Some(leaf) => {
-                let (position, found) = find_in_leaf(leaf, &edge);
-                if found {
+            Some(leaf) => match insert_in_leaf(pages, kind, leaf, &edge)? {
+                Inserted::Whole => {}
+                Inserted::Split(split) => self.link_split(pages, &path, split)?,
+                Inserted::Present => {
                     self.descend(pages, &edge, -1, &mut path)?;
                     return Ok(false);
                 }
-                if let Some(split) = insert_in_leaf(pages, kind, leaf, position, &edge)? {
-                    self.link_split(pages, &path, split)?;
-                }
-            }
+            },
             None => self.plant(pages, Item { key, id, count: 0 })?,
         }
         self.meta.entry_count += 1;
@@ -104,16 +102,17 @@ impl<'l> OrderedIndex<'l> {
         let edge = Edge { key, id, after: false };
         let mut path = [0; HEIGHT_MAX];
         let Some(leaf) = self.descend(pages, &edge, -1, &mut path)? else { return Ok(false) };
-        let (position, found) = find_in_leaf(leaf, &edge);
-        if !found {
-            self.descend(pages, &edge, 1, &mut path)?;
-            return Ok(false);
-        }
-        let left = remove_in_leaf(pages, kind, leaf, position)?;
-        if left != Left::Enough {
-            let path = path.get(..usize::from(self.meta.height)).unwrap_or_default();
-            repair_below(pages, kind, self.root, path, left)?;
-            self.lower(pages);
+        match remove_in_leaf(pages, kind, leaf, &edge)? {
+            Left::Enough => {}
+            Left::Absent => {
+                self.descend(pages, &edge, 1, &mut path)?;
+                return Ok(false);
+            }
+            left => {
+                let path = path.get(..usize::from(self.meta.height)).unwrap_or_default();
+                repair_below(pages, kind, self.root, path, left)?;
+                self.lower(pages);
+            }
         }
         self.meta.entry_count = self.meta.entry_count.saturating_sub(1);
         Ok(true)
@@ -292,66 +291,63 @@ fn child_index_of_any(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> 
     Node::from_parts(links, bytes).child_index(edge)
 }
 
-/// Where in a leaf the entry is or would be, and whether it is there.
-#[inline(always)]
-fn find_in_leaf(leaf: &Link, edge: &Edge<'_>) -> (usize, bool) {
-    let block = leaf.block();
-    match (edge.key, Words::new(block.bytes())) {
-        (KeyRef::U64(key), Some(words)) => {
-            let position = words.position(0, key, edge.id);
-            (position, words.is_at(position, key, edge.id))
-        }
-        _ => find_in_any_leaf(leaf, edge),
-    }
+/// What became of a leaf and an entry for it.
+enum Inserted {
+    Whole,
+    /// The leaf was split; its right part is to be linked.
+    Split(Split),
+    /// The entry was there.
+    Present,
 }
 
-#[inline(never)]
-fn find_in_any_leaf(leaf: &Link, edge: &Edge<'_>) -> (usize, bool) {
-    let node = Node::new(leaf.block());
-    let position = node.position(edge);
-    (position, position < node.len() && node.key(position) == edge.key && node.id(position) == edge.id)
-}
-
-/// Puts the edge's entry into a leaf. Answers the right part, if it is split.
+/// Puts the edge's entry into a leaf.
 #[inline]
-fn insert_in_leaf(
-    pages: &mut Pages,
-    kind: KeyKind,
-    link: &mut Link,
-    position: usize,
-    edge: &Edge<'_>,
-) -> Result<Option<Split>, OutOfMemory> {
+fn insert_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, edge: &Edge<'_>) -> Result<Inserted, OutOfMemory> {
     if let KeyRef::U64(key) = edge.key
         && let Ok(id) = u32::try_from(edge.id)
         && let Some(words) = Words::new(link.block().bytes())
         && leaf_bytes(words.len() + 1) <= LEAF_BYTES
     {
+        let position = words.position(0, key, edge.id);
+        if words.is_at(position, key, edge.id) {
+            return Ok(Inserted::Present);
+        }
         let new = words.build_with(pages, position, key, id)?;
         replace_leaf(pages, link, new);
-        return Ok(None);
+        return Ok(Inserted::Whole);
     }
-    insert_in_any_leaf(pages, kind, link, position, Item { key: edge.key, id: edge.id, count: 0 })
+    insert_in_any_leaf(pages, kind, link, edge)
 }
 
+/// Out of line, to keep the usual way short.
 #[inline(never)]
 fn insert_in_any_leaf(
     pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
-    position: usize,
-    item: Item<'_>,
-) -> Result<Option<Split>, OutOfMemory> {
-    let items = [item];
-    let run = Run::spliced(kind, Node::new(link.block()), position, position, &items);
+    edge: &Edge<'_>,
+) -> Result<Inserted, OutOfMemory> {
+    let items = [Item { key: edge.key, id: edge.id, count: 0 }];
+    let node = Node::new(link.block());
+    let position = node.position(edge);
+    if is_at(node, position, edge) {
+        return Ok(Inserted::Present);
+    }
+    let run = Run::spliced(kind, node, position, position, &items);
     if fits(&run, true, LEAF_BYTES) {
         let new = run.build(pages)?;
         replace_leaf(pages, link, new);
-        return Ok(None);
+        return Ok(Inserted::Whole);
     }
     let cut = cut_after_insert(&run, position, true);
     let (left, split) = cut_run(pages, &run, cut, true)?;
     replace_leaf(pages, link, left);
-    Ok(Some(split))
+    Ok(Inserted::Split(split))
+}
+
+/// Whether the entry at `position` of a leaf is the edge's.
+fn is_at(leaf: Node<'_>, position: usize, edge: &Edge<'_>) -> bool {
+    position < leaf.len() && leaf.key(position) == edge.key && leaf.id(position) == edge.id
 }
 
 /// Two new nodes of a run.
@@ -412,23 +408,41 @@ enum Left {
     Few,
     /// The leaf still holds the entry, its only one: its parent is to take it away.
     Nothing,
+    /// The entry was not there.
+    Absent,
 }
 
-/// Takes the entry at `position` out of a leaf, unless it is the last one.
+/// Takes the edge's entry out of a leaf, unless it is the last one.
 #[inline]
-fn remove_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, position: usize) -> Result<Left, OutOfMemory> {
-    let new = match Words::new(link.block().bytes()) {
-        Some(words) if kind == KeyKind::U64 && words.len() > 1 => words.build_without(pages, position)?,
-        _ if Node::new(link.block()).len() == 1 => return Ok(Left::Nothing),
-        _ => build_any_without(pages, kind, link, position)?,
-    };
-    replace_leaf(pages, link, new);
+fn remove_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, edge: &Edge<'_>) -> Result<Left, OutOfMemory> {
+    if let KeyRef::U64(key) = edge.key
+        && let Some(words) = Words::new(link.block().bytes())
+        && words.len() > 1
+    {
+        let position = words.position(0, key, edge.id);
+        if !words.is_at(position, key, edge.id) {
+            return Ok(Left::Absent);
+        }
+        let new = words.build_without(pages, position)?;
+        replace_leaf(pages, link, new);
+    } else {
+        let node = Node::new(link.block());
+        let position = node.position(edge);
+        if !is_at(node, position, edge) {
+            return Ok(Left::Absent);
+        }
+        if node.len() == 1 {
+            return Ok(Left::Nothing);
+        }
+        let new = build_without(pages, kind, node, position)?;
+        replace_leaf(pages, link, new);
+    }
     Ok(if is_underfull(link) { Left::Few } else { Left::Enough })
 }
 
 #[inline(never)]
-fn build_any_without(pages: &mut Pages, kind: KeyKind, link: &Link, position: usize) -> Result<Link, OutOfMemory> {
-    Run::spliced(kind, Node::new(link.block()), position, position + 1, &[]).build(pages)
+fn build_without(pages: &mut Pages, kind: KeyKind, node: Node<'_>, position: usize) -> Result<Link, OutOfMemory> {
+    Run::spliced(kind, node, position, position + 1, &[]).build(pages)
 }
 
 /// Sees to the leaf at the end of `path`, of which too little is left, and to the nodes above that become too small by
