@@ -55,6 +55,17 @@ const fn class_bytes(class: usize) -> usize {
     }
 }
 
+/// The classes of the sizes that are multiples of 16, as those of all classes are.
+const CLASSES: [u8; SMALL_MAX / 16 + 1] = {
+    let mut classes = [0; SMALL_MAX / 16 + 1];
+    let mut sixteens = 0;
+    while sixteens < classes.len() {
+        classes[sixteens] = class_of(16 * sixteens) as u8;
+        sixteens += 1;
+    }
+    classes
+};
+
 const _: () = assert!(class_bytes(CLASS_COUNT - 1) == SMALL_MAX && class_bytes(class_of(513)) == 544);
 
 /// The head of a span; blocks follow.
@@ -66,6 +77,8 @@ struct Span {
     fresh: u32,
     live: u32,
     class: u32,
+    /// What a block of the class takes.
+    block_bytes: u32,
     /// Whether the span is in its class's list of spans with room.
     listed: bool,
     previous: *mut Span,
@@ -153,30 +166,89 @@ impl Heap {
         link_count: usize,
         bytes_len: usize,
     ) -> Result<NonNull<Header>, OutOfMemory> {
-        if bytes_len > BLOCK_BYTES_MAX || link_count > u16::MAX as usize {
-            return Err(OutOfMemory { bytes: bytes_len });
+        let block = self.alloc_bare(birth, link_count, bytes_len)?;
+        // Most blocks have no links, and a call for nothing would cost them as much as the rest.
+        if link_count > 0 {
+            // SAFETY: `link_count` words follow the header; an absent link is a null word.
+            unsafe { block.as_ptr().add(1).cast::<Option<Link>>().write_bytes(0, link_count) };
         }
+        Ok(block)
+    }
+
+    /// A block with the links and bytes of another. Cost: O(block).
+    ///
+    /// # Safety
+    /// `block` is live. Of the two, one alone may be used as the owner of the links.
+    #[inline]
+    pub(super) unsafe fn alloc_copy(
+        &mut self,
+        birth: u64,
+        block: NonNull<Header>,
+    ) -> Result<NonNull<Header>, OutOfMemory> {
+        // SAFETY: the caller's promise.
+        let Header { bytes_len, link_count, .. } = *unsafe { block.as_ref() };
+        let (link_count, bytes_len) = (link_count as usize, bytes_len as usize);
+        let copy = self.alloc_bare(birth, link_count, bytes_len)?;
+        // SAFETY: both blocks have this shape, and the copy is ours alone.
+        unsafe {
+            let (from, to) = (block.as_ptr().add(1).cast::<u8>(), copy.as_ptr().add(1).cast::<u8>());
+            to.copy_from_nonoverlapping(from, block_size(link_count, bytes_len) - size_of::<Header>());
+        }
+        Ok(copy)
+    }
+
+    /// A block whose links are of unspecified content as well: to be written before anyone looks at them.
+    #[inline(always)]
+    fn alloc_bare(&mut self, birth: u64, link_count: usize, bytes_len: usize) -> Result<NonNull<Header>, OutOfMemory> {
         #[cfg(test)]
         if let Some(left) = &mut self.blocks_until_full {
             *left = left.checked_sub(1).ok_or(OutOfMemory { bytes: bytes_len })?;
         }
-        let size = block_size(link_count, bytes_len);
-        let (memory, class) = if size <= SMALL_MAX && !cfg!(folio_block_per_page) {
-            let class = class_of(size);
-            (self.alloc_small(class)?.cast::<Header>(), class as u16)
-        } else {
-            (self.alloc_large(size)?.cast::<Header>(), CLASS_LARGE)
-        };
-        self.used_blocks += 1;
-        // SAFETY: `memory` is `size` bytes, 16-aligned, and ours alone: the header, then `link_count` words.
-        unsafe {
-            memory.write(Header { birth, bytes_len: bytes_len as u32, link_count: link_count as u16, class });
-            let links = memory.as_ptr().add(1).cast::<Option<Link>>();
-            for index in 0..link_count {
-                links.add(index).write(None);
-            }
+        if link_count.max(bytes_len) > SMALL_MAX {
+            return self.alloc_rare(birth, link_count, bytes_len);
         }
-        Ok(memory)
+        let size = block_size(link_count, bytes_len);
+        if size > SMALL_MAX || cfg!(folio_block_per_page) {
+            return self.alloc_rare(birth, link_count, bytes_len);
+        }
+        let class = usize::from(CLASSES[size.div_ceil(16)]);
+        let span = self.rooms[class];
+        if span.is_null() {
+            return self.alloc_rare(birth, link_count, bytes_len);
+        }
+        // SAFETY: a listed span has room for a block of its class, which is at least of `size`.
+        unsafe {
+            let block = self.alloc_in(span).cast::<Header>();
+            block.write(Header {
+                birth,
+                bytes_len: bytes_len as u32,
+                link_count: link_count as u16,
+                class: class as u16,
+            });
+            Ok(block)
+        }
+    }
+
+    /// A block that is large, or the first of a span. A call at the end of its caller, which so has nothing to save.
+    #[cold]
+    #[inline(never)]
+    fn alloc_rare(&mut self, birth: u64, link_count: usize, bytes_len: usize) -> Result<NonNull<Header>, OutOfMemory> {
+        if bytes_len > BLOCK_BYTES_MAX || link_count > u16::MAX as usize {
+            return Err(OutOfMemory { bytes: bytes_len });
+        }
+        let size = block_size(link_count, bytes_len);
+        let (block, class) = if size <= SMALL_MAX && !cfg!(folio_block_per_page) {
+            let class = class_of(size);
+            self.add_span(class)?;
+            // SAFETY: the class has a span with room now.
+            (unsafe { self.alloc_in(self.rooms[class]) }, class as u16)
+        } else {
+            (self.alloc_large(size)?, CLASS_LARGE)
+        };
+        let block = block.cast::<Header>();
+        // SAFETY: `block` is `size` bytes, 16-aligned, and ours alone.
+        unsafe { block.write(Header { birth, bytes_len: bytes_len as u32, link_count: link_count as u16, class }) };
+        Ok(block)
     }
 
     /// Takes a block back.
@@ -186,48 +258,30 @@ impl Heap {
     #[inline]
     pub(super) unsafe fn free(&mut self, block: NonNull<Header>) {
         // SAFETY: the caller's promise: the block is live.
-        let (class, size) = unsafe {
-            let header = block.as_ref();
-            (header.class, block_size(header.link_count as usize, header.bytes_len as usize))
-        };
+        let Header { bytes_len, link_count, class, .. } = *unsafe { block.as_ref() };
         self.used_blocks -= 1;
         if class == CLASS_LARGE {
             // SAFETY: the class says that the block came from `alloc_large`.
-            unsafe { self.free_large(block.cast(), size) }
-        } else {
-            #[cfg(debug_assertions)]
-            // SAFETY: the block's own bytes; a reader that still looks shall see that it is wrong.
-            unsafe {
-                block.cast::<u8>().as_ptr().write_bytes(0xDD, size);
-            }
-            // SAFETY: the class says that the block came from `alloc_small`.
-            unsafe { self.free_small(block.cast(), class as usize) }
+            return unsafe { self.free_large(block.cast(), block_size(link_count as usize, bytes_len as usize)) };
         }
+        #[cfg(debug_assertions)]
+        // SAFETY: the block's own bytes; a reader that still looks shall see that it is wrong.
+        unsafe {
+            block.cast::<u8>().as_ptr().write_bytes(0xDD, block_size(link_count as usize, bytes_len as usize));
+        }
+        // SAFETY: the class says that the block came from a span.
+        unsafe { self.free_small(block.cast()) }
     }
 
-    #[inline]
-    fn alloc_small(&mut self, class: usize) -> Result<NonNull<u8>, OutOfMemory> {
-        let bytes = class_bytes(class);
-        if self.rooms[class].is_null() {
-            let span = self.take_span()?;
-            // SAFETY: a free span is 64 KiB of initialised memory that nobody uses.
-            unsafe {
-                span.write(Span {
-                    free: ptr::null_mut(),
-                    fresh: size_of::<Span>() as u32,
-                    live: 0,
-                    class: class as u32,
-                    listed: false,
-                    previous: ptr::null_mut(),
-                    next: ptr::null_mut(),
-                });
-                self.list(span);
-            }
-        }
-        let span = self.rooms[class];
-        self.used_bytes += bytes;
+    /// # Safety
+    /// `span` is a live span of this heap that is listed.
+    #[inline(always)]
+    unsafe fn alloc_in(&mut self, span: *mut Span) -> NonNull<u8> {
+        self.used_blocks += 1;
         // SAFETY: a listed span has a free block or room for a fresh one; both lie inside the span.
         unsafe {
+            let bytes = (*span).block_bytes as usize;
+            self.used_bytes += bytes;
             (*span).live += 1;
             let block = if (*span).free.is_null() {
                 let block = span.cast::<u8>().add((*span).fresh as usize);
@@ -241,15 +295,35 @@ impl Heap {
             if (*span).free.is_null() && (*span).fresh as usize + bytes > SPAN_BYTES {
                 self.unlist(span);
             }
-            Ok(NonNull::new_unchecked(block))
+            NonNull::new_unchecked(block)
         }
     }
 
+    /// Gives the class an empty span.
+    #[cold]
+    fn add_span(&mut self, class: usize) -> Result<(), OutOfMemory> {
+        let span = self.take_span()?;
+        // SAFETY: a free span is 64 KiB of initialised memory that nobody uses.
+        unsafe {
+            span.write(Span {
+                free: ptr::null_mut(),
+                fresh: size_of::<Span>() as u32,
+                live: 0,
+                class: class as u32,
+                block_bytes: class_bytes(class) as u32,
+                listed: false,
+                previous: ptr::null_mut(),
+                next: ptr::null_mut(),
+            });
+            self.list(span);
+        }
+        Ok(())
+    }
+
     /// # Safety
-    /// As [`Heap::free`], for a block that a span of `class` served.
+    /// As [`Heap::free`], for a block that a span served.
     #[inline]
-    unsafe fn free_small(&mut self, block: NonNull<u8>, class: usize) {
-        self.used_bytes -= class_bytes(class);
+    unsafe fn free_small(&mut self, block: NonNull<u8>) {
         let span = block.as_ptr().map_addr(|address| address & !(SPAN_BYTES - 1)).cast::<Span>();
         // SAFETY: spans are aligned to their size, so masking finds the span's head; the block is ours to reuse.
         unsafe {
@@ -257,9 +331,25 @@ impl Heap {
             free.write(FreeBlock { next: (*span).free });
             (*span).free = free;
             (*span).live -= 1;
+            self.used_bytes -= (*span).block_bytes as usize;
+            if !(*span).listed || (*span).live == 0 {
+                self.relist(span);
+            }
+        }
+    }
+
+    /// Sees to a span that has room again, or no live block any more. Not part of its callers, which run often.
+    ///
+    /// # Safety
+    /// `span` is a live span of this heap, with a free block.
+    #[cold]
+    #[inline(never)]
+    unsafe fn relist(&mut self, span: *mut Span) {
+        // SAFETY: the caller's promise; a span that is not listed is listed, and one that is, is taken from the list.
+        unsafe {
             if !(*span).listed {
                 self.list(span);
-            } else if (*span).live == 0 && !((*span).previous.is_null() && (*span).next.is_null()) {
+            } else if !((*span).previous.is_null() && (*span).next.is_null()) {
                 // The last span of a class stays, lest a block that comes and goes moves a span each time.
                 self.unlist(span);
                 self.give_span(span);
@@ -378,6 +468,7 @@ impl Heap {
                 (*self.large).previous = large;
             }
             self.large = large;
+            self.used_blocks += 1;
             self.used_bytes += bytes;
             self.reserved_bytes += bytes;
             Ok(memory.add(LARGE_HEAD))
@@ -386,6 +477,8 @@ impl Heap {
 
     /// # Safety
     /// As [`Heap::free`], for a block that `alloc_large` served with `size`.
+    #[cold]
+    #[inline(never)]
     unsafe fn free_large(&mut self, block: NonNull<u8>, size: usize) {
         // SAFETY: the head stands right before the block; its neighbours are live heads; the layout is the one that
         // `alloc_large` used for `size`.

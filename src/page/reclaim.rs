@@ -34,6 +34,13 @@ pub(super) struct Death {
     pub(super) deep: bool,
 }
 
+/// So many blocks, of so many bytes together, each of which died alone at one stamp.
+struct Deaths {
+    died: u64,
+    count: usize,
+    bytes: usize,
+}
+
 /// Blocks that only one ended write saw: those of the subtree that were born after `floor`.
 #[derive(Clone, Copy)]
 pub(super) struct Abandoned {
@@ -51,7 +58,13 @@ impl Abandoned {
 
 /// See the module.
 pub(super) struct Reclaimer {
-    queue: VecDeque<Death>,
+    /// Blocks that died alone, as nearly all do, in the order of their deaths.
+    queue: VecDeque<NonNull<Header>>,
+    /// When the blocks of `queue` died, in runs.
+    deaths: VecDeque<Deaths>,
+    /// Subtrees that died whole.
+    deep: VecDeque<Death>,
+    /// Of both.
     queue_bytes: usize,
     /// By snapshot stamp: the blocks that this snapshot is the newest to hold.
     held: BTreeMap<u64, Vec<Death>>,
@@ -72,6 +85,8 @@ impl Reclaimer {
     pub(super) fn new(base: u64) -> Self {
         Self {
             queue: VecDeque::new(),
+            deaths: VecDeque::new(),
+            deep: VecDeque::new(),
             queue_bytes: 0,
             held: BTreeMap::new(),
             held_bytes: 0,
@@ -92,10 +107,21 @@ impl Reclaimer {
         self.held_bytes
     }
 
+    /// Takes the blocks that died at `died`, each alone. Stamps rise from call to call.
     #[inline]
-    pub(super) fn bury(&mut self, death: Death) {
-        self.queue_bytes += bytes_of(death.block);
-        self.queue.push_back(death);
+    pub(super) fn bury(&mut self, blocks: &[NonNull<Header>], died: u64) {
+        if !blocks.is_empty() {
+            let bytes = blocks.iter().map(|&block| bytes_of(block)).sum();
+            self.queue_bytes += bytes;
+            self.queue.extend(blocks);
+            self.deaths.push_back(Deaths { died, count: blocks.len(), bytes });
+        }
+    }
+
+    /// Takes a subtree that died at `died`.
+    pub(super) fn bury_deep(&mut self, block: NonNull<Header>, died: u64) {
+        self.queue_bytes += bytes_of(block);
+        self.deep.push_back(Death { block, died, deep: true });
     }
 
     pub(super) fn abandon(&mut self, abandoned: Abandoned) {
@@ -105,12 +131,13 @@ impl Reclaimer {
     /// Whether enough has gathered for a slice to be worth its fence.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.queue.len() + self.abandoned.len() >= PATIENCE_BLOCKS || self.queue_bytes >= PATIENCE_BYTES
+        self.queue.len() + self.deep.len() + self.abandoned.len() >= PATIENCE_BLOCKS
+            || self.queue_bytes >= PATIENCE_BYTES
     }
 
     /// Whether nothing waits that a slice could free now, were there no readers.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.unsettled.is_empty() && self.abandoned.is_empty()
+        self.queue.is_empty() && self.deep.is_empty() && self.unsettled.is_empty() && self.abandoned.is_empty()
     }
 
     /// One slice. `horizon` was taken before `snapshots` (sorted stamps) was read (R2). Answers how many blocks it
@@ -130,12 +157,13 @@ impl Reclaimer {
             self.unsettle(snapshots);
         }
         self.free_abandoned(heap, &mut budget);
+        self.settle_queue(heap, horizon, snapshots, &mut budget);
         while budget > 0 {
-            let Some(&death) = self.queue.front() else { break };
+            let Some(&death) = self.deep.front() else { break };
             if death.died > horizon {
                 break;
             }
-            self.queue.pop_front();
+            self.deep.pop_front();
             self.queue_bytes -= bytes_of(death.block);
             budget -= 1;
             self.settle(heap, snapshots, death);
@@ -152,6 +180,49 @@ impl Reclaimer {
             }
         }
         full - budget
+    }
+
+    /// Settles the blocks that died alone. Without snapshots, which is the usual case, they are freed in one go.
+    fn settle_queue(&mut self, heap: &mut Heap, horizon: u64, snapshots: &[(u64, usize)], budget: &mut usize) {
+        let mut free = 0;
+        while *budget > 0
+            && let Some(deaths) = self.deaths.front_mut()
+            && deaths.died <= horizon
+        {
+            let (died, count) = (deaths.died, deaths.count.min(*budget));
+            let bytes = if count == deaths.count {
+                deaths.bytes
+            } else {
+                self.queue.range(free..free + count).map(|&block| bytes_of(block)).sum()
+            };
+            deaths.count -= count;
+            deaths.bytes -= bytes;
+            self.queue_bytes -= bytes;
+            *budget -= count;
+            if deaths.count == 0 {
+                self.deaths.pop_front();
+            }
+            if snapshots.is_empty() {
+                free += count;
+                continue;
+            }
+            for _ in 0..count {
+                let Some(block) = self.queue.pop_front() else { break };
+                self.settle(heap, snapshots, Death { block, died, deep: false });
+            }
+        }
+        // Not as they are drained: going around the end of the queue's memory would cost each of them a look.
+        let (front, back) = self.queue.as_slices();
+        let (front, back) = (&front[..free.min(front.len())], &back[..free.saturating_sub(front.len())]);
+        for &block in front {
+            // SAFETY: `free` blocks died behind the horizon, there are no snapshots, and all leave the queue below.
+            unsafe { free_settled(heap, block) };
+        }
+        for &block in back {
+            // SAFETY: as above.
+            unsafe { free_settled(heap, block) };
+        }
+        self.queue.drain(..free);
     }
 
     /// Moves the lists of snapshots that are gone to the unsettled ones.
@@ -181,18 +252,12 @@ impl Reclaimer {
                 if child.block().birth() > self.base {
                     // At the front: what is freed next lies near, and the queue stays as short as the tree is deep.
                     self.queue_bytes += bytes_of(child.0);
-                    self.queue.push_front(Death { block: child.0, ..death });
+                    self.deep.push_front(Death { block: child.0, ..death });
                 }
             }
         }
-        // SAFETY: the block is of this heap (born after `base`), dead for the newest version, behind the horizon for
-        // readers, and within no snapshot's reach; it left its queue just now (R1).
-        unsafe { heap.free(death.block) }
-        #[cfg(folio_plant = "double_free")]
-        // SAFETY: none: this is the planted bug.
-        unsafe {
-            heap.free(death.block)
-        }
+        // SAFETY: the caller took the block from a queue of deaths behind the horizon; no snapshot holds it, see above.
+        unsafe { free_settled(heap, death.block) };
     }
 
     fn free_abandoned(&mut self, heap: &mut Heap, budget: &mut usize) {
@@ -213,6 +278,22 @@ impl Reclaimer {
             // view of the write is left.
             unsafe { heap.free(block) }
         }
+    }
+}
+
+/// Frees a block.
+///
+/// # Safety
+/// The block is of this heap (born after `base`), dead for the newest version, behind the horizon for readers, and
+/// within no snapshot's reach; the caller has taken it from its queue, or does so before anyone looks there (R1).
+#[inline(always)]
+unsafe fn free_settled(heap: &mut Heap, block: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    unsafe { heap.free(block) }
+    #[cfg(folio_plant = "double_free")]
+    // SAFETY: none: this is the planted bug.
+    unsafe {
+        heap.free(block)
     }
 }
 

@@ -13,7 +13,7 @@
 use super::block::{BlockRef, Header, Link};
 use super::epoch::{Epochs, Slot};
 use super::heap::{Heap, OutOfMemory};
-use super::reclaim::{Death, Reclaimer};
+use super::reclaim::Reclaimer;
 use super::writer::{Pages, Transaction, Writer};
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
@@ -189,7 +189,7 @@ impl Store {
                 return;
             }
             // One past its birth: a snapshot of this very version lies within its life.
-            bury(pages, &[block], birth + 1, true);
+            pages.reclaimer.bury_deep(block, birth + 1);
         }
         self.reclaim_all();
     }
@@ -423,12 +423,5 @@ impl Clone for Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         self.store.forget_snapshot(self.stamp());
-    }
-}
-
-/// What one ended write leaves to the reclaimer.
-pub(super) fn bury(work: &mut Pages, blocks: &[NonNull<Header>], died: u64, deep: bool) {
-    for &block in blocks {
-        work.reclaimer.bury(Death { block, died, deep });
     }
 }

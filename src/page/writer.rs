@@ -20,7 +20,7 @@ use super::block::{BlockMut, BlockRef, Header, Link};
 use super::epoch::Slot;
 use super::heap::{Heap, OutOfMemory};
 use super::reclaim::{Abandoned, Reclaimer};
-use super::store::{Guard, Store, bury};
+use super::store::{Guard, Store};
 use parking_lot::MutexGuard;
 use std::cell::RefCell;
 use std::ptr::NonNull;
@@ -211,12 +211,10 @@ impl Drop for Transaction<'_> {
 
 /// Hands what the commit replaced to the reclaimer.
 fn bury_lists(work: &mut Pages, died: u64) {
-    let dead = std::mem::take(&mut work.dead);
-    bury(work, &dead, died, false);
-    work.dead = dead;
-    let deep = std::mem::take(&mut work.deep);
-    bury(work, &deep, died, true);
-    work.deep = deep;
+    work.reclaimer.bury(&work.dead, died);
+    for &block in &work.deep {
+        work.reclaimer.bury_deep(block, died);
+    }
 }
 
 /// Of the subtrees taken out by a write that publishes nothing, those that it made itself are free.
@@ -280,23 +278,20 @@ impl Pages {
     /// Cost: O(1) or O(block).
     #[inline]
     pub(crate) fn make_mut<'l>(&mut self, link: &'l mut Link) -> Result<BlockMut<'l>, OutOfMemory> {
-        let stamp = self.stamp;
-        if birth_of(link.0) != stamp {
-            let old = link.block();
-            let (links, bytes) = (old.links().len(), old.bytes().len());
-            let copy = self.heap.alloc(stamp, links, bytes)?;
-            // SAFETY: both blocks have the same shape, and the copy is ours alone. The links move to the copy; the old
-            // block is retired without them.
-            unsafe {
-                let from = link.0.as_ptr().add(1).cast::<u8>();
-                let to = copy.as_ptr().add(1).cast::<u8>();
-                to.copy_from_nonoverlapping(from, links * size_of::<Option<Link>>() + bytes);
-            }
-            self.retire(link.0);
-            link.0 = copy;
+        if !self.owns(link) {
+            self.replace_by_copy(link)?;
         }
         // SAFETY: born under the current stamp, so reached by this write alone, through this link.
         Ok(unsafe { BlockMut::new(link.0) })
+    }
+
+    #[inline(never)]
+    fn replace_by_copy(&mut self, link: &mut Link) -> Result<(), OutOfMemory> {
+        // SAFETY: the block is live. The links move to the copy; the old block is retired without them.
+        let copy = unsafe { self.heap.alloc_copy(self.stamp, link.0)? };
+        self.retire_older(link.0);
+        link.0 = copy;
+        Ok(())
     }
 
     /// Lets so many more blocks be made before memory is said to be out.
@@ -370,15 +365,22 @@ impl Pages {
     /// Puts a replaced block where its birth says (see the module); its links are not its own any more.
     #[inline]
     fn retire(&mut self, block: NonNull<Header>) {
-        let birth = birth_of(block);
-        let work = self;
-        if birth == work.stamp {
+        if birth_of(block) == self.stamp {
             // SAFETY: made under the current stamp, so seen by nobody else, and just replaced.
-            unsafe { work.heap.free(block) }
-        } else if birth > work.start {
-            work.limbo.push(block);
-        } else if birth > work.base {
-            work.dead.push(block);
+            unsafe { self.heap.free(block) }
+        } else {
+            self.retire_older(block);
+        }
+    }
+
+    /// The same for a block that was not made under the current stamp.
+    #[inline(always)]
+    fn retire_older(&mut self, block: NonNull<Header>) {
+        let birth = birth_of(block);
+        if birth > self.start {
+            self.limbo.push(block);
+        } else if birth > self.base {
+            self.dead.push(block);
         }
     }
 }

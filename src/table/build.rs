@@ -1,8 +1,7 @@
 //! Filling a new index from the rows that are there.
 
-use super::change::{TableMut, checked_key, key_ref, record_mut};
+use super::change::{TableMut, checked_key};
 use super::definition::{IndexKind, IndexPlan, TableDef};
-use super::index::ordered::{OrderedIndex, OrderedMeta};
 use super::key::{IndexKey, type_of};
 use super::layout::page_ids;
 use super::row_page::PageRef;
@@ -33,7 +32,9 @@ impl TableMut<'_, '_> {
                 if view.conflict(index, &key, &row, Some(id)).is_some() {
                     return Err(self.unique_error(plan, &row));
                 }
-                self.index_insert(index, &key, id)?;
+                if let Some(mut indexes) = self.indexes_mut()? {
+                    indexes.insert(index, plan, std::iter::once((&key, id)))?;
+                }
             }
             next = number + 1;
         }
@@ -67,14 +68,9 @@ impl TableMut<'_, '_> {
         if plan.unique {
             self.check_neighbours(plan, &keys)?;
         }
-        let Some(block) = self.indexes.as_mut() else { return Ok(()) };
-        let mut block = self.pages.make_mut(block)?;
-        let (links, bytes) = block.parts();
-        let Some((root, record)) = links.get_mut(index).zip(record_mut(bytes, index)) else { return Ok(()) };
-        let mut meta = OrderedMeta::from_bytes(record);
-        let entries = keys.iter().map(|(key, id)| (key_ref(key), *id));
-        OrderedIndex::new(root, &mut meta).build_sorted(self.pages, entries)?;
-        *record = meta.to_bytes();
+        if let Some(mut indexes) = self.indexes_mut()? {
+            indexes.build(index, keys.iter().map(|(key, id)| (key, *id)))?;
+        }
         Ok(())
     }
 

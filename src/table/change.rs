@@ -9,7 +9,7 @@
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashIndex, HashMeta};
 use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
-use super::key::{IndexKey, KEY_BYTES_MAX, describe_key, index_key, row_hash};
+use super::key::{IndexKey, KEY_BYTES_MAX, RowKeys, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Run, assemble, overwrite};
 use super::patch::Patched;
@@ -19,6 +19,7 @@ use super::view::TableView;
 use crate::error::{Error, Result};
 use crate::page::{BLOCK_BYTES_MAX, Link, OutOfMemory, Pages, Tree};
 use crate::value::{Columns, RowBuf};
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 
 /// The most rows one table can hold.
@@ -109,12 +110,14 @@ impl TableMut<'_, '_> {
             }
             let keys = &keys[start..];
             self.prefetch_buckets(&view, index, plan, keys);
+            let mut seen = Seen::default();
             for (place, row) in rows.iter().enumerate() {
-                let has_null = plan.columns.iter().any(|&column| row.column_bytes(column).is_none());
                 let is_same = |(key, other): (&IndexKey, &RowBuf)| {
                     *key == keys[place] && same_columns(self.def, plan, row, other)
                 };
-                let within = !has_null && keys[..place].iter().zip(rows).any(is_same);
+                let within = seen.may_hold(&keys[place])
+                    && plan.columns.iter().all(|&column| row.column_bytes(column).is_some())
+                    && keys[..place].iter().zip(rows).any(is_same);
                 if within || view.conflict(index, &keys[place], row, None).is_some() {
                     return Err((place, self.unique_error(plan, row)));
                 }
@@ -155,10 +158,10 @@ impl TableMut<'_, '_> {
             Ok((rows.len() as i64, ()))
         })?;
         self.entry.rows += rows.len() as u64;
-        for (index, keys) in keys.chunks(rows.len().max(1)).enumerate() {
-            for (key, id) in keys.iter().zip(first..) {
-                self.index_insert(index, key, id)?;
-            }
+        let def = self.def;
+        let Some(mut indexes) = self.indexes_mut()? else { return Ok(()) };
+        for ((index, plan), keys) in def.indexes.iter().enumerate().zip(keys.chunks(rows.len().max(1))) {
+            indexes.insert(index, plan, keys.iter().zip(first..))?;
         }
         Ok(())
     }
@@ -205,9 +208,16 @@ impl TableMut<'_, '_> {
             fill(self.def, row, &old)?;
         }
         self.write_row(id, row, in_place)?;
-        for Move { index, from, to } in moves.iter().filter(|Move { from, to, .. }| from != to) {
-            self.index_remove(*index, from, id)?;
-            self.index_insert(*index, to, id)?;
+        let def = self.def;
+        moves.retain(|Move { from, to, .. }| from != to);
+        if !moves.is_empty()
+            && let Some(mut indexes) = self.indexes_mut()?
+        {
+            for Move { index, from, to } in &moves {
+                let plan = &def.indexes[*index];
+                indexes.remove(*index, plan, from, id)?;
+                indexes.insert(*index, plan, std::iter::once((to, id)))?;
+            }
         }
         Ok(id)
     }
@@ -264,7 +274,8 @@ impl TableMut<'_, '_> {
     pub(crate) fn remove(&mut self, id: u64) -> Result<bool> {
         let view = self.view();
         let Some(old) = view.row(id) else { return Ok(false) };
-        let keys: Vec<IndexKey> = self.def.indexes.iter().map(|plan| index_key(self.def, plan, &old)).collect();
+        let keys = RowKeys::new(&self.def.indexes, |plan| Ok::<_, Infallible>(index_key(self.def, plan, &old)));
+        let Ok(keys) = keys;
         let layout = &self.def.layout;
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let Some(link) = slot.take() else { return Ok((0, ())) };
@@ -280,9 +291,7 @@ impl TableMut<'_, '_> {
             Ok((-1, ()))
         })?;
         self.entry.rows -= 1;
-        for (index, key) in keys.iter().enumerate() {
-            self.index_remove(index, key, id)?;
-        }
+        self.remove_keys(&keys, id)?;
         Ok(true)
     }
 
@@ -315,10 +324,7 @@ impl TableMut<'_, '_> {
             Ok((1, ()))
         })?;
         self.entry.rows += 1;
-        for (index, key) in keys.iter().enumerate() {
-            self.index_insert(index, key, id)?;
-        }
-        Ok(())
+        self.insert_keys(keys, id)
     }
 
     fn check_room(&self, more: u64) -> Result<()> {
@@ -329,8 +335,9 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    fn keys_of(&self, row: &RowBuf) -> Result<Vec<IndexKey>> {
-        self.def.indexes.iter().map(|plan| checked_key(self.def, plan, row)).collect()
+    #[inline]
+    fn keys_of(&self, row: &RowBuf) -> Result<RowKeys> {
+        RowKeys::new(&self.def.indexes, |plan| checked_key(self.def, plan, row))
     }
 
     fn check_unique(&self, row: &RowBuf, keys: &[IndexKey], except: Option<u64>) -> Result<()> {
@@ -429,58 +436,139 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn index_insert(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
-        let Self { def, pages, rows, indexes, entry } = self;
-        let Some(block) = indexes.as_mut() else { return Ok(()) };
-        let mut block = pages.make_mut(block)?;
-        let (links, bytes) = block.parts();
-        let Some((root, record)) = links.get_mut(index).zip(record_mut(bytes, index)) else { return Ok(()) };
-        match key {
-            IndexKey::Absent => Ok(()),
-            IndexKey::Hash(hash) if def.indexes[index].kind == IndexKind::Hash => {
-                let plan = &def.indexes[index];
-                let view = TableView::from_parts(def, **entry, rows.as_ref(), None);
-                let mut meta = HashMeta::from_bytes(record);
-                HashIndex::new(root, &mut meta)
-                    .insert(pages, *hash, id, &mut |id| view.row(id).map_or(0, |row| row_hash(def, plan, &row)))?;
-                *record = meta.to_bytes();
-                Ok(())
-            }
-            key => {
-                let mut meta = OrderedMeta::from_bytes(record);
-                OrderedIndex::new(root, &mut meta).insert(pages, key_ref(key), id)?;
-                *record = meta.to_bytes();
-                Ok(())
-            }
+    /// Adds the row `id` to all indexes.
+    fn insert_keys(&mut self, keys: &[IndexKey], id: u64) -> Result<(), OutOfMemory> {
+        let def = self.def;
+        let Some(mut indexes) = self.indexes_mut()? else { return Ok(()) };
+        for ((index, plan), key) in def.indexes.iter().enumerate().zip(keys) {
+            indexes.insert(index, plan, std::iter::once((key, id)))?;
         }
+        Ok(())
     }
 
-    fn index_remove(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
-        let Self { def, pages, indexes, .. } = self;
-        let Some(block) = indexes.as_mut() else { return Ok(()) };
-        let mut block = pages.make_mut(block)?;
-        let (links, bytes) = block.parts();
-        let Some((root, record)) = links.get_mut(index).zip(record_mut(bytes, index)) else { return Ok(()) };
-        match key {
-            IndexKey::Absent => {}
-            IndexKey::Hash(hash) if def.indexes[index].kind == IndexKind::Hash => {
+    /// Takes the row `id` out of all indexes.
+    fn remove_keys(&mut self, keys: &[IndexKey], id: u64) -> Result<(), OutOfMemory> {
+        let def = self.def;
+        let Some(mut indexes) = self.indexes_mut()? else { return Ok(()) };
+        for ((index, plan), key) in def.indexes.iter().enumerate().zip(keys) {
+            indexes.remove(index, plan, key, id)?;
+        }
+        Ok(())
+    }
+
+    /// The table's indexes, in the one block that holds them all, for changing; none if there are none.
+    #[inline]
+    pub(super) fn indexes_mut(&mut self) -> Result<Option<IndexesMut<'_>>, OutOfMemory> {
+        let Self { def, pages, rows, indexes, entry } = self;
+        let Some(block) = indexes.as_mut() else { return Ok(None) };
+        let (links, bytes) = pages.make_mut(block)?.into_parts();
+        let rows = TableView::from_parts(def, **entry, rows.as_ref(), None);
+        Ok(Some(IndexesMut { pages, rows, links, records: bytes.as_chunks_mut().0 }))
+    }
+}
+
+/// The indexes of a table of the running write.
+pub(super) struct IndexesMut<'l> {
+    pages: &'l mut Pages,
+    /// For hashes that are needed again.
+    rows: TableView<'l>,
+    links: &'l mut [Option<Link>],
+    records: &'l mut [[u8; INDEX_RECORD]],
+}
+
+impl IndexesMut<'_> {
+    /// Adds entries to one index.
+    #[inline]
+    pub(super) fn insert<'k>(
+        &mut self,
+        index: usize,
+        plan: &IndexPlan,
+        entries: impl IntoIterator<Item = (&'k IndexKey, u64)>,
+    ) -> Result<(), OutOfMemory> {
+        let Self { pages, rows, links, records } = self;
+        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
+        if plan.kind == IndexKind::Hash {
+            let mut meta = HashMeta::from_bytes(record);
+            let mut rehash = |id| rows.row(id).map_or(0, |row| row_hash(rows.def, plan, &row));
+            for (key, id) in entries {
+                if let IndexKey::Hash(hash) = key {
+                    HashIndex::new(root, &mut meta).insert(pages, *hash, id, &mut rehash)?;
+                }
+            }
+            *record = meta.to_bytes();
+        } else {
+            let mut meta = OrderedMeta::from_bytes(record);
+            for (key, id) in entries {
+                OrderedIndex::new(root, &mut meta).insert(pages, key_ref(key), id)?;
+            }
+            *record = meta.to_bytes();
+        }
+        Ok(())
+    }
+
+    /// Takes an entry out of one index.
+    #[inline]
+    fn remove(&mut self, index: usize, plan: &IndexPlan, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
+        let Self { pages, links, records, .. } = self;
+        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
+        let found = match key {
+            IndexKey::Absent => return Ok(()),
+            IndexKey::Hash(hash) if plan.kind == IndexKind::Hash => {
                 let mut meta = HashMeta::from_bytes(record);
                 let found = HashIndex::new(root, &mut meta).remove(pages, *hash, id)?;
-                debug_assert!(found, "an index holds every row of its table");
                 *record = meta.to_bytes();
+                found
             }
             key => {
                 let mut meta = OrderedMeta::from_bytes(record);
                 let found = OrderedIndex::new(root, &mut meta).remove(pages, key_ref(key), id)?;
-                debug_assert!(found, "an index holds every row of its table");
                 *record = meta.to_bytes();
+                found
             }
-        }
+        };
+        debug_assert!(found, "an index holds every row of its table");
+        Ok(())
+    }
+
+    /// Fills one index, which is empty, with entries in order.
+    pub(super) fn build<'k>(
+        &mut self,
+        index: usize,
+        entries: impl IntoIterator<Item = (&'k IndexKey, u64)>,
+    ) -> Result<(), OutOfMemory> {
+        let Self { pages, links, records, .. } = self;
+        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
+        let mut meta = OrderedMeta::from_bytes(record);
+        let entries = entries.into_iter().map(|(key, id)| (key_ref(key), id));
+        OrderedIndex::new(root, &mut meta).build_sorted(pages, entries)?;
+        *record = meta.to_bytes();
         Ok(())
     }
 }
 
+/// The keys of a batch that came before, roughly: most keys are new, and not compared with each.
+#[derive(Default)]
+struct Seen([u64; 16]);
+
+impl Seen {
+    /// Whether the key may have been asked for before; never a wrong no.
+    #[inline]
+    fn may_hold(&mut self, key: &IndexKey) -> bool {
+        let bits = match key {
+            IndexKey::Absent => return false,
+            IndexKey::Bytes(_) => return true,
+            IndexKey::Hash(hash) => *hash,
+            IndexKey::Word(word) => word.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        } >> 54;
+        let word = &mut self.0[bits as usize / 64];
+        let held = *word >> (bits % 64) & 1 != 0;
+        *word |= 1 << (bits % 64);
+        held
+    }
+}
+
 /// The key under which `plan` will hold the row, if it is not too long for that.
+#[inline]
 pub(super) fn checked_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) -> Result<IndexKey> {
     let key = index_key(def, plan, row);
     match &key {
@@ -531,11 +619,7 @@ fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Col
     })
 }
 
-pub(super) fn record_mut(bytes: &mut [u8], index: usize) -> Option<&mut [u8; INDEX_RECORD]> {
-    bytes.get_mut(index * INDEX_RECORD..)?.first_chunk_mut()
-}
-
-pub(super) fn key_ref(key: &IndexKey) -> KeyRef<'_> {
+fn key_ref(key: &IndexKey) -> KeyRef<'_> {
     match key {
         IndexKey::Hash(word) | IndexKey::Word(word) => KeyRef::U64(*word),
         IndexKey::Bytes(bytes) => KeyRef::Bytes(bytes),

@@ -198,6 +198,42 @@ pub(crate) enum IndexKey {
     Absent,
 }
 
+/// A row's keys, one per index of its table. Up to four without allocation.
+pub(crate) enum RowKeys {
+    Few([IndexKey; 4], usize),
+    Many(Vec<IndexKey>),
+}
+
+impl RowKeys {
+    /// The keys that `key_of` makes for each of the plans.
+    #[inline]
+    pub(crate) fn new<E>(
+        plans: &[IndexPlan],
+        mut key_of: impl FnMut(&IndexPlan) -> Result<IndexKey, E>,
+    ) -> Result<Self, E> {
+        let mut few = [const { IndexKey::Absent }; 4];
+        if plans.len() > few.len() {
+            return Ok(Self::Many(plans.iter().map(key_of).collect::<Result<_, E>>()?));
+        }
+        for (place, plan) in few.iter_mut().zip(plans) {
+            *place = key_of(plan)?;
+        }
+        Ok(Self::Few(few, plans.len()))
+    }
+}
+
+impl std::ops::Deref for RowKeys {
+    type Target = [IndexKey];
+
+    #[inline]
+    fn deref(&self) -> &[IndexKey] {
+        match self {
+            Self::Few(few, len) => few.get(..*len).unwrap_or_default(),
+            Self::Many(many) => many,
+        }
+    }
+}
+
 /// The order of a nullable narrow column in a word: null first.
 pub(crate) fn word_of(ty: Type, nullable: bool, bytes: Option<&[u8]>) -> u64 {
     match bytes {
@@ -211,10 +247,22 @@ pub(crate) fn word_of(ty: Type, nullable: bool, bytes: Option<&[u8]>) -> u64 {
 }
 
 /// The key under which `plan` holds `row`.
+#[inline]
 pub(crate) fn index_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) -> IndexKey {
     match plan.kind {
-        IndexKind::Hash if plan.columns.iter().any(|&column| row.column_bytes(column).is_none()) => IndexKey::Absent,
-        IndexKind::Hash | IndexKind::HashMany => IndexKey::Hash(row_hash(def, plan, row)),
+        IndexKind::Hash => {
+            let mut has_null = false;
+            let hash = hash_packed(
+                &def.seed,
+                plan.columns.iter().map(|&column| {
+                    let bytes = row.column_bytes(column);
+                    has_null |= bytes.is_none();
+                    (type_of(def, column), bytes)
+                }),
+            );
+            if has_null { IndexKey::Absent } else { IndexKey::Hash(hash) }
+        }
+        IndexKind::HashMany => IndexKey::Hash(row_hash(def, plan, row)),
         IndexKind::OrderedWord => {
             let column = plan.columns.first().and_then(|&index| Some((index, def.layout.column(index)?)));
             IndexKey::Word(

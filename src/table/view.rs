@@ -155,8 +155,9 @@ impl<'g> TableView<'g> {
         except: Option<u64>,
     ) -> Option<RowRef<'g>> {
         let plan = self.def.indexes.get(index)?;
-        if plan.columns.iter().any(|&column| row.column_bytes(column).is_none()) {
-            // Nulls are no values: any number of rows may have them.
+        // Nulls are no values: any number of rows may have them. A hash index does not hold them.
+        let may_be_null = !matches!(key, IndexKey::Absent | IndexKey::Hash(_));
+        if may_be_null && plan.columns.iter().any(|&column| row.column_bytes(column).is_none()) {
             return None;
         }
         let same = |other: &RowRef<'g>| {

@@ -168,8 +168,19 @@ impl<'l> HashIndex<'l> {
             self.split(pages, rehash)?;
         }
         let number = self.meta.address(hash);
-        let bits = self.meta.bits_of(number);
-        self.change(pages, number, |pages, slot| insert_entry(pages, slot, bits, hash, id))?;
+        match self.tree().page_mut(pages, number)? {
+            Some(link) => {
+                if let Some(new) = with_entry(pages, link.block(), hash, id)? {
+                    pages.discard(std::mem::replace(link, new));
+                }
+            }
+            None => {
+                let base = self.meta.bits_of(number);
+                let tag = (hash >> base.min(u64::BITS - 1)) as u16;
+                let bucket = new_bucket(pages, base, std::iter::once((tag, id)))?;
+                self.put(pages, number, bucket)?;
+            }
+        }
         self.meta.entry_count += 1;
         Ok(())
     }
@@ -179,7 +190,12 @@ impl<'l> HashIndex<'l> {
         // Looked up first: an absent entry copies nothing.
         let Some(position) = self.position(hash, id) else { return Ok(false) };
         let number = self.meta.address(hash);
-        self.change(pages, number, |pages, slot| remove_entry(pages, slot, position))?;
+        if let Some(link) = self.tree().page_mut(pages, number)? {
+            match without_entry(pages, link.block(), position)? {
+                Some(new) => pages.discard(std::mem::replace(link, new)),
+                None => self.put(pages, number, None)?,
+            }
+        }
         self.meta.entry_count = self.meta.entry_count.saturating_sub(1);
         if self.meta.entry_count == 0 {
             self.clear(pages);
@@ -204,13 +220,17 @@ impl<'l> HashIndex<'l> {
         bucket.matches(hash).find(|&position| bucket.id(position) == id)
     }
 
+    fn tree(&mut self) -> Tree<'_> {
+        Tree::new(self.root, &mut self.meta.height)
+    }
+
     fn change(
         &mut self,
         pages: &mut Pages,
         number: u64,
         change: impl FnOnce(&mut Pages, &mut Option<Link>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
-        Tree::new(self.root, &mut self.meta.height).change(pages, number, |pages, slot| {
+        self.tree().change(pages, number, |pages, slot| {
             change(pages, slot)?;
             // Entries of buckets are not counted in the tree.
             Ok((0, ()))
@@ -437,63 +457,53 @@ fn new_bucket(
     Ok(Some(link))
 }
 
-fn insert_entry(pages: &mut Pages, slot: &mut Option<Link>, bits: u32, hash: u64, id: u64) -> Result<(), OutOfMemory> {
-    let new = {
-        let bucket = Bucket::of(slot.as_ref().map(Link::block), bits);
-        let tag = (hash >> bucket.base.min(u64::BITS - 1)) as u16;
-        match bucket.ids {
-            Ids::Narrow(ids) if id <= u64::from(u32::MAX) => {
-                let mut link = alloc_bucket(pages, bucket.base, ids.len() + 1, 4)?;
-                if let Some(mut block) = pages.fresh(&mut link) {
-                    let bytes = &mut block.bytes()[TAGS_AT..];
-                    let (new_tags, new_ids) = bytes.split_at_mut(TAG_BYTES * (ids.len() + 1));
-                    append(new_tags, bucket.tags.as_flattened(), &tag.to_le_bytes());
-                    append(new_ids, ids.as_flattened(), &(id as u32).to_le_bytes());
-                }
-                Some(link)
-            }
-            _ => new_bucket(pages, bucket.base, bucket.entries().chain([(tag, id)]))?,
-        }
-    };
-    put(pages, slot, new);
-    Ok(())
-}
-
-#[inline(always)]
-fn append(to: &mut [u8], old: &[u8], new: &[u8]) {
-    let (start, end) = to.split_at_mut(old.len());
-    start.copy_from_slice(old);
-    end.copy_from_slice(new);
-}
-
-fn remove_entry(pages: &mut Pages, slot: &mut Option<Link>, position: usize) -> Result<(), OutOfMemory> {
-    let Some(link) = slot else { return Ok(()) };
-    let bucket = Bucket::new(link.block().bytes());
-    let new = match bucket.ids {
-        Ids::Narrow(ids) if ids.len() > 1 => {
-            let mut link = alloc_bucket(pages, bucket.base, ids.len() - 1, 4)?;
+/// The bucket with one entry more. Its tags, and its ids, stay together.
+fn with_entry(pages: &mut Pages, block: BlockRef<'_>, hash: u64, id: u64) -> Result<Option<Link>, OutOfMemory> {
+    let old = block.bytes();
+    let bucket = Bucket::new(old);
+    let tag = (hash >> bucket.base.min(u64::BITS - 1)) as u16;
+    match bucket.ids {
+        Ids::Narrow(ids) if id <= u64::from(u32::MAX) => {
+            let len = ids.len();
+            let mut link = alloc_bucket(pages, bucket.base, len + 1, 4)?;
+            let tags_end = TAGS_AT + TAG_BYTES * len;
             if let Some(mut block) = pages.fresh(&mut link) {
-                let (new_tags, new_ids) = block.bytes()[TAGS_AT..].split_at_mut(TAG_BYTES * (ids.len() - 1));
-                copy_without(new_tags, bucket.tags, position);
-                copy_without(new_ids, ids, position);
+                let new = block.bytes();
+                new[..tags_end].copy_from_slice(&old[..tags_end]);
+                new[tags_end..tags_end + TAG_BYTES].copy_from_slice(&tag.to_le_bytes());
+                let (new_ids, last) = new[tags_end + TAG_BYTES..].split_at_mut(4 * len);
+                new_ids.copy_from_slice(ids.as_flattened());
+                last.copy_from_slice(&(id as u32).to_le_bytes());
             }
-            Some(link)
+            Ok(Some(link))
+        }
+        _ => new_bucket(pages, bucket.base, bucket.entries().chain([(tag, id)])),
+    }
+}
+
+/// The bucket without the entry at `position`, which there is: absent, if it was the last one. What stays lies in three
+/// stretches: tags before it; tags behind it and ids before it; ids behind it.
+fn without_entry(pages: &mut Pages, block: BlockRef<'_>, position: usize) -> Result<Option<Link>, OutOfMemory> {
+    let old = block.bytes();
+    let bucket = Bucket::new(old);
+    match bucket.ids {
+        Ids::Narrow(ids) if ids.len() > 1 => {
+            let len = ids.len();
+            let mut link = alloc_bucket(pages, bucket.base, len - 1, 4)?;
+            let (first, second) = (TAGS_AT + TAG_BYTES * position, TAGS_AT + TAG_BYTES * len + 4 * position);
+            if let Some(mut block) = pages.fresh(&mut link) {
+                let new = block.bytes();
+                new[..first].copy_from_slice(&old[..first]);
+                new[first..second - TAG_BYTES].copy_from_slice(&old[first + TAG_BYTES..second]);
+                new[second - TAG_BYTES..].copy_from_slice(&old[second + 4..TAGS_AT + (TAG_BYTES + 4) * len]);
+            }
+            Ok(Some(link))
         }
         _ => {
             let others = bucket.entries().enumerate().filter(|&(at, _)| at != position).map(|(_, entry)| entry);
-            new_bucket(pages, bucket.base, others)?
+            new_bucket(pages, bucket.base, others)
         }
-    };
-    put(pages, slot, new);
-    Ok(())
-}
-
-/// Copies all lanes but one, which there is.
-#[inline(always)]
-fn copy_without<const BYTES: usize>(to: &mut [u8], lanes: &[[u8; BYTES]], position: usize) {
-    let (before, behind) = to.split_at_mut(BYTES * position);
-    before.copy_from_slice(lanes[..position].as_flattened());
-    behind.copy_from_slice(lanes[position + 1..].as_flattened());
+    }
 }
 
 /// Makes the bucket's tags anew from bit `base` of the hashes on.

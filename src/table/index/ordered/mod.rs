@@ -6,6 +6,7 @@
 //!
 //! - `node`: the layout of a node. `run`: making new ones.
 //! - `read`: scans, counts, ranks.
+//! - `words`: the usual node, numbers under short ids, found in and made anew the short way.
 //! - `write`: insert, remove. `load`: bulk load.
 //!
 //! - O1: all leaves are equally deep: `height` levels of inner nodes are above them.
@@ -17,6 +18,7 @@ mod read;
 mod run;
 #[cfg(test)]
 mod tests;
+mod words;
 mod write;
 
 pub(crate) use read::OrderedRef;

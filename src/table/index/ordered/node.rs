@@ -110,7 +110,12 @@ impl Ends<'_> {
 impl<'a> Node<'a> {
     #[inline(always)]
     pub(super) fn new(block: BlockRef<'a>) -> Self {
-        let (links, bytes) = (block.links(), block.bytes());
+        Self::from_parts(block.links(), block.bytes())
+    }
+
+    /// The same of a block's links and bytes.
+    #[inline(always)]
+    pub(super) fn from_parts(links: &'a [Option<Link>], bytes: &'a [u8]) -> Self {
         let (flags, len) = match bytes.first_chunk::<HEAD_BYTES>() {
             Some(&[flags, _, _, _, a, b, c, d]) => (flags, u32::from_le_bytes([a, b, c, d]) as usize),
             None => (0, 0),
@@ -290,24 +295,24 @@ pub(super) fn separator(left: KeyRef<'_>, right: KeyRef<'_>, right_id: u64) -> (
     }
 }
 
-/// The place of the count of a child of an inner node.
-fn count_place(bytes: &mut [u8], index: usize) -> Option<&mut [u8; COUNT_BYTES]> {
-    let len = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?) as usize;
-    let from_end = len.checked_sub(index)?.checked_mul(COUNT_BYTES)?;
-    let at = bytes.len().checked_sub(from_end)?;
+/// The place of the count of the child that is the last but `behind - 1` of an inner node: counts stand last.
+#[inline(always)]
+fn count_place(bytes: &mut [u8], behind: usize) -> Option<&mut [u8; COUNT_BYTES]> {
+    let at = bytes.len().checked_sub(behind * COUNT_BYTES)?;
     bytes.get_mut(at..)?.first_chunk_mut()
 }
 
-/// Changes the count of a child in place.
-pub(super) fn set_count(bytes: &mut [u8], index: usize, count: u64) {
-    if let Some(place) = count_place(bytes, index) {
+/// Changes the count of a child in place; see [`count_place`].
+pub(super) fn set_count(bytes: &mut [u8], behind: usize, count: u64) {
+    if let Some(place) = count_place(bytes, behind) {
         *place = count.to_le_bytes();
     }
 }
 
-/// Adds to the count of a child in place.
-pub(super) fn add_count(bytes: &mut [u8], index: usize, delta: i64) {
-    if let Some(place) = count_place(bytes, index) {
+/// Adds to the count of a child in place; see [`count_place`].
+#[inline(always)]
+pub(super) fn add_count(bytes: &mut [u8], behind: usize, delta: i64) {
+    if let Some(place) = count_place(bytes, behind) {
         *place = u64::from_le_bytes(*place).wrapping_add_signed(delta).to_le_bytes();
     }
 }

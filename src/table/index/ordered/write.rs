@@ -1,13 +1,16 @@
 //! Changing the ordered index: insert and remove.
 //!
-//! A change finds its place first, reading, and notes the way down; only if there is something to change it copies the
-//! nodes on that way, from the root on, without searching again. Whatever it needs is allocated before links move.
+//! A change copies the nodes on its way down as it finds it, and changes their counts: a caller changes only what it
+//! knows to be absent, or there, and a node that is copied need not be fetched from memory to be searched. The way is
+//! noted, so that whatever a leaf's change means for the nodes above it needs no search. Whatever a step needs is
+//! allocated before links move.
 //!
 //! Leaves are small, for a change makes its leaf anew; inner nodes are larger, for most changes only touch a count.
 
 use super::load::Load;
 use super::node::{Edge, Item, Node, add_count, prefetch, separator, set_count};
 use super::run::Run;
+use super::words::{Words, leaf_bytes};
 use super::{HEIGHT_MAX, KeyKind, KeyRef, OrderedMeta};
 use crate::page::{Link, OutOfMemory, Pages};
 
@@ -17,8 +20,8 @@ const INNER_BYTES: usize = 1520;
 /// An inner node keeps at least so many children on either side of a cut, however long its separators are: otherwise
 /// long keys would make the tree deep.
 pub(super) const CHILDREN_LEAST: usize = 4;
-/// An index per node of a way down; a block has at most `u16::MAX` links.
-type Path = [u16; HEIGHT_MAX + 1];
+/// An index per inner node of a way down; a block has at most `u16::MAX` links.
+type Path = [u16; HEIGHT_MAX];
 
 /// One index of the running write.
 pub(crate) struct OrderedIndex<'l> {
@@ -73,24 +76,18 @@ impl<'l> OrderedIndex<'l> {
         if key.kind() != kind {
             return Ok(false);
         }
-        let item = Item { key, id, count: 0 };
-        let (path, found) = self.find(key, id);
-        if found {
-            return Ok(false);
-        }
-        match self.root {
-            None => {
-                *self.root = Some(Run::of_items(kind, true, &[item]).build(pages)?);
-                self.meta.height = 0;
-            }
-            Some(root) => {
-                let path = path.get(..=usize::from(self.meta.height)).unwrap_or_default();
-                if let Some(split) = insert_below(pages, kind, root, path, item)? {
-                    grow(pages, kind, root, split)?;
-                    self.meta.height += 1;
-                    debug_assert!(usize::from(self.meta.height) <= HEIGHT_MAX);
+        let edge = Edge { key, id, after: false };
+        let mut path = [0; HEIGHT_MAX];
+        match self.descend(pages, &edge, 1, &mut path)? {
+            Some(leaf) => match insert_in_leaf(pages, kind, leaf, &edge)? {
+                Inserted::Whole => {}
+                Inserted::Split(split) => self.link_split(pages, &path, split)?,
+                Inserted::Present => {
+                    self.descend(pages, &edge, -1, &mut path)?;
+                    return Ok(false);
                 }
-            }
+            },
+            None => self.plant(pages, Item { key, id, count: 0 })?,
         }
         self.meta.entry_count += 1;
         Ok(true)
@@ -98,14 +95,26 @@ impl<'l> OrderedIndex<'l> {
 
     /// Takes an entry out; answers whether it was there. Cost: O(log n) nodes copied.
     pub(crate) fn remove(&mut self, pages: &mut Pages, key: KeyRef<'_>, id: u64) -> Result<bool, OutOfMemory> {
-        let (path, found) = self.find(key, id);
-        if !found {
+        let kind = self.meta.kind;
+        if key.kind() != kind {
             return Ok(false);
         }
-        let path = path.get(..=usize::from(self.meta.height)).unwrap_or_default();
-        remove_below(pages, self.meta.kind, self.root, path)?;
+        let edge = Edge { key, id, after: false };
+        let mut path = [0; HEIGHT_MAX];
+        let Some(leaf) = self.descend(pages, &edge, -1, &mut path)? else { return Ok(false) };
+        match remove_in_leaf(pages, kind, leaf, &edge)? {
+            Left::Enough => {}
+            Left::Absent => {
+                self.descend(pages, &edge, 1, &mut path)?;
+                return Ok(false);
+            }
+            left => {
+                let path = path.get(..usize::from(self.meta.height)).unwrap_or_default();
+                repair_below(pages, kind, self.root, path, left)?;
+                self.lower(pages);
+            }
+        }
         self.meta.entry_count = self.meta.entry_count.saturating_sub(1);
-        self.lower(pages);
         Ok(true)
     }
 
@@ -143,25 +152,52 @@ impl<'l> OrderedIndex<'l> {
         }
     }
 
-    /// The way down to where the entry is or would be: an index per node, and whether it is there.
-    fn find(&self, key: KeyRef<'_>, id: u64) -> (Path, bool) {
-        let mut path = [0; HEIGHT_MAX + 1];
-        let Some(root) = self.root.as_ref().filter(|_| key.kind() == self.meta.kind) else { return (path, false) };
-        let edge = Edge { key, id, after: false };
-        let mut block = root.block();
-        let height = usize::from(self.meta.height).min(HEIGHT_MAX);
-        for step in path.iter_mut().take(height) {
-            let node = Node::new(block);
-            let index = node.child_index(&edge);
-            let Some(child) = node.child(index) else { return (path, false) };
-            prefetch(child);
+    /// Gives an empty index its first entry.
+    #[cold]
+    fn plant(&mut self, pages: &mut Pages, item: Item<'_>) -> Result<(), OutOfMemory> {
+        *self.root = Some(Run::of_items(self.meta.kind, true, &[item]).build(pages)?);
+        self.meta.height = 0;
+        Ok(())
+    }
+
+    /// Copies the inner nodes on the way down to where the entry is or would be, adds `delta` to the counts on it, and
+    /// notes it in `path`: an index per node. Answers the leaf, unless the index is empty.
+    #[inline]
+    fn descend<'s>(
+        &'s mut self,
+        pages: &mut Pages,
+        edge: &Edge<'_>,
+        delta: i64,
+        path: &mut Path,
+    ) -> Result<Option<&'s mut Link>, OutOfMemory> {
+        let Some(mut link) = self.root.as_mut() else { return Ok(None) };
+        let height = usize::from(self.meta.height);
+        for (level, step) in path.iter_mut().take(height).enumerate() {
+            let (links, bytes) = pages.make_mut(link)?.into_parts();
+            let index = child_index(links, bytes, edge);
             *step = index as u16;
-            block = child;
+            add_count(bytes, links.len() - index, delta);
+            let Some(Some(child)) = links.get_mut(index) else { return Ok(None) };
+            if level + 1 == height {
+                // A leaf is searched before it is copied.
+                prefetch(child.block());
+            }
+            link = child;
         }
-        let leaf = Node::new(block);
-        let position = leaf.position(&edge);
-        path[height] = position as u16;
-        (path, position < leaf.len() && leaf.key(position) == key && leaf.id(position) == id)
+        Ok(Some(link))
+    }
+
+    /// Links the right part of a leaf that was split, at the end of `path`.
+    #[cold]
+    fn link_split(&mut self, pages: &mut Pages, path: &Path, split: Split) -> Result<(), OutOfMemory> {
+        let Some(root) = self.root else { return Ok(()) };
+        let path = path.get(..usize::from(self.meta.height)).unwrap_or_default();
+        if let Some(split) = link_below(pages, self.meta.kind, root, path, split)? {
+            grow(pages, self.meta.kind, root, split)?;
+            self.meta.height += 1;
+            debug_assert!(usize::from(self.meta.height) <= HEIGHT_MAX);
+        }
+        Ok(())
     }
 
     /// Takes away roots that have only one child.
@@ -217,52 +253,101 @@ fn cut_after_insert(run: &Run<'_>, position: usize, is_leaf: bool) -> usize {
     }
 }
 
-fn insert_below(
+/// Links the right part of the node at the end of `path`; answers the right part of this one, if it is split in turn.
+fn link_below(
     pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
     path: &[u16],
-    item: Item<'_>,
+    split: Split,
 ) -> Result<Option<Split>, OutOfMemory> {
-    let Some((&step, path)) = path.split_first() else { return Ok(None) };
+    let Some((&step, path)) = path.split_first() else { return Ok(Some(split)) };
     let step = usize::from(step);
-    if path.is_empty() {
-        return insert_in_leaf(pages, kind, link, step, item);
-    }
     let mut node = pages.make_mut(link)?;
     let (links, bytes) = node.parts();
+    let behind = links.len().saturating_sub(step);
     let Some(Some(child)) = links.get_mut(step) else { return Ok(None) };
-    let split = insert_below(pages, kind, child, path, item)?;
-    match split {
-        None => {
-            add_count(bytes, step, 1);
-            Ok(None)
-        }
+    match link_below(pages, kind, child, path, split)? {
+        None => Ok(None),
         Some(split) => {
-            set_count(bytes, step, Node::new(child.block()).total());
+            set_count(bytes, behind, Node::new(child.block()).total());
             insert_child(pages, kind, link, step + 1, split)
         }
     }
 }
 
-fn insert_in_leaf(
+/// The child of an inner node in which the edge lies, which is not an `after` one.
+#[inline(always)]
+fn child_index(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
+    match (edge.key, Words::new(bytes)) {
+        (KeyRef::U64(key), Some(words)) => words.child_index(key, edge.id),
+        _ => child_index_of_any(links, bytes, edge),
+    }
+}
+
+/// Out of line, to keep the usual way short.
+#[inline(never)]
+fn child_index_of_any(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
+    Node::from_parts(links, bytes).child_index(edge)
+}
+
+/// What became of a leaf and an entry for it.
+enum Inserted {
+    Whole,
+    /// The leaf was split; its right part is to be linked.
+    Split(Split),
+    /// The entry was there.
+    Present,
+}
+
+/// Puts the edge's entry into a leaf.
+#[inline]
+fn insert_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, edge: &Edge<'_>) -> Result<Inserted, OutOfMemory> {
+    if let KeyRef::U64(key) = edge.key
+        && let Ok(id) = u32::try_from(edge.id)
+        && let Some(words) = Words::new(link.block().bytes())
+        && leaf_bytes(words.len() + 1) <= LEAF_BYTES
+    {
+        let position = words.position(0, key, edge.id);
+        if words.is_at(position, key, edge.id) {
+            return Ok(Inserted::Present);
+        }
+        let new = words.build_with(pages, position, key, id)?;
+        replace_leaf(pages, link, new);
+        return Ok(Inserted::Whole);
+    }
+    insert_in_any_leaf(pages, kind, link, edge)
+}
+
+/// Out of line, to keep the usual way short.
+#[inline(never)]
+fn insert_in_any_leaf(
     pages: &mut Pages,
     kind: KeyKind,
     link: &mut Link,
-    position: usize,
-    item: Item<'_>,
-) -> Result<Option<Split>, OutOfMemory> {
-    let items = [item];
-    let run = Run::spliced(kind, Node::new(link.block()), position, position, &items);
+    edge: &Edge<'_>,
+) -> Result<Inserted, OutOfMemory> {
+    let items = [Item { key: edge.key, id: edge.id, count: 0 }];
+    let node = Node::new(link.block());
+    let position = node.position(edge);
+    if is_at(node, position, edge) {
+        return Ok(Inserted::Present);
+    }
+    let run = Run::spliced(kind, node, position, position, &items);
     if fits(&run, true, LEAF_BYTES) {
         let new = run.build(pages)?;
         replace_leaf(pages, link, new);
-        return Ok(None);
+        return Ok(Inserted::Whole);
     }
     let cut = cut_after_insert(&run, position, true);
     let (left, split) = cut_run(pages, &run, cut, true)?;
     replace_leaf(pages, link, left);
-    Ok(Some(split))
+    Ok(Inserted::Split(split))
+}
+
+/// Whether the entry at `position` of a leaf is the edge's.
+fn is_at(leaf: Node<'_>, position: usize, edge: &Edge<'_>) -> bool {
+    position < leaf.len() && leaf.key(position) == edge.key && leaf.id(position) == edge.id
 }
 
 /// Two new nodes of a run.
@@ -315,19 +400,74 @@ fn insert_child(
     Ok(right)
 }
 
-/// Answers whether the node is now so small that its parent should see to it, or gone.
-fn remove_below(pages: &mut Pages, kind: KeyKind, slot: &mut Option<Link>, path: &[u16]) -> Result<bool, OutOfMemory> {
-    let (Some((&step, path)), Some(link)) = (path.split_first(), slot.as_mut()) else { return Ok(false) };
-    let step = usize::from(step);
-    if path.is_empty() {
-        return remove_in_leaf(pages, kind, slot, step);
+/// What an entry that goes leaves of its leaf.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Enough,
+    /// So little that the leaf's parent should see to it.
+    Few,
+    /// The leaf still holds the entry, its only one: its parent is to take it away.
+    Nothing,
+    /// The entry was not there.
+    Absent,
+}
+
+/// Takes the edge's entry out of a leaf, unless it is the last one.
+#[inline]
+fn remove_in_leaf(pages: &mut Pages, kind: KeyKind, link: &mut Link, edge: &Edge<'_>) -> Result<Left, OutOfMemory> {
+    if let KeyRef::U64(key) = edge.key
+        && let Some(words) = Words::new(link.block().bytes())
+        && words.len() > 1
+    {
+        let position = words.position(0, key, edge.id);
+        if !words.is_at(position, key, edge.id) {
+            return Ok(Left::Absent);
+        }
+        let new = words.build_without(pages, position)?;
+        replace_leaf(pages, link, new);
+    } else {
+        let node = Node::new(link.block());
+        let position = node.position(edge);
+        if !is_at(node, position, edge) {
+            return Ok(Left::Absent);
+        }
+        if node.len() == 1 {
+            return Ok(Left::Nothing);
+        }
+        let new = build_without(pages, kind, node, position)?;
+        replace_leaf(pages, link, new);
     }
+    Ok(if is_underfull(link) { Left::Few } else { Left::Enough })
+}
+
+#[inline(never)]
+fn build_without(pages: &mut Pages, kind: KeyKind, node: Node<'_>, position: usize) -> Result<Link, OutOfMemory> {
+    Run::spliced(kind, node, position, position + 1, &[]).build(pages)
+}
+
+/// Sees to the leaf at the end of `path`, of which too little is left, and to the nodes above that become too small by
+/// it. Answers whether this node now is, or is gone.
+fn repair_below(
+    pages: &mut Pages,
+    kind: KeyKind,
+    slot: &mut Option<Link>,
+    path: &[u16],
+    left: Left,
+) -> Result<bool, OutOfMemory> {
+    let Some(link) = slot.as_mut() else { return Ok(true) };
+    let Some((&step, path)) = path.split_first() else {
+        if left == Left::Nothing
+            && let Some(leaf) = slot.take()
+        {
+            pages.discard(leaf);
+        }
+        return Ok(true);
+    };
+    let step = usize::from(step);
     let mut node = pages.make_mut(link)?;
-    let (links, bytes) = node.parts();
+    let (links, _) = node.parts();
     let Some(child) = links.get_mut(step) else { return Ok(false) };
-    let is_small = remove_below(pages, kind, child, path)?;
-    add_count(bytes, step, -1);
-    if !is_small {
+    if !repair_below(pages, kind, child, path, left)? {
         return Ok(false);
     }
     if child.is_none() {
@@ -336,25 +476,6 @@ fn remove_below(pages: &mut Pages, kind: KeyKind, slot: &mut Option<Link>, path:
         join_child(pages, kind, link, step)?;
     }
     Ok(slot.as_ref().is_none_or(is_underfull))
-}
-
-fn remove_in_leaf(
-    pages: &mut Pages,
-    kind: KeyKind,
-    slot: &mut Option<Link>,
-    position: usize,
-) -> Result<bool, OutOfMemory> {
-    let Some(link) = slot else { return Ok(true) };
-    let node = Node::new(link.block());
-    if node.len() == 1 {
-        if let Some(leaf) = slot.take() {
-            pages.discard(leaf);
-        }
-        return Ok(true);
-    }
-    let new = Run::spliced(kind, node, position, position + 1, &[]).build(pages)?;
-    replace_leaf(pages, link, new);
-    Ok(is_underfull(link))
 }
 
 /// Rebuilds an inner node without the child at `position`, which is gone already.
