@@ -11,7 +11,7 @@ use super::index::hash::{HashIndex, HashMeta};
 use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
 use super::key::{IndexKey, KEY_BYTES_MAX, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
-use super::page_edit::{Run, assemble, overwrite};
+use super::page_edit::{Splice, overwrite, splice};
 use super::patch::Patched;
 use super::row_page::{PageRef, RowRef};
 use super::version::{Entry, INDEX_RECORD};
@@ -151,7 +151,8 @@ impl TableMut<'_, '_> {
                 let page = PageRef::new(old.block());
                 (page.live(), page.rows())
             });
-            *slot = Some(assemble(pages, layout, old, live | added, &[Run::Old(0..old_rows), Run::New(rows)])?);
+            let change = Splice { at: old_rows, removed: 0, rows };
+            *slot = Some(splice(pages, layout, old, live | added, change)?);
             Ok((rows.len() as i64, ()))
         })?;
         self.entry.rows += rows.len() as u64;
@@ -231,12 +232,11 @@ impl TableMut<'_, '_> {
             let page = PageRef::new(link.block());
             if let Some(position) = page.position(id) {
                 if in_place {
-                    overwrite(pages, layout, &mut link, position, row.set_columns(), row)?;
+                    overwrite(pages, layout, &mut link, position, row)?;
                 } else {
-                    let (live, rows) = (page.live(), page.rows());
-                    let new = std::slice::from_ref(row);
-                    let runs = [Run::Old(0..position), Run::New(new), Run::Old(position + 1..rows)];
-                    link = assemble(pages, layout, Some(link), live, &runs)?;
+                    let live = page.live();
+                    let change = Splice { at: position, removed: 1, rows: std::slice::from_ref(row) };
+                    link = splice(pages, layout, Some(link), live, change)?;
                 }
             }
             *slot = Some(link);
@@ -269,13 +269,13 @@ impl TableMut<'_, '_> {
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let Some(link) = slot.take() else { return Ok((0, ())) };
             let page = PageRef::new(link.block());
-            let (live, rows) = (page.live() & !(1 << (id as usize % PAGE_ROWS)), page.rows());
+            let live = page.live() & !(1 << (id as usize % PAGE_ROWS));
             let position = page.rank(id);
             if live == 0 {
                 pages.discard(link);
             } else {
-                let runs = [Run::Old(0..position), Run::Old(position + 1..rows)];
-                *slot = Some(assemble(pages, layout, Some(link), live, &runs)?);
+                let change = Splice { at: position, removed: 1, rows: &[] };
+                *slot = Some(splice(pages, layout, Some(link), live, change)?);
             }
             Ok((-1, ()))
         })?;
@@ -304,14 +304,13 @@ impl TableMut<'_, '_> {
         let layout = &self.def.layout;
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let old = slot.take();
-            let (live, rows, position) = old.as_ref().map_or((0, 0, 0), |old| {
+            let (live, position) = old.as_ref().map_or((0, 0), |old| {
                 let page = PageRef::new(old.block());
-                (page.live(), page.rows(), page.rank(id))
+                (page.live(), page.rank(id))
             });
             let live = live | 1 << (id as usize % PAGE_ROWS);
-            let new = std::slice::from_ref(row);
-            let runs = [Run::Old(0..position), Run::New(new), Run::Old(position..rows)];
-            *slot = Some(assemble(pages, layout, old, live, &runs)?);
+            let change = Splice { at: position, removed: 0, rows: std::slice::from_ref(row) };
+            *slot = Some(splice(pages, layout, old, live, change)?);
             Ok((1, ()))
         })?;
         self.entry.rows += 1;

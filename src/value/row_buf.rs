@@ -3,7 +3,8 @@
 //! Staged here, a row is completed, checked, and copied into its page. One buffer serves many rows: after the first few
 //! it no longer allocates.
 //!
-//! - A column is not set, null, or a value. Fixed-width bytes of a column without a value are zero.
+//! - A column is not set, null, or a value. A column without a value has zeros for its bytes, or none if its width
+//!   varies: so what writes a page need not ask.
 //! - Values of variable width lie in one vector in the order in which they were set; a value set again leaves its first
 //!   bytes behind, unreferenced, until the next reset.
 
@@ -98,8 +99,14 @@ impl RowBuf {
     /// Sets a column to null, whether or not the shape says that it may be.
     #[inline]
     pub(crate) fn set_null(&mut self, shape: &Shape, index: usize) {
-        if let Some(place) = shape.slots().get(index).and_then(|slot| self.fixed.get_mut(slot.fixed_range()?)) {
-            place.fill(0);
+        match shape.slots().get(index) {
+            Some(Slot::Var { index }) => {
+                if let Some(span) = self.spans.get_mut(*index as usize) {
+                    *span = (0, 0);
+                }
+            }
+            Some(slot) => self.fixed_mut(*slot).fill(0),
+            None => {}
         }
         self.mark(index, true);
     }
@@ -119,6 +126,12 @@ impl RowBuf {
     #[inline]
     pub(crate) fn is_set(&self, index: usize) -> bool {
         bit(&self.set, index)
+    }
+
+    /// Whether the column is set and not null.
+    #[inline]
+    pub(crate) fn has_value(&self, index: usize) -> bool {
+        self.is_set(index) && !self.is_null(index)
     }
 
     /// Bytes of all values of variable width together, those set over included.
@@ -153,6 +166,18 @@ impl RowBuf {
             unset = !*self.set.get(word_index)?;
         }
         Some(word_index * 64 + unset.trailing_zeros() as usize).filter(|index| *index < len)
+    }
+
+    /// The packed bytes of all columns of fixed width, each where its [`Slot`] says.
+    #[inline(always)]
+    pub(crate) fn fixed_bytes(&self) -> &[u8] {
+        &self.fixed
+    }
+
+    /// The lengths of the values of variable width, by number.
+    #[inline(always)]
+    pub(crate) fn var_lengths(&self) -> impl Iterator<Item = usize> {
+        self.spans.iter().map(|(start, end)| end - start)
     }
 
     /// The bytes of the value with this number among those of variable width; empty if it has none.
@@ -288,6 +313,21 @@ mod tests {
         assert_eq!(row.column_bytes(0), Some(&[3, 0][..]));
         row.unset(&shape, 0);
         assert!(!row.is_set(0));
+    }
+
+    #[test]
+    fn a_column_without_a_value_has_no_bytes_of_the_one_it_had() {
+        let (shape, mut row) = (shape(2), RowBuf::new());
+        row.reset(&shape);
+        for forget in [RowBuf::set_null, RowBuf::unset] {
+            row.set(&shape, 0, &[1, 2]).unwrap();
+            row.set(&shape, 1, b"text").unwrap();
+            assert!(row.var_lengths().eq([4]));
+            forget(&mut row, &shape, 0);
+            forget(&mut row, &shape, 1);
+            assert_eq!((row.fixed_bytes(), row.var_bytes(0)), (&[0, 0][..], &[][..]));
+            assert!(!row.has_value(0) && !row.has_value(1));
+        }
     }
 
     #[test]
