@@ -13,7 +13,7 @@ use super::key::{IndexKey, KEY_BYTES_MAX, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Splice, overwrite, splice};
 use super::patch::Patched;
-use super::row_page::{PageRef, RowRef};
+use super::row_page::PageRef;
 use super::version::{Entry, INDEX_RECORD};
 use super::view::TableView;
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ impl TableMut<'_, '_> {
         self.check_room(1)?;
         check_values(self.def, row)?;
         let id = self.id_for(row)?;
-        self.number(id, row)?;
+        self.number(id, row);
         let keys = self.keys_of(row)?;
         self.check_unique(row, &keys, None)?;
         self.take_id(id);
@@ -74,8 +74,13 @@ impl TableMut<'_, '_> {
             return Err((left as usize + 1, self.exhausted()));
         }
         self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
-        for (index, row) in rows.iter_mut().enumerate() {
-            self.number(first + index as u64, row).map_err(|error| (index, error))?;
+        // Pages do not store the key that is the row id: only an index that has it asks for it.
+        if let Some(column) = self.def.row_id
+            && self.def.indexes.iter().any(|plan| plan.columns.contains(&column))
+        {
+            for (row, id) in rows.iter_mut().zip(first..) {
+                self.number(id, row);
+            }
         }
         let keys = self.check_batch(rows)?;
         if let Some(more) = rows.len().checked_sub(1) {
@@ -179,14 +184,19 @@ impl TableMut<'_, '_> {
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
         check_values(self.def, row)?;
         // What stays as it is need not be written, nor its indexes looked at: only what changes is left set.
-        for column in 0..self.def.layout.columns().len() {
-            if row.is_set(column)
-                && (self.def.row_id == Some(column) || old.column_bytes(column) == row.column_bytes(column))
-            {
+        let (mut changes, mut in_place) = (false, true);
+        let mut next = row.set_at_or_after(0);
+        while let Some(column) = next {
+            let (was, is) = (old.column_bytes(column), row.column_bytes(column));
+            if self.def.row_id == Some(column) || was == is {
                 row.unset(self.def.schema.shape(), column);
+            } else {
+                changes = true;
+                in_place &= self.is_same_room(column, was, is);
             }
+            next = row.set_at_or_after(column + 1);
         }
-        if row.set_columns().next().is_none() {
+        if !changes {
             return Ok(id);
         }
         let new = Patched { patch: row, old: &old };
@@ -201,7 +211,6 @@ impl TableMut<'_, '_> {
             }
             moves.push(Move { index, from: index_key(self.def, plan, &old), to });
         }
-        let in_place = row.set_columns().all(|column| self.same_room(&old, row, column));
         if !in_place {
             fill(self.def, row, &old)?;
         }
@@ -213,13 +222,12 @@ impl TableMut<'_, '_> {
         Ok(id)
     }
 
-    /// Whether the new value takes exactly the old one's place in the page.
-    fn same_room(&self, old: &RowRef<'_>, row: &RowBuf, column: usize) -> bool {
+    /// Whether a column's new value takes exactly the old one's place in the page.
+    fn is_same_room(&self, column: usize, was: Option<&[u8]>, is: Option<&[u8]>) -> bool {
         match self.def.layout.column(column).map(|column| column.place) {
             Some(Place::Variable { .. }) => {
-                let (old, new) = (old.column_bytes(column), row.column_bytes(column));
-                let (old, new) = (old.map_or(0, <[u8]>::len), new.map_or(0, <[u8]>::len));
-                old == new && new <= INLINE_MAX
+                let (was, is) = (was.map_or(0, <[u8]>::len), is.map_or(0, <[u8]>::len));
+                was == is && is <= INLINE_MAX
             }
             _ => true,
         }
@@ -416,16 +424,13 @@ impl TableMut<'_, '_> {
 
     /// Writes `id` into the row's key where it is the key and not set. Before the row's index keys are made: an index
     /// may have the key among its columns.
-    fn number(&self, id: u64, row: &mut RowBuf) -> Result<()> {
+    #[inline]
+    fn number(&self, id: u64, row: &mut RowBuf) {
         if let Some(column) = self.def.row_id
-            && row.column_bytes(column).is_none()
+            && !row.has_value(column)
         {
-            let bytes = id.to_le_bytes();
-            let width = super::key::type_of(self.def, column).fixed_width().unwrap_or(8).min(8);
-            row.set(self.def.schema.shape(), column, &bytes[..width])
-                .map_err(|error| error.in_table(self.def.name()))?;
+            row.set_id(column, id);
         }
-        Ok(())
     }
 
     pub(super) fn index_insert(&mut self, index: usize, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
