@@ -177,7 +177,13 @@ impl Schema {
     ///
     /// # Errors
     /// `MissingField`; for what a default's closure answers, those of `Type::pack` and `NullNotAllowed`.
+    #[inline]
     pub(crate) fn complete(&self, row: &mut RowBuf) -> Result<(), RowError> {
+        // Nothing is missing, or only the number.
+        if row.is_whole(self.0.shape.len(), self.0.auto_increment) { Ok(()) } else { self.fill_in(row) }
+    }
+
+    fn fill_in(&self, row: &mut RowBuf) -> Result<(), RowError> {
         let shape = &self.0.shape;
         if let Some(key) = self.0.auto_increment
             && row.is_null(key)
@@ -203,12 +209,15 @@ impl Schema {
     ///
     /// # Errors
     /// `NanInKey`, `Check`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&self, row: &dyn Columns) -> Result<(), RowError> {
         let parts = &*self.0;
-        if parts.ordered_floats.is_empty() && parts.checked.is_empty() && parts.checks.is_empty() {
-            return Ok(());
-        }
+        let has_none = parts.ordered_floats.is_empty() && parts.checked.is_empty() && parts.checks.is_empty();
+        if has_none { Ok(()) } else { self.run_checks(row) }
+    }
+
+    fn run_checks(&self, row: &dyn Columns) -> Result<(), RowError> {
+        let parts = &*self.0;
         self.check_columns(row)?;
         let row = CheckRow::new(&parts.shape, row);
         for check in &parts.checks {

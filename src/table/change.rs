@@ -11,9 +11,9 @@ use super::index::hash::{HashIndex, HashMeta};
 use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
 use super::key::{IndexKey, KEY_BYTES_MAX, RowKeys, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
-use super::page_edit::{Run, assemble, overwrite};
+use super::page_edit::{Splice, overwrite, splice};
 use super::patch::Patched;
-use super::row_page::{PageRef, RowRef};
+use super::row_page::PageRef;
 use super::version::{Entry, INDEX_RECORD};
 use super::view::TableView;
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ impl TableMut<'_, '_> {
         self.check_room(1)?;
         check_values(self.def, row)?;
         let id = self.id_for(row)?;
-        self.number(id, row)?;
+        self.number(id, row);
         let keys = self.keys_of(row)?;
         self.check_unique(row, &keys, None)?;
         self.take_id(id);
@@ -75,8 +75,13 @@ impl TableMut<'_, '_> {
             return Err((left as usize + 1, self.exhausted()));
         }
         self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
-        for (index, row) in rows.iter_mut().enumerate() {
-            self.number(first + index as u64, row).map_err(|error| (index, error))?;
+        // Pages do not store the key that is the row id: only an index that has it asks for it.
+        if let Some(column) = self.def.row_id
+            && self.def.indexes.iter().any(|plan| plan.columns.contains(&column))
+        {
+            for (row, id) in rows.iter_mut().zip(first..) {
+                self.number(id, row);
+            }
         }
         let keys = self.check_batch(rows)?;
         if let Some(more) = rows.len().checked_sub(1) {
@@ -154,7 +159,8 @@ impl TableMut<'_, '_> {
                 let page = PageRef::new(old.block());
                 (page.live(), page.rows())
             });
-            *slot = Some(assemble(pages, layout, old, live | added, &[Run::Old(0..old_rows), Run::New(rows)])?);
+            let change = Splice { at: old_rows, removed: 0, rows };
+            *slot = Some(splice(pages, layout, old, live | added, change)?);
             Ok((rows.len() as i64, ()))
         })?;
         self.entry.rows += rows.len() as u64;
@@ -181,14 +187,19 @@ impl TableMut<'_, '_> {
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
         check_values(self.def, row)?;
         // What stays as it is need not be written, nor its indexes looked at: only what changes is left set.
-        for column in 0..self.def.layout.columns().len() {
-            if row.is_set(column)
-                && (self.def.row_id == Some(column) || old.column_bytes(column) == row.column_bytes(column))
-            {
+        let (mut changes, mut in_place) = (false, true);
+        let mut next = row.set_at_or_after(0);
+        while let Some(column) = next {
+            let (was, is) = (old.column_bytes(column), row.column_bytes(column));
+            if self.def.row_id == Some(column) || was == is {
                 row.unset(self.def.schema.shape(), column);
+            } else {
+                changes = true;
+                in_place &= self.is_same_room(column, was, is);
             }
+            next = row.set_at_or_after(column + 1);
         }
-        if row.set_columns().next().is_none() {
+        if !changes {
             return Ok(id);
         }
         let new = Patched { patch: row, old: &old };
@@ -203,7 +214,6 @@ impl TableMut<'_, '_> {
             }
             moves.push(Move { index, from: index_key(self.def, plan, &old), to });
         }
-        let in_place = row.set_columns().all(|column| self.same_room(&old, row, column));
         if !in_place {
             fill(self.def, row, &old)?;
         }
@@ -222,13 +232,12 @@ impl TableMut<'_, '_> {
         Ok(id)
     }
 
-    /// Whether the new value takes exactly the old one's place in the page.
-    fn same_room(&self, old: &RowRef<'_>, row: &RowBuf, column: usize) -> bool {
+    /// Whether a column's new value takes exactly the old one's place in the page.
+    fn is_same_room(&self, column: usize, was: Option<&[u8]>, is: Option<&[u8]>) -> bool {
         match self.def.layout.column(column).map(|column| column.place) {
             Some(Place::Variable { .. }) => {
-                let (old, new) = (old.column_bytes(column), row.column_bytes(column));
-                let (old, new) = (old.map_or(0, <[u8]>::len), new.map_or(0, <[u8]>::len));
-                old == new && new <= INLINE_MAX
+                let (was, is) = (was.map_or(0, <[u8]>::len), is.map_or(0, <[u8]>::len));
+                was == is && is <= INLINE_MAX
             }
             _ => true,
         }
@@ -241,12 +250,11 @@ impl TableMut<'_, '_> {
             let page = PageRef::new(link.block());
             if let Some(position) = page.position(id) {
                 if in_place {
-                    overwrite(pages, layout, &mut link, position, row.set_columns(), row)?;
+                    overwrite(pages, layout, &mut link, position, row)?;
                 } else {
-                    let (live, rows) = (page.live(), page.rows());
-                    let new = std::slice::from_ref(row);
-                    let runs = [Run::Old(0..position), Run::New(new), Run::Old(position + 1..rows)];
-                    link = assemble(pages, layout, Some(link), live, &runs)?;
+                    let live = page.live();
+                    let change = Splice { at: position, removed: 1, rows: std::slice::from_ref(row) };
+                    link = splice(pages, layout, Some(link), live, change)?;
                 }
             }
             *slot = Some(link);
@@ -280,13 +288,13 @@ impl TableMut<'_, '_> {
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let Some(link) = slot.take() else { return Ok((0, ())) };
             let page = PageRef::new(link.block());
-            let (live, rows) = (page.live() & !(1 << (id as usize % PAGE_ROWS)), page.rows());
+            let live = page.live() & !(1 << (id as usize % PAGE_ROWS));
             let position = page.rank(id);
             if live == 0 {
                 pages.discard(link);
             } else {
-                let runs = [Run::Old(0..position), Run::Old(position + 1..rows)];
-                *slot = Some(assemble(pages, layout, Some(link), live, &runs)?);
+                let change = Splice { at: position, removed: 1, rows: &[] };
+                *slot = Some(splice(pages, layout, Some(link), live, change)?);
             }
             Ok((-1, ()))
         })?;
@@ -313,14 +321,13 @@ impl TableMut<'_, '_> {
         let layout = &self.def.layout;
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let old = slot.take();
-            let (live, rows, position) = old.as_ref().map_or((0, 0, 0), |old| {
+            let (live, position) = old.as_ref().map_or((0, 0), |old| {
                 let page = PageRef::new(old.block());
-                (page.live(), page.rows(), page.rank(id))
+                (page.live(), page.rank(id))
             });
             let live = live | 1 << (id as usize % PAGE_ROWS);
-            let new = std::slice::from_ref(row);
-            let runs = [Run::Old(0..position), Run::New(new), Run::Old(position..rows)];
-            *slot = Some(assemble(pages, layout, old, live, &runs)?);
+            let change = Splice { at: position, removed: 0, rows: std::slice::from_ref(row) };
+            *slot = Some(splice(pages, layout, old, live, change)?);
             Ok((1, ()))
         })?;
         self.entry.rows += 1;
@@ -424,16 +431,13 @@ impl TableMut<'_, '_> {
 
     /// Writes `id` into the row's key where it is the key and not set. Before the row's index keys are made: an index
     /// may have the key among its columns.
-    fn number(&self, id: u64, row: &mut RowBuf) -> Result<()> {
+    #[inline]
+    fn number(&self, id: u64, row: &mut RowBuf) {
         if let Some(column) = self.def.row_id
-            && row.column_bytes(column).is_none()
+            && !row.has_value(column)
         {
-            let bytes = id.to_le_bytes();
-            let width = super::key::type_of(self.def, column).fixed_width().unwrap_or(8).min(8);
-            row.set(self.def.schema.shape(), column, &bytes[..width])
-                .map_err(|error| error.in_table(self.def.name()))?;
+            row.set_id(column, id);
         }
-        Ok(())
     }
 
     /// Adds the row `id` to all indexes.

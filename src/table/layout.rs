@@ -18,7 +18,7 @@
 //!
 //! - L1: a page without gaps and large values has its columns at addresses that depend on the table alone.
 
-use crate::value::{Shape, Type};
+use crate::value::{Shape, Slot, Type};
 
 /// Rows to a page: one bit each of a mask word.
 pub(crate) const PAGE_ROWS: usize = 32;
@@ -59,16 +59,47 @@ pub(crate) struct ColumnPlace {
     pub(crate) full_at: usize,
 }
 
+/// One bit mask of a page, and which bit a row that is to be stored has in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mask {
+    /// Whether this column has no value.
+    Null { column: usize },
+    /// Whether the `bool` at this offset among the row's packed values of fixed width is true.
+    True { packed_at: usize },
+}
+
+/// A fixed-width column of pages that is no mask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FixedColumn {
+    /// As in [`Place::Fixed`].
+    pub(crate) before: usize,
+    pub(crate) width: usize,
+    /// The value's offset among a row's packed values of fixed width.
+    pub(crate) packed_at: usize,
+}
+
+/// A column of variable width in pages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VariableColumn {
+    pub(crate) column: usize,
+    /// The value's number among a row's packed values of variable width; none for a wide array, which is packed among
+    /// the others.
+    pub(crate) packed: Option<usize>,
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     columns: Vec<ColumnPlace>,
+    /// The same by kind, in the order in which they stand in a page, for writing one.
+    masks: Vec<Mask>,
+    fixed_columns: Vec<FixedColumn>,
+    variable_columns: Vec<VariableColumn>,
+    wide_arrays: bool,
     /// Bytes before the first column when no large mask is present.
     head: usize,
     /// Bytes per row of the fixed-width columns.
     fixed: usize,
-    /// How many columns are of variable width.
-    variable: usize,
     /// Bytes of an end offset: 2 or 4.
     offset: usize,
 }
@@ -76,40 +107,42 @@ pub(crate) struct Layout {
 impl Layout {
     /// The layout of rows of `shape`, whose column `row_id` (if any) is the row id.
     pub(crate) fn new(shape: &Shape, row_id: Option<usize>) -> Self {
-        let mut masks = 0;
-        let mut variable = 0;
-        let mut fixed_columns = Vec::new();
+        let (mut masks, mut fixed_columns, mut variable_columns) = (Vec::new(), Vec::new(), Vec::new());
         let mut columns: Vec<ColumnPlace> = Vec::with_capacity(shape.len());
-        for (index, column) in shape.columns().iter().enumerate() {
-            let nulls = column.nullable.then(|| post_increment(&mut masks));
+        for (index, (column, slot)) in shape.columns().iter().zip(&**shape.slots()).enumerate() {
+            let nulls = column.nullable.then(|| push(&mut masks, Mask::Null { column: index }));
+            let packed_at = slot.fixed_range().map_or(0, |range| range.start);
             let place = match column.ty.fixed_width() {
                 Some(width) if row_id == Some(index) => Place::RowId { width },
-                _ if column.ty == Type::Bool => Place::Bool { mask: post_increment(&mut masks) },
+                _ if column.ty == Type::Bool => Place::Bool { mask: push(&mut masks, Mask::True { packed_at }) },
                 // A wide array is kept like a long string: copying a page must not mean copying 32 of them.
                 Some(width) if width <= INLINE_MAX => {
-                    fixed_columns.push(index);
+                    fixed_columns.push((index, FixedColumn { before: 0, width, packed_at }));
                     Place::Fixed { before: 0, width }
                 }
-                _ => Place::Variable { index: post_increment(&mut variable) },
+                _ => {
+                    let packed = match *slot {
+                        Slot::Var { index } => Some(index as usize),
+                        Slot::Fixed { .. } => None,
+                    };
+                    Place::Variable { index: push(&mut variable_columns, VariableColumn { column: index, packed }) }
+                }
             };
             columns.push(ColumnPlace { ty: column.ty, place, nulls, full_at: 0 });
         }
-        fixed_columns.sort_by_key(|&index| std::cmp::Reverse(storage_align(columns[index].ty)));
+        fixed_columns.sort_by_key(|&(index, _)| std::cmp::Reverse(storage_align(columns[index].ty)));
+        let head = (FIXED_HEAD + 4 * masks.len()).next_multiple_of(8);
         let mut fixed = 0;
-        for index in fixed_columns {
-            if let Place::Fixed { before, width } = &mut columns[index].place {
-                *before = fixed;
-                fixed += *width;
-            }
+        for (index, column) in &mut fixed_columns {
+            column.before = fixed;
+            columns[*index].place = Place::Fixed { before: fixed, width: column.width };
+            columns[*index].full_at = head + fixed * PAGE_ROWS;
+            fixed += column.width;
         }
-        let head = (FIXED_HEAD + 4 * masks).next_multiple_of(8);
-        for column in &mut columns {
-            if let Place::Fixed { before, .. } = column.place {
-                column.full_at = head + before * PAGE_ROWS;
-            }
-        }
-        let offset = if variable * PAGE_ROWS * INLINE_MAX <= usize::from(u16::MAX) { 2 } else { 4 };
-        Self { columns, head, fixed, variable, offset }
+        let fixed_columns = fixed_columns.into_iter().map(|(_, column)| column).collect();
+        let offset = if variable_columns.len() * PAGE_ROWS * INLINE_MAX <= usize::from(u16::MAX) { 2 } else { 4 };
+        let wide_arrays = variable_columns.iter().any(|column| column.packed.is_none());
+        Self { columns, masks, fixed_columns, variable_columns, wide_arrays, head, fixed, offset }
     }
 
     /// The columns in the schema's order.
@@ -123,8 +156,22 @@ impl Layout {
         self.columns.get(index)
     }
 
-    pub(crate) fn variable(&self) -> usize {
-        self.variable
+    /// The masks, as they are numbered.
+    #[inline(always)]
+    pub(crate) fn masks(&self) -> &[Mask] {
+        &self.masks
+    }
+
+    /// The columns of fixed width that are no masks, in the order of a page.
+    #[inline(always)]
+    pub(crate) fn fixed_columns(&self) -> &[FixedColumn] {
+        &self.fixed_columns
+    }
+
+    /// The columns of variable width, as they are numbered.
+    #[inline(always)]
+    pub(crate) fn variable_columns(&self) -> &[VariableColumn] {
+        &self.variable_columns
     }
 
     pub(crate) fn offset_bytes(&self) -> usize {
@@ -133,6 +180,13 @@ impl Layout {
 
     pub(crate) fn fixed_bytes(&self) -> usize {
         self.fixed
+    }
+
+    /// Whether arrays are among the columns of variable width. If so, all but the null ones are longer than
+    /// [`INLINE_MAX`].
+    #[inline(always)]
+    pub(crate) fn has_wide_arrays(&self) -> bool {
+        self.wide_arrays
     }
 
     /// Where mask `mask` is.
@@ -150,7 +204,7 @@ impl Layout {
     /// Where the columns begin.
     #[inline(always)]
     pub(crate) fn columns_at(&self, has_large: bool) -> usize {
-        if has_large { self.head + (4 * self.variable).next_multiple_of(8) } else { self.head }
+        if has_large { self.head + (4 * self.variable_columns.len()).next_multiple_of(8) } else { self.head }
     }
 
     /// Where the end offsets begin in a page of `rows` rows; aligned to them.
@@ -162,13 +216,14 @@ impl Layout {
     /// Where the values of variable width begin.
     #[inline(always)]
     pub(crate) fn values_at(&self, has_large: bool, rows: usize) -> usize {
-        self.ends_at(has_large, rows) + self.variable * rows * self.offset
+        self.ends_at(has_large, rows) + self.variable_columns.len() * rows * self.offset
     }
 }
 
-fn post_increment(counter: &mut usize) -> usize {
-    *counter += 1;
-    *counter - 1
+/// Appends, and answers the place.
+fn push<T>(list: &mut Vec<T>, item: T) -> usize {
+    list.push(item);
+    list.len() - 1
 }
 
 /// A power of two that divides the width: columns sorted by it, widest first, are all aligned behind one another.

@@ -1,51 +1,62 @@
-//! Writing row pages: a page is made anew from runs of an old one's rows and from new rows.
+//! Writing row pages: a page is made anew from an old one's rows and new rows.
 //!
-//! Every change but the overwriting of values in place comes down to [`assemble`]: an insert is old rows, the new row,
-//! old rows; a delete is old rows without some; a bulk load is new rows alone.
+//! Every change but the overwriting of values in place comes down to [`splice`], which does with a page's rows what
+//! `Vec::splice` does with a vector's: an insert adds a row between others, a delete takes one out, a bulk load adds
+//! rows behind the last. It works column by column, since a page does: what stays of a column is one copy of bytes
+//! before the splice and one behind it.
 //!
 //! - P1: within the page, rows stand in the order of their ids.
 //! - P2: links to large values move from the old page to the new one in the same order; those of rows that are gone are
 //!   discarded with the old page.
+//! - P3: a page has no byte to spare: its values of variable width end where it ends.
 
-use super::layout::{INLINE_MAX, Layout, PAGE_ROWS, Place};
-use super::row_page::{PageRef, flags};
+use super::layout::{FixedColumn, INLINE_MAX, Layout, Mask, Place, VariableColumn};
+use super::row_page::{PageRef, flags, word};
 use crate::page::{Donor, Link, OutOfMemory, Pages};
 use crate::value::{Columns, RowBuf};
-use std::ops::Range;
 
-/// Rows of a new page, in order.
-#[derive(Clone)]
-pub(crate) enum Run<'a> {
-    /// Rows at these positions of the old page.
-    Old(Range<usize>),
-    /// New rows.
-    New(&'a [RowBuf]),
+/// What happens to a page's rows: of the old ones, `removed` from position `at` on go, and `rows` take their place.
+#[derive(Clone, Copy)]
+pub(crate) struct Splice<'a> {
+    pub(crate) at: usize,
+    pub(crate) removed: usize,
+    pub(crate) rows: &'a [RowBuf],
 }
 
-impl Run<'_> {
-    fn rows(&self) -> usize {
-        match self {
-            Run::Old(range) => range.len(),
-            Run::New(rows) => rows.len(),
+impl Splice<'_> {
+    /// Where the old rows that stay go on.
+    fn resume(&self) -> usize {
+        self.at + self.removed
+    }
+
+    /// One bit per row of the new page, from those of the old page's rows and those of the new rows.
+    #[inline]
+    fn bits(&self, old: u32, of_new: impl Fn(&RowBuf) -> bool) -> u32 {
+        let old = u64::from(old);
+        let mut bits = old & ((1 << self.at) - 1) | old >> self.resume() << (self.at + self.rows.len());
+        for (row, position) in self.rows.iter().zip(self.at..) {
+            bits |= u64::from(of_new(row)) << position;
         }
+        bits as u32
     }
 }
 
-/// Makes a page with the rows of `runs` at the ids that `live` names, taking the old page's place.
-/// Cost: O(bytes of the page).
-pub(crate) fn assemble(
+/// Makes a page of at least one row, with the ids that `live` names, taking the old page's place; without an old page the
+/// splice is one into no rows. Cost: O(bytes of the page).
+pub(crate) fn splice(
     pages: &mut Pages,
     layout: &Layout,
     old: Option<Link>,
     live: u32,
-    runs: &[Run<'_>],
+    splice: Splice<'_>,
 ) -> Result<Link, OutOfMemory> {
-    debug_assert_eq!(runs.iter().map(Run::rows).sum::<usize>(), live.count_ones() as usize);
     let mut donor = old.map(|old| pages.donate(old));
-    let plan = Plan::new(layout, donor.as_ref(), live, runs);
+    let old = old_page(donor.as_ref(), layout);
+    let plan = Plan::new(layout, &old, live, splice);
+    debug_assert_eq!(plan.rows, live.count_ones() as usize);
     let mut link = pages.alloc(plan.link_count, plan.bytes)?;
     if let Some(mut block) = pages.fresh(&mut link) {
-        plan.write(block.bytes(), donor.as_ref());
+        plan.write(block.bytes(), &old);
     }
     if plan.link_count > 0 {
         plan.move_links(pages, &mut link, donor.as_mut())?;
@@ -56,19 +67,34 @@ pub(crate) fn assemble(
     Ok(link)
 }
 
-/// A page that is about to be made.
-struct Plan<'a> {
-    layout: &'a Layout,
-    runs: &'a [Run<'a>],
-    live: u32,
+/// The bytes of an old page by part. The default is a page without rows.
+#[derive(Default)]
+struct OldPage<'a> {
     rows: usize,
     has_large: bool,
-    link_count: usize,
-    bytes: usize,
+    /// Up to the first column.
+    head: &'a [u8],
+    fixed: &'a [u8],
+    ends: &'a [u8],
+    values: &'a [u8],
 }
 
-fn old_page(donor: Option<&Donor>) -> Option<PageRef<'_>> {
-    donor.map(|donor| PageRef::new(donor.block()))
+#[inline(always)]
+fn old_page<'a>(donor: Option<&'a Donor>, layout: &Layout) -> OldPage<'a> {
+    let Some(donor) = donor else { return OldPage::default() };
+    let page = PageRef::new(donor.block());
+    let (rows, has_large) = (page.rows(), page.has_large());
+    let (head, rest) = donor.block().bytes().split_at(layout.columns_at(has_large));
+    let (fixed, rest) = rest.split_at(layout.ends_at(has_large, rows) - head.len());
+    let (ends, values) = rest.split_at(layout.variable_columns().len() * rows * layout.offset_bytes());
+    OldPage { rows, has_large, head, fixed, ends, values }
+}
+
+impl OldPage<'_> {
+    /// The rows whose value in the `index`-th column of variable width is in a block of its own.
+    fn large(&self, layout: &Layout, index: usize) -> u32 {
+        if self.has_large { word(self.head, layout.large_mask_at(index)) } else { 0 }
+    }
 }
 
 fn is_large(value: &[u8]) -> bool {
@@ -76,200 +102,215 @@ fn is_large(value: &[u8]) -> bool {
 }
 
 /// The value of a new row in a column of variable width; a null one takes no bytes.
-fn variable_value(row: &RowBuf, column: usize) -> &[u8] {
-    row.column_bytes(column).unwrap_or_default()
+#[inline(always)]
+fn variable_value(row: &RowBuf, column: VariableColumn) -> &[u8] {
+    match column.packed {
+        Some(packed) => row.var_bytes(packed),
+        None => row.column_bytes(column.column).unwrap_or_default(),
+    }
+}
+
+/// A page that is about to be made.
+struct Plan<'a> {
+    layout: &'a Layout,
+    splice: Splice<'a>,
+    live: u32,
+    rows: usize,
+    link_count: usize,
+    bytes: usize,
 }
 
 impl<'a> Plan<'a> {
-    fn new(layout: &'a Layout, donor: Option<&Donor>, live: u32, runs: &'a [Run<'a>]) -> Self {
-        let rows = live.count_ones() as usize;
-        let old = old_page(donor);
-        let (mut value_bytes, mut link_count) = (0, 0);
-        for (column, index) in variable_columns(layout) {
-            for run in runs {
-                match (run, old) {
-                    (Run::Old(range), Some(old)) => {
-                        let ordinal = index * old.rows();
-                        let (start, end) = old.span(layout, ordinal + range.start, ordinal + range.end);
-                        value_bytes += end - start;
-                        if old.has_large() {
-                            link_count += (old.large(layout, index) & bits(range)).count_ones() as usize;
-                        }
-                    }
-                    (Run::Old(_), None) => {}
-                    (Run::New(rows), _) => {
-                        for row in *rows {
-                            let value = variable_value(row, column);
-                            match is_large(value) {
-                                true => link_count += 1,
-                                false => value_bytes += value.len(),
-                            }
+    #[inline]
+    fn new(layout: &'a Layout, old: &OldPage<'_>, live: u32, splice: Splice<'a>) -> Self {
+        let rows = old.rows - splice.removed + splice.rows.len();
+        let mut value_bytes = old.values.len();
+        if splice.removed > 0 {
+            for first in (0..layout.variable_columns().len()).map(|index| index * old.rows) {
+                let (from, to) = (first + splice.at, first + splice.resume());
+                value_bytes -= end_of(layout, old, to) - end_of(layout, old, from);
+            }
+        }
+        let mut has_large = old.has_large;
+        for row in splice.rows {
+            for length in row.var_lengths() {
+                match length > INLINE_MAX {
+                    true => has_large = true,
+                    false => value_bytes += length,
+                }
+            }
+            has_large |= layout.has_wide_arrays();
+        }
+        let link_count = if has_large { count_links(layout, old, splice) } else { 0 };
+        let bytes = layout.values_at(link_count > 0, rows) + value_bytes;
+        Self { layout, splice, live, rows, link_count, bytes }
+    }
+
+    fn has_large(&self) -> bool {
+        self.link_count > 0
+    }
+
+    #[inline]
+    fn write(&self, bytes: &mut [u8], old: &OldPage<'_>) {
+        let layout = self.layout;
+        let (head, rest) = bytes.split_at_mut(layout.columns_at(self.has_large()));
+        let (fixed, rest) = rest.split_at_mut(layout.ends_at(self.has_large(), self.rows) - head.len());
+        let (ends, values) = rest.split_at_mut(layout.variable_columns().len() * self.rows * layout.offset_bytes());
+        self.write_masks(head, old);
+        self.write_fixed(fixed, old);
+        match layout.offset_bytes() {
+            2 => self.write_variable::<u16>(ends, values, old),
+            _ => self.write_variable::<u32>(ends, values, old),
+        }
+    }
+
+    #[inline]
+    fn write_masks(&self, head: &mut [u8], old: &OldPage<'_>) {
+        let layout = self.layout;
+        head.fill(0);
+        put_word(head, 0, self.live);
+        put_word(head, 4, flags(self.rows, self.has_large()));
+        for (index, mask) in layout.masks().iter().enumerate() {
+            let at = layout.mask_at(index);
+            let old = word(old.head, at);
+            let bits = match *mask {
+                Mask::Null { column } => self.splice.bits(old, |row| !row.has_value(column)),
+                Mask::True { packed_at } => {
+                    self.splice.bits(old, |row| row.fixed_bytes().get(packed_at).is_some_and(|byte| *byte != 0))
+                }
+            };
+            put_word(head, at, bits);
+        }
+        if self.has_large() {
+            for (index, column) in layout.variable_columns().iter().enumerate() {
+                let of_new = |row: &RowBuf| is_large(variable_value(row, *column));
+                put_word(head, layout.large_mask_at(index), self.splice.bits(old.large(layout, index), of_new));
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn write_fixed(&self, mut fixed: &mut [u8], old: &OldPage<'_>) {
+        let Splice { at, rows, .. } = self.splice;
+        for &FixedColumn { before, width, packed_at } in self.layout.fixed_columns() {
+            let (to, rest) = fixed.split_at_mut(width * self.rows);
+            fixed = rest;
+            let (to_before, to) = to.split_at_mut(width * at);
+            let (to_new, to_behind) = to.split_at_mut(width * rows.len());
+            let from = &old.fixed[before * old.rows..];
+            if at > 0 {
+                to_before.copy_from_slice(&from[..width * at]);
+            }
+            if !to_behind.is_empty() {
+                to_behind.copy_from_slice(&from[width * self.splice.resume()..width * old.rows]);
+            }
+            match width {
+                8 => put_values::<8>(to_new, rows, packed_at),
+                4 => put_values::<4>(to_new, rows, packed_at),
+                2 => put_values::<2>(to_new, rows, packed_at),
+                1 => put_values::<1>(to_new, rows, packed_at),
+                _ => {
+                    for (place, row) in to_new.chunks_exact_mut(width).zip(rows) {
+                        if let Some(value) = row.fixed_bytes().get(packed_at..packed_at + width) {
+                            place.copy_from_slice(value);
                         }
                     }
                 }
             }
         }
-        let has_large = link_count > 0;
-        let bytes = layout.values_at(has_large, rows) + value_bytes;
-        Self { layout, runs, live, rows, has_large, link_count, bytes }
     }
 
-    fn write(&self, bytes: &mut [u8], donor: Option<&Donor>) {
-        let old = old_page(donor);
-        let head = self.layout.columns_at(self.has_large);
-        bytes[..head].fill(0);
-        put_word(bytes, 0, self.live);
-        put_word(bytes, 4, flags(self.rows, self.has_large));
-        let (fixed, rest) = bytes.split_at_mut(self.layout.ends_at(self.has_large, self.rows));
-        let (ends, values) = rest.split_at_mut(self.layout.variable() * self.rows * self.layout.offset_bytes());
-        let mut ends = Ends { bytes: ends, wide: self.layout.offset_bytes() == 4, next: 0 };
-        let mut written = 0;
-        for (index, column) in self.layout.columns().iter().enumerate() {
-            if let Some(mask) = column.nulls {
-                let nulls =
-                    self.gather(|row| row.column_bytes(index).is_none(), |old| old.mask(self.layout, mask), old);
-                put_word(fixed, self.layout.mask_at(mask), nulls);
+    /// Values of variable width and their ends, column by column.
+    #[inline(never)]
+    fn write_variable<O: Offset>(&self, ends: &mut [u8], values: &mut [u8], old: &OldPage<'_>) {
+        // Both are aligned (`Layout::ends_at`), which lets the processor move eight and more at once.
+        let mut ends = bytemuck::try_cast_slice_mut::<u8, O>(ends).unwrap_or_default();
+        let mut old_ends = bytemuck::try_cast_slice::<u8, O>(old.ends).unwrap_or_default();
+        let Splice { at, rows, .. } = self.splice;
+        let resume = self.splice.resume();
+        let mut values = Values { rest: values, written: 0 };
+        let mut start = 0;
+        for column in self.layout.variable_columns() {
+            let (from, from_rest) = old_ends.split_at(old.rows);
+            let (to, to_rest) = ends.split_at_mut(self.rows);
+            (old_ends, ends) = (from_rest, to_rest);
+            let (from_before, from_behind) = (&from[..at], &from[resume..]);
+            let (to_before, to) = to.split_at_mut(at);
+            let (to_new, to_behind) = to.split_at_mut(rows.len());
+            // Where the old values before the splice end, and where those behind it begin and end.
+            let until = from_before.last().map_or(start, |end| end.get());
+            let again = if resume == at { until } else { from[resume - 1].get() };
+            let end = from_behind.last().map_or(again, |end| end.get());
+            if at > 0 {
+                move_ends(to_before, from_before, values.written.wrapping_sub(start));
+                values.put(&old.values[start..until]);
             }
-            match column.place {
-                Place::RowId { .. } => {}
-                Place::Bool { mask } => {
-                    let is_true = |row: &RowBuf| row.column_bytes(index).is_some_and(|bytes| bytes != [0]);
-                    let values = self.gather(is_true, |old| old.mask(self.layout, mask), old);
-                    put_word(fixed, self.layout.mask_at(mask), values);
+            for (place, row) in to_new.iter_mut().zip(rows) {
+                let value = variable_value(row, *column);
+                if !is_large(value) {
+                    values.put(value);
                 }
-                Place::Fixed { before, width } => {
-                    let at = head + before * self.rows;
-                    self.write_fixed(&mut fixed[at..at + width * self.rows], index, (before, width), old);
-                }
-                Place::Variable { index: variable } => {
-                    if self.has_large {
-                        let is_large = |row: &RowBuf| is_large(variable_value(row, index));
-                        let large = self.gather(is_large, |old| old.large(self.layout, variable), old);
-                        put_word(fixed, self.layout.large_mask_at(variable), large);
-                    }
-                    self.write_variable(&mut ends, values, &mut written, (index, variable), old);
-                }
+                *place = O::of(values.written);
             }
-        }
-    }
-
-    /// One bit per row of the new page.
-    fn gather(
-        &self,
-        of_new: impl Fn(&RowBuf) -> bool,
-        of_old: impl Fn(PageRef<'_>) -> u32,
-        old: Option<PageRef<'_>>,
-    ) -> u32 {
-        let (mut mask, mut at) = (0u64, 0);
-        for run in self.runs {
-            match run {
-                Run::Old(range) => {
-                    let old = old.map_or(0, &of_old);
-                    mask |= u64::from((old & bits(range)) >> (range.start % PAGE_ROWS)) << at;
-                }
-                Run::New(rows) => {
-                    for (index, row) in rows.iter().enumerate() {
-                        mask |= u64::from(of_new(row)) << (at + index);
-                    }
-                }
+            if !from_behind.is_empty() {
+                move_ends(to_behind, from_behind, values.written.wrapping_sub(again));
+                values.put(&old.values[again..end]);
             }
-            at += run.rows();
-        }
-        mask as u32
-    }
-
-    fn write_fixed(&self, values: &mut [u8], column: usize, (before, width): (usize, usize), old: Option<PageRef<'_>>) {
-        let mut at = 0;
-        for run in self.runs {
-            let end = at + run.rows() * width;
-            match run {
-                Run::Old(range) => {
-                    let old = old.map(|old| old.fixed_column(self.layout, before, width)).unwrap_or_default();
-                    values[at..end].copy_from_slice(&old[range.start * width..range.end * width]);
-                }
-                Run::New(rows) => {
-                    for (index, row) in rows.iter().enumerate() {
-                        let place = &mut values[at + index * width..at + (index + 1) * width];
-                        match row.column_bytes(column) {
-                            Some(value) => copy_short(place, value),
-                            // A null has a value too, so that scans of the column need not look for it.
-                            None => place.fill(0),
-                        }
-                    }
-                }
-            }
-            at = end;
-        }
-    }
-
-    fn write_variable(
-        &self,
-        ends: &mut Ends<'_>,
-        values: &mut [u8],
-        written: &mut usize,
-        (column, variable): (usize, usize),
-        old: Option<PageRef<'_>>,
-    ) {
-        for run in self.runs {
-            match (run, old) {
-                (Run::Old(range), Some(old)) => {
-                    let ordinal = variable * old.rows();
-                    let (from, to) = (ordinal + range.start, ordinal + range.end);
-                    let (start, end) = old.span(self.layout, from, to);
-                    values[*written..*written + (end - start)].copy_from_slice(old.values(self.layout, (start, end)));
-                    ends.extend_moved(old.ends(self.layout, from, to), *written, start);
-                    *written += end - start;
-                }
-                (Run::Old(_), None) => {}
-                (Run::New(rows), _) => {
-                    for row in *rows {
-                        let value = variable_value(row, column);
-                        if !is_large(value) {
-                            values[*written..*written + value.len()].copy_from_slice(value);
-                            *written += value.len();
-                        }
-                        ends.push(*written);
-                    }
-                }
-            }
+            start = end;
         }
     }
 
     /// Moves the old page's links and makes blocks for the new rows' large values.
+    #[cold]
     fn move_links(&self, pages: &mut Pages, link: &mut Link, mut donor: Option<&mut Donor>) -> Result<(), OutOfMemory> {
-        let mut next = 0;
-        for (column, variable) in variable_columns(self.layout) {
-            for run in self.runs {
-                match run {
-                    Run::Old(range) => {
-                        let Some(donor) = donor.as_deref_mut() else { continue };
-                        let old = PageRef::new(donor.block());
-                        let large = old.large(self.layout, variable) & bits(range);
-                        let first = old.large_link(self.layout, variable, range.start);
-                        for index in first..first + large.count_ones() as usize {
-                            let moved = pages.take(donor, index);
-                            if let Some(mut block) = pages.fresh(link) {
-                                block.links()[next] = moved;
-                            }
-                            next += 1;
-                        }
+        let Splice { at, rows, .. } = self.splice;
+        let old_rows = self.rows + self.splice.removed - rows.len();
+        let (mut from, mut to) = (0, 0);
+        let mut put = |pages: &mut Pages, moved| {
+            if let Some(mut block) = pages.fresh(link) {
+                block.links()[to] = moved;
+            }
+            to += 1;
+        };
+        for (index, column) in self.layout.variable_columns().iter().enumerate() {
+            let large = donor.as_deref().map_or(0, |old| PageRef::new(old.block()).large(self.layout, index));
+            for position in 0..=old_rows {
+                if position == at {
+                    for value in rows.iter().map(|row| variable_value(row, *column)).filter(|value| is_large(value)) {
+                        let made = value_block(pages, value)?;
+                        put(pages, Some(made));
                     }
-                    Run::New(rows) => {
-                        for row in *rows {
-                            let value = variable_value(row, column);
-                            if is_large(value) {
-                                let large = value_block(pages, value)?;
-                                if let Some(mut block) = pages.fresh(link) {
-                                    block.links()[next] = Some(large);
-                                }
-                                next += 1;
-                            }
-                        }
+                }
+                if u64::from(large) >> position & 1 == 1 {
+                    if let Some(donor) = donor.as_deref_mut()
+                        && !(at..self.splice.resume()).contains(&position)
+                    {
+                        let moved = pages.take(donor, from);
+                        put(pages, moved);
                     }
+                    from += 1;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// How many large values the new page has.
+#[cold]
+fn count_links(layout: &Layout, old: &OldPage<'_>, splice: Splice<'_>) -> usize {
+    let count = |(index, column): (usize, &VariableColumn)| {
+        splice.bits(old.large(layout, index), |row| is_large(variable_value(row, *column))).count_ones() as usize
+    };
+    layout.variable_columns().iter().enumerate().map(count).sum()
+}
+
+/// Where the values of variable width before number `ordinal` end.
+fn end_of(layout: &Layout, old: &OldPage<'_>, ordinal: usize) -> usize {
+    let Some(last) = ordinal.checked_sub(1) else { return 0 };
+    match layout.offset_bytes() {
+        2 => old.ends[2 * last..].first_chunk().map_or(0, |end| u16::from_le_bytes(*end).into()),
+        _ => word(old.ends, 4 * last) as usize,
     }
 }
 
@@ -282,17 +323,73 @@ fn value_block(pages: &mut Pages, value: &[u8]) -> Result<Link, OutOfMemory> {
     Ok(link)
 }
 
-/// Columns of variable width: their index in the schema, and among themselves.
-fn variable_columns(layout: &Layout) -> impl Iterator<Item = (usize, usize)> + '_ {
-    layout.columns().iter().enumerate().filter_map(|(column, place)| match place.place {
-        Place::Variable { index } => Some((column, index)),
-        _ => None,
-    })
+/// Writes the new rows' values of a column. A null has a value too, so that scans of the column need not look for it: a
+/// row buffer keeps zero there. Out of line: within the loop over columns the compiler prepares for more than there is to
+/// do, for each width.
+#[inline(never)]
+fn put_values<const WIDTH: usize>(places: &mut [u8], rows: &[RowBuf], packed_at: usize) {
+    for (place, row) in places.as_chunks_mut::<WIDTH>().0.iter_mut().zip(rows) {
+        if let Some(value) = row.fixed_bytes().get(packed_at..).and_then(<[u8]>::first_chunk) {
+            *place = *value;
+        }
+    }
 }
 
-/// The bits of these positions.
-fn bits(range: &Range<usize>) -> u32 {
-    (((1u64 << range.end) - 1) & !((1u64 << range.start) - 1)) as u32
+/// Values of variable width, written one behind the other.
+struct Values<'a> {
+    rest: &'a mut [u8],
+    written: usize,
+}
+
+impl Values<'_> {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(bytes.len());
+            place.copy_from_slice(bytes);
+            self.rest = rest;
+            self.written += bytes.len();
+        }
+    }
+}
+
+/// An end offset as it stands in a page.
+trait Offset: bytemuck::Pod {
+    fn of(end: usize) -> Self;
+    fn get(self) -> usize;
+    /// The offset of a value that is this much further on.
+    fn moved(self, by: usize) -> Self;
+}
+
+macro_rules! offset {
+    ($($ty:ty),*) => {$(
+        impl Offset for $ty {
+            #[inline(always)]
+            fn of(end: usize) -> Self {
+                (end as $ty).to_le()
+            }
+
+            #[inline(always)]
+            fn get(self) -> usize {
+                <$ty>::from_le(self) as usize
+            }
+
+            #[inline(always)]
+            fn moved(self, by: usize) -> Self {
+                <$ty>::from_le(self).wrapping_add(by as $ty).to_le()
+            }
+        }
+    )*};
+}
+
+offset!(u16, u32);
+
+/// Copies the ends of values that are `by` further on now, modulo the width of a word. Out of line as [`put_values`] is.
+#[inline(never)]
+fn move_ends<O: Offset>(to: &mut [O], from: &[O], by: usize) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from.moved(by);
+    }
 }
 
 fn put_word(bytes: &mut [u8], at: usize, word: u32) {
@@ -319,65 +416,19 @@ fn copy_short(place: &mut [u8], value: &[u8]) {
     }
 }
 
-/// End offsets, written one behind the other.
-struct Ends<'a> {
-    bytes: &'a mut [u8],
-    wide: bool,
-    next: usize,
-}
-
-impl Ends<'_> {
-    /// Appends offsets of another page, moved by `to - from`.
-    fn extend_moved(&mut self, offsets: &[u8], to: usize, from: usize) {
-        let place = &mut self.bytes[self.next..self.next + offsets.len()];
-        self.next += offsets.len();
-        // Both are aligned (`Layout::ends_at`), which lets the processor move eight and more at once.
-        if self.wide {
-            let delta = (to as u32).wrapping_sub(from as u32);
-            let words = bytemuck::try_cast_slice_mut::<u8, u32>(place).into_iter();
-            for (place, offsets) in words.zip(bytemuck::try_cast_slice::<u8, u32>(offsets)) {
-                for (place, offset) in place.iter_mut().zip(offsets) {
-                    *place = u32::from_le(*offset).wrapping_add(delta).to_le();
-                }
-            }
-        } else {
-            let delta = (to as u16).wrapping_sub(from as u16);
-            let words = bytemuck::try_cast_slice_mut::<u8, u16>(place).into_iter();
-            for (place, offsets) in words.zip(bytemuck::try_cast_slice::<u8, u16>(offsets)) {
-                for (place, offset) in place.iter_mut().zip(offsets) {
-                    *place = u16::from_le(*offset).wrapping_add(delta).to_le();
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, end: usize) {
-        let at = self.next;
-        if self.wide {
-            self.bytes[at..at + 4].copy_from_slice(&(end as u32).to_le_bytes());
-            self.next += 4;
-        } else {
-            self.bytes[at..at + 2].copy_from_slice(&(end as u16).to_le_bytes());
-            self.next += 2;
-        }
-    }
-}
-
 /// Overwrites values of one row that take no more and no less room than the old ones: fixed-width columns, bools,
-/// nulls of these. `columns` are the ones to write, from `row`.
+/// nulls of these. Written are the columns that `row` sets.
 pub(crate) fn overwrite(
     pages: &mut Pages,
     layout: &Layout,
     link: &mut Link,
     position: usize,
-    columns: impl Iterator<Item = usize>,
     row: &RowBuf,
 ) -> Result<(), OutOfMemory> {
     let mut block = pages.make_mut(link)?;
     let bytes = block.bytes();
     let (rows, has_large) = (usize::from(bytes[5]), bytes[4] & 1 == 1);
-    for index in columns {
+    for index in row.set_columns() {
         let Some(column) = layout.column(index) else { continue };
         let value = row.column_bytes(index);
         if let Some(mask) = column.nulls {

@@ -43,7 +43,7 @@ fn outside<'a>() -> &'a [u8] {
 }
 
 #[inline(always)]
-fn word(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 

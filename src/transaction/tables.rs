@@ -132,6 +132,7 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// Fills in defaults and runs the checks.
+    #[inline]
     fn finish(&self, row: &mut RowBuf) -> Result<()> {
         let schema = &self.def().schema;
         schema.complete(row).and_then(|()| schema.check(row)).map_err(|error| error.in_table(schema.name()))
@@ -187,7 +188,7 @@ impl<'t> TransactionTable<'t> {
             for row in rows {
                 let buffer = batch.next();
                 let encoded = self.encode(&row, buffer);
-                let has_own_id = self.def().row_id.is_some_and(|column| buffer.column_bytes(column).is_some());
+                let has_own_id = self.def().row_id.is_some_and(|column| buffer.has_value(column));
                 encoded.map_err(|error| in_batch(batch.stored + batch.used as u64, error))?;
                 if has_own_id {
                     self.flush(&mut batch)?;

@@ -1,12 +1,13 @@
 //! Serde in, one row: structs, maps, tuples and sequences, straight into packed form.
 //!
-//! Structs and maps name their columns. Serde gives a struct's fields in the order of its declaration, which mostly is
-//! the order of the columns: so the column behind the last one is tried first, and the map of names only then.
+//! Structs and maps name their columns. Serde gives a struct's fields in the order of its declaration, and mostly one
+//! struct after another of the same type: so the column that the field was the last time is tried first, then the column
+//! behind the last one, and the map of names only then.
 
 use serde::Serialize;
 use serde::ser::{self, Impossible, Serializer};
 
-use super::encode_column::{NoSeq, Sink, ValueSerializer, encode_column};
+use super::encode_column::{NoSeq, Sink, ValueSerializer, encode_column, encode_marked};
 use super::row_buf::RowBuf;
 use super::row_error::{RowError, RowErrorKind, excerpt};
 use super::shape::Shape;
@@ -23,13 +24,13 @@ impl RowBuf {
     /// `OutOfRange`, `InvalidValue`; `Encode` for messages of the row's own `Serialize`.
     pub(crate) fn encode<T: Serialize + ?Sized>(&mut self, shape: &Shape, row: &T) -> Result<(), RowError> {
         self.reset(shape);
-        row.serialize(RowSerializer { row: self, shape, next: 0, by_position: true })
+        row.serialize(RowSerializer { row: self, shape, next: 0, fields: 0, by_position: true })
     }
 
     /// Like [`RowBuf::encode`], but for a patch: a struct or map of the columns to change, not a tuple or sequence.
     pub(crate) fn encode_partial<T: Serialize + ?Sized>(&mut self, shape: &Shape, patch: &T) -> Result<(), RowError> {
         self.reset(shape);
-        patch.serialize(RowSerializer { row: self, shape, next: 0, by_position: false })
+        patch.serialize(RowSerializer { row: self, shape, next: 0, fields: 0, by_position: false })
     }
 }
 
@@ -39,13 +40,24 @@ struct RowSerializer<'a> {
     shape: &'a Shape,
     /// The column that probably comes next; behind the columns by position, exactly that.
     next: usize,
+    /// How many fields of a struct came.
+    fields: usize,
     /// Whether tuples and sequences are taken.
     by_position: bool,
 }
 
 impl RowSerializer<'_> {
+    /// As [`locate`](RowSerializer::locate), for the struct's `nth` field, which is known from now on. Marks the column.
+    #[cold]
+    #[inline(never)]
+    fn locate_field(&mut self, nth: usize, field: &'static str) -> Result<usize, RowError> {
+        let index = self.locate(field)?;
+        self.row.know_field(nth, field, index);
+        self.row.mark(index, false);
+        Ok(index)
+    }
+
     /// Finds the column of a field that was not yet given.
-    #[inline]
     fn locate(&mut self, field: &str) -> Result<usize, RowError> {
         let index = match self.shape.column(self.next) {
             Some(column) if *column.name == *field => self.next,
@@ -58,12 +70,6 @@ impl RowSerializer<'_> {
         }
         self.next = index + 1;
         Ok(index)
-    }
-
-    #[inline]
-    fn field<T: Serialize + ?Sized>(&mut self, field: &str, value: &T) -> Result<(), RowError> {
-        let index = self.locate(field)?;
-        encode_column(self.row, self.shape, index, value)
     }
 
     #[inline]
@@ -210,7 +216,14 @@ impl ser::SerializeStruct for RowSerializer<'_> {
 
     #[inline]
     fn serialize_field<T: Serialize + ?Sized>(&mut self, field: &'static str, value: &T) -> Result<(), RowError> {
-        self.field(field, value)
+        let nth = self.fields;
+        self.fields += 1;
+        let index = match self.row.known_field(nth, field) {
+            Some(index) if self.row.claim(index) => index,
+            _ => self.locate_field(nth, field)?,
+        };
+        self.next = index + 1;
+        encode_marked(self.row, self.shape, index, value)
     }
 
     #[inline]
@@ -412,6 +425,34 @@ mod tests {
             kind(&shape, &(u128::MAX, "a", ())),
             RowErrorKind::WrongType { .. } | RowErrorKind::OutOfRange { .. }
         ));
+    }
+
+    #[test]
+    fn fields_known_from_one_struct_or_shape_do_not_mislead_the_next() {
+        #[derive(Serialize)]
+        struct There<'a> {
+            id: u8,
+            name: &'a str,
+        }
+        #[derive(Serialize)]
+        struct Back<'a> {
+            name: &'a str,
+            id: u8,
+        }
+        let shapes = [shape(&[("id", "u8"), ("name", "string?")]), shape(&[("name", "string"), ("id", "u16")])];
+        let mut buf = RowBuf::new();
+        for turn in 0..3 {
+            for (shape, id) in shapes.iter().zip([0, 1]) {
+                buf.encode(shape, &There { id: turn, name: "a" }).unwrap();
+                assert_eq!((buf.column_bytes(id).unwrap()[0], buf.column_bytes(1 - id)), (turn, Some(&b"a"[..])));
+                buf.encode(shape, &There { id: turn, name: "ab" }).unwrap();
+                assert_eq!((buf.column_bytes(id).unwrap()[0], buf.column_bytes(1 - id)), (turn, Some(&b"ab"[..])));
+                buf.encode(shape, &Back { id: turn, name: "b" }).unwrap();
+                assert_eq!((buf.column_bytes(id).unwrap()[0], buf.column_bytes(1 - id)), (turn, Some(&b"b"[..])));
+                buf.encode_partial(shape, &BTreeMap::from([("id", turn)])).unwrap();
+                assert_eq!((buf.column_bytes(id).unwrap()[0], buf.is_set(1 - id)), (turn, false));
+            }
+        }
     }
 
     #[test]

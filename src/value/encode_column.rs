@@ -15,7 +15,7 @@ use super::pack::{
 };
 use super::row_buf::RowBuf;
 use super::row_error::{RowError, RowErrorKind};
-use super::shape::Shape;
+use super::shape::{Packing, Shape};
 use super::timestamp;
 use super::types::{Array, Scalar, Type};
 use super::uuid;
@@ -31,21 +31,82 @@ pub(super) fn encode_column<T: Serialize + ?Sized>(
     index: usize,
     value: &T,
 ) -> Result<(), RowError> {
-    let (Some(column), Some(slot)) = (shape.column(index), shape.slots().get(index)) else {
-        return Err(RowErrorKind::WrongArity { expected: shape.len(), found: index.saturating_add(1) }.into());
-    };
-    let written = match *slot {
-        Slot::Fixed { .. } => encode_fixed(row, *slot, column.ty, value),
-        Slot::Var { index } => encode_var(row, index as usize, column.ty, value),
+    if index < shape.len() {
+        row.mark(index, false);
+    }
+    encode_marked(row, shape, index, value)
+}
+
+/// Serializes `value` into the column at `index`, which has been marked as set.
+#[inline]
+pub(super) fn encode_marked<T: Serialize + ?Sized>(
+    row: &mut RowBuf,
+    shape: &Shape,
+    index: usize,
+    value: &T,
+) -> Result<(), RowError> {
+    let Some(packing) = shape.packing(index) else { return Err(too_many(shape, index)) };
+    let written = match *packing {
+        Packing::Scalar { scalar, offset, width } => {
+            let place = row.fixed_mut(Slot::Fixed { offset, width });
+            value.serialize(ValueSerializer::new(ScalarSink { scalar, place }))
+        }
+        Packing::Text { index } => {
+            encode_var(row, index, |out| value.serialize(ValueSerializer::new(TextSink { out })))
+        }
+        packing => encode_other(row, packing, value),
     };
     match written {
-        Ok(Written::Value) => row.mark(index, false),
-        Ok(Written::Null) if column.nullable => row.set_null(shape, index),
-        Ok(Written::Null) if shape.is_generated(index) => {}
-        Ok(Written::Null) => return Err(RowError::at(&column.name, RowErrorKind::NullNotAllowed)),
-        Err(error) => return Err(error.in_column(&column.name)),
+        Ok(Written::Value) => Ok(()),
+        Ok(Written::Null) => encode_null(row, shape, index),
+        Err(error) => Err(in_column(shape, index, error)),
+    }
+}
+
+/// Values that cost more than a call: kept apart, so that the usual ones get by with few registers.
+#[inline(never)]
+fn encode_other<T: Serialize + ?Sized>(row: &mut RowBuf, packing: Packing, value: &T) -> Result<Written, RowError> {
+    match packing {
+        Packing::Array { array, offset, width } => {
+            let place = row.fixed_mut(Slot::Fixed { offset, width });
+            value.serialize(ValueSerializer::new(ArraySink { array, place }))
+        }
+        Packing::Bytes { index } => {
+            encode_var(row, index, |out| value.serialize(ValueSerializer::new(BytesSink { out })))
+        }
+        Packing::Json { index } => encode_var(row, index, |out| encode_json(out, value)),
+        Packing::Scalar { .. } | Packing::Text { .. } => {
+            Err(RowErrorKind::wrong_type("an array, bytes or json", "another column").into())
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn too_many(shape: &Shape, index: usize) -> RowError {
+    RowErrorKind::WrongArity { expected: shape.len(), found: index.saturating_add(1) }.into()
+}
+
+/// Makes a marked column null, or not set where the table gives the value.
+#[inline(never)]
+fn encode_null(row: &mut RowBuf, shape: &Shape, index: usize) -> Result<(), RowError> {
+    match shape.column(index) {
+        Some(column) if column.nullable => row.set_null(shape, index),
+        Some(column) if !shape.is_generated(index) => {
+            return Err(RowError::at(&column.name, RowErrorKind::NullNotAllowed));
+        }
+        _ => row.unset(shape, index),
     }
     Ok(())
+}
+
+#[cold]
+#[inline(never)]
+fn in_column(shape: &Shape, index: usize, error: RowError) -> RowError {
+    match shape.column(index) {
+        Some(column) => error.in_column(&column.name),
+        None => error,
+    }
 }
 
 /// What became of a value.
@@ -55,32 +116,18 @@ pub(super) enum Written {
     Null,
 }
 
-#[inline]
-fn encode_fixed<T: Serialize + ?Sized>(row: &mut RowBuf, slot: Slot, ty: Type, value: &T) -> Result<Written, RowError> {
-    let place = row.fixed_mut(slot);
-    match (ty, ty.scalar()) {
-        (_, Some(scalar)) => value.serialize(ValueSerializer::new(ScalarSink { scalar, place })),
-        (Type::Array(array), _) => value.serialize(ValueSerializer::new(ArraySink { array, place })),
-        _ => Err(RowErrorKind::wrong_type(ty, "a fixed-width value").into()),
-    }
-}
-
-#[inline]
-fn encode_var<T: Serialize + ?Sized>(
+/// Appends what `encode` does and makes it the value with number `var_index`, or leaves nothing of it.
+#[inline(always)]
+fn encode_var(
     row: &mut RowBuf,
-    var_index: usize,
-    ty: Type,
-    value: &T,
+    var_index: u32,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<Written, RowError>,
 ) -> Result<Written, RowError> {
     let out = row.var_mut();
     let start = out.len();
-    let written = match ty {
-        Type::String => value.serialize(ValueSerializer::new(TextSink { out })),
-        Type::Bytes => value.serialize(ValueSerializer::new(BytesSink { out })),
-        _ => encode_json(out, value),
-    };
+    let written = encode(out);
     match written {
-        Ok(Written::Value) => row.end_var(var_index, start),
+        Ok(Written::Value) => row.end_var(var_index as usize, start),
         _ => row.var_mut().truncate(start),
     }
     written
@@ -211,12 +258,12 @@ impl<'a> Sink for ScalarSink<'a> {
         pack_bool(self.scalar, value, self.place).map(|()| Written::Value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn int(self, value: i64) -> Result<Written, RowError> {
         pack_int(self.scalar, value, self.place).map(|()| Written::Value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn uint(self, value: u64) -> Result<Written, RowError> {
         pack_uint(self.scalar, value, self.place).map(|()| Written::Value)
     }

@@ -23,7 +23,7 @@ mod types;
 mod uuid;
 mod value_ref;
 
-pub(crate) use columns::Columns;
+pub(crate) use columns::{Columns, Slot};
 pub(crate) use decode::{decode, decode_columns};
 pub(crate) use hash::{HashSeed, hash_packed};
 pub use key::ToKey;

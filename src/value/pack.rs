@@ -112,7 +112,7 @@ fn wrong_type(expected: impl std::fmt::Display, found: impl std::fmt::Display) -
     Err(RowErrorKind::wrong_type(expected, found).into())
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn pack_int(scalar: Scalar, value: i64, place: &mut [u8]) -> Result<(), RowError> {
     macro_rules! narrow {
         ($ty:ty) => {
@@ -137,7 +137,7 @@ pub(super) fn pack_int(scalar: Scalar, value: i64, place: &mut [u8]) -> Result<(
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn pack_uint(scalar: Scalar, value: u64, place: &mut [u8]) -> Result<(), RowError> {
     if let Ok(value) = i64::try_from(value) {
         return pack_int(scalar, value, place);

@@ -3,7 +3,8 @@
 //! Staged here, a row is completed, checked, and copied into its page. One buffer serves many rows: after the first few
 //! it no longer allocates.
 //!
-//! - A column is not set, null, or a value. Fixed-width bytes of a column without a value are zero.
+//! - A column is not set, null, or a value. A column without a value has zeros for its bytes, or none if its width
+//!   varies: so what writes a page need not ask.
 //! - Values of variable width lie in one vector in the order in which they were set; a value set again leaves its first
 //!   bytes behind, unreferenced, until the next reset.
 
@@ -22,8 +23,17 @@ pub(crate) struct RowBuf {
     var: Vec<u8>,
     /// Where in `var` each value of variable width lies.
     spans: Vec<(usize, usize)>,
-    set: Vec<u64>,
-    null: Vec<u64>,
+    /// For each 64 columns.
+    marks: Vec<Marks>,
+    /// The fields of the struct encoded last, in their order, with their columns.
+    fields: Vec<(&'static str, usize)>,
+}
+
+/// What is known of 64 columns, one bit each.
+#[derive(Debug, Default, Clone, Copy)]
+struct Marks {
+    set: u64,
+    null: u64,
 }
 
 impl RowBuf {
@@ -36,13 +46,49 @@ impl RowBuf {
     #[inline]
     pub(crate) fn reset(&mut self, shape: &Shape) {
         if !self.slots.as_ref().is_some_and(|slots| Arc::ptr_eq(slots, shape.slots())) {
-            self.slots = Some(Arc::clone(shape.slots()));
+            self.reshape(shape);
         }
-        refill(&mut self.fixed, shape.fixed_bytes(), 0);
-        refill(&mut self.spans, shape.var_count(), (0, 0));
-        refill(&mut self.set, shape.len().div_ceil(64), 0);
-        refill(&mut self.null, shape.len().div_ceil(64), 0);
+        self.fixed.fill(0);
+        self.spans.fill((0, 0));
+        self.marks.fill(Marks::default());
         self.var.clear();
+    }
+
+    #[cold]
+    fn reshape(&mut self, shape: &Shape) {
+        self.slots = Some(Arc::clone(shape.slots()));
+        self.fixed.resize(shape.fixed_bytes(), 0);
+        self.spans.resize(shape.var_count(), (0, 0));
+        self.marks.resize(shape.len().div_ceil(64), Marks::default());
+        self.fields.clear();
+    }
+
+    /// The column of the struct's `nth` field if it is this very one that was so the last time. Not the texts are
+    /// compared, but where they lie: the field of a type has its name at one place.
+    #[inline(always)]
+    pub(super) fn known_field(&self, nth: usize, name: &'static str) -> Option<usize> {
+        self.fields.get(nth).filter(|(known, _)| std::ptr::eq(*known, name)).map(|(_, index)| *index)
+    }
+
+    /// Notes that the struct's `nth` field is the column at `index` of the present shape.
+    pub(super) fn know_field(&mut self, nth: usize, name: &'static str, index: usize) {
+        match self.fields.get_mut(nth) {
+            Some(field) => *field = (name, index),
+            None => self.fields.push((name, index)),
+        }
+    }
+
+    /// Sets an integer column to the low bytes of a row id.
+    #[inline]
+    pub(crate) fn set_id(&mut self, index: usize, id: u64) {
+        let id = id.to_le_bytes();
+        let slot = self.slots.as_ref().and_then(|slots| slots.get(index).copied());
+        let place = slot.map(|slot| self.fixed_mut(slot)).unwrap_or_default();
+        match <&mut [u8; 8]>::try_from(&mut *place) {
+            Ok(place) => *place = id,
+            Err(_) => place.iter_mut().zip(id).for_each(|(place, byte)| *place = byte),
+        }
+        self.mark(index, false);
     }
 
     /// Sets a column to packed bytes of its type.
@@ -98,8 +144,14 @@ impl RowBuf {
     /// Sets a column to null, whether or not the shape says that it may be.
     #[inline]
     pub(crate) fn set_null(&mut self, shape: &Shape, index: usize) {
-        if let Some(place) = shape.slots().get(index).and_then(|slot| self.fixed.get_mut(slot.fixed_range()?)) {
-            place.fill(0);
+        match shape.slots().get(index) {
+            Some(Slot::Var { index }) => {
+                if let Some(span) = self.spans.get_mut(*index as usize) {
+                    *span = (0, 0);
+                }
+            }
+            Some(slot) => self.fixed_mut(*slot).fill(0),
+            None => {}
         }
         self.mark(index, true);
     }
@@ -108,17 +160,22 @@ impl RowBuf {
     #[inline]
     pub(crate) fn unset(&mut self, shape: &Shape, index: usize) {
         self.set_null(shape, index);
-        for mask in [&mut self.set, &mut self.null] {
-            if let Some(word) = mask.get_mut(index / 64) {
-                *word &= !(1 << (index % 64));
-            }
+        if let Some(marks) = self.marks.get_mut(index / 64) {
+            marks.set &= !(1 << (index % 64));
+            marks.null &= !(1 << (index % 64));
         }
     }
 
     /// Whether the column has a value or is null.
     #[inline]
     pub(crate) fn is_set(&self, index: usize) -> bool {
-        bit(&self.set, index)
+        self.marks.get(index / 64).is_some_and(|marks| marks.set >> (index % 64) & 1 != 0)
+    }
+
+    /// Whether the column is set and not null.
+    #[inline]
+    pub(crate) fn has_value(&self, index: usize) -> bool {
+        self.marks.get(index / 64).is_some_and(|marks| (marks.set & !marks.null) >> (index % 64) & 1 != 0)
     }
 
     /// Bytes of all values of variable width together, those set over included.
@@ -130,29 +187,62 @@ impl RowBuf {
     /// The columns that have a value or are null, in order.
     #[inline]
     pub(crate) fn set_columns(&self) -> impl Iterator<Item = usize> {
-        self.set.iter().enumerate().flat_map(|(word, &bits)| {
-            std::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)))
-                .take_while(|&bits| bits != 0)
-                .map(move |bits| word * 64 + bits.trailing_zeros() as usize)
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let index = self.set_at_or_after(from)?;
+            from = index + 1;
+            Some(index)
         })
+    }
+
+    /// The first column at or behind `from` that has a value or is null.
+    #[inline]
+    pub(crate) fn set_at_or_after(&self, from: usize) -> Option<usize> {
+        let mut word_index = from / 64;
+        let mut set = self.marks.get(word_index)?.set & u64::MAX << (from % 64);
+        while set == 0 {
+            word_index += 1;
+            set = self.marks.get(word_index)?.set;
+        }
+        Some(word_index * 64 + set.trailing_zeros() as usize)
     }
 
     /// Whether the column was set to null.
     #[inline]
     pub(crate) fn is_null(&self, index: usize) -> bool {
-        bit(&self.null, index)
+        self.marks.get(index / 64).is_some_and(|marks| marks.null >> (index % 64) & 1 != 0)
+    }
+
+    /// Whether all of `len` columns are set, but perhaps for one that then is not null. May answer no for many columns.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self, len: usize, but: Option<usize>) -> bool {
+        let [marks] = &*self.marks else { return false };
+        let but = but.map_or(0, |index| 1 << (index % 64));
+        marks.set | but == u64::MAX >> (64 - len.clamp(1, 64)) && marks.null & but == 0
     }
 
     /// The first column at or behind `from`, and before `len`, that is not set.
     #[inline]
     pub(crate) fn first_unset(&self, from: usize, len: usize) -> Option<usize> {
         let mut word_index = from / 64;
-        let mut unset = !*self.set.get(word_index)? & u64::MAX << (from % 64);
+        let mut unset = !self.marks.get(word_index)?.set & u64::MAX << (from % 64);
         while unset == 0 {
             word_index += 1;
-            unset = !*self.set.get(word_index)?;
+            unset = !self.marks.get(word_index)?.set;
         }
         Some(word_index * 64 + unset.trailing_zeros() as usize).filter(|index| *index < len)
+    }
+
+    /// The packed bytes of all columns of fixed width, each where its [`Slot`] says.
+    #[inline(always)]
+    pub(crate) fn fixed_bytes(&self) -> &[u8] {
+        &self.fixed
+    }
+
+    /// The lengths of the values of variable width, by number.
+    #[inline(always)]
+    pub(crate) fn var_lengths(&self) -> impl Iterator<Item = usize> {
+        self.spans.iter().map(|(start, end)| end - start)
     }
 
     /// The bytes of the value with this number among those of variable width; empty if it has none.
@@ -190,7 +280,11 @@ impl RowBuf {
     /// The bytes of a fixed-width column, to be written.
     #[inline]
     pub(super) fn fixed_mut(&mut self, slot: Slot) -> &mut [u8] {
-        slot.fixed_range().and_then(|range| self.fixed.get_mut(range)).unwrap_or_default()
+        // Written as a branch, since what follows would wait for a select.
+        match slot.fixed_range().and_then(|range| self.fixed.get_mut(range)) {
+            Some(place) => place,
+            None => nowhere(),
+        }
     }
 
     /// Where a value of variable width is appended; [`RowBuf::end_var`] ends it.
@@ -207,12 +301,21 @@ impl RowBuf {
         }
     }
 
+    /// Marks a column as set, unless it is. Answers whether it was not.
+    #[inline(always)]
+    pub(super) fn claim(&mut self, index: usize) -> bool {
+        let Some(marks) = self.marks.get_mut(index / 64) else { return false };
+        let is_set = marks.set >> (index % 64) & 1 != 0;
+        marks.set |= 1 << (index % 64);
+        !is_set
+    }
+
     /// Marks a column as set.
     #[inline]
     pub(super) fn mark(&mut self, index: usize, null: bool) {
-        if let (Some(set), Some(nulls)) = (self.set.get_mut(index / 64), self.null.get_mut(index / 64)) {
-            *set |= 1 << (index % 64);
-            *nulls = *nulls & !(1 << (index % 64)) | u64::from(null) << (index % 64);
+        if let Some(marks) = self.marks.get_mut(index / 64) {
+            marks.set |= 1 << (index % 64);
+            marks.null = marks.null & !(1 << (index % 64)) | u64::from(null) << (index % 64);
         }
     }
 }
@@ -220,7 +323,7 @@ impl RowBuf {
 impl Columns for RowBuf {
     #[inline]
     fn column_bytes(&self, index: usize) -> Option<&[u8]> {
-        if !self.is_set(index) || self.is_null(index) {
+        if !self.has_value(index) {
             return None;
         }
         match *self.slots.as_ref()?.get(index)? {
@@ -230,15 +333,10 @@ impl Columns for RowBuf {
     }
 }
 
-#[inline]
-fn bit(mask: &[u64], index: usize) -> bool {
-    mask.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 != 0)
-}
-
-#[inline]
-fn refill<T: Copy>(values: &mut Vec<T>, len: usize, value: T) {
-    values.clear();
-    values.resize(len, value);
+#[cold]
+#[inline(never)]
+fn nowhere<'a>() -> &'a mut [u8] {
+    &mut []
 }
 
 /// Copies if the widths agree.
@@ -288,6 +386,23 @@ mod tests {
         assert_eq!(row.column_bytes(0), Some(&[3, 0][..]));
         row.unset(&shape, 0);
         assert!(!row.is_set(0));
+    }
+
+    #[test]
+    fn a_column_without_a_value_has_no_bytes_of_the_one_it_had() {
+        let (shape, mut row) = (shape(2), RowBuf::new());
+        row.reset(&shape);
+        for forget in [RowBuf::set_null, RowBuf::unset] {
+            row.set(&shape, 0, &[1, 2]).unwrap();
+            row.set(&shape, 1, b"text").unwrap();
+            assert!(row.is_whole(2, None) && row.var_lengths().eq([4]));
+            forget(&mut row, &shape, 0);
+            forget(&mut row, &shape, 1);
+            assert_eq!((row.fixed_bytes(), row.var_bytes(0)), (&[0, 0][..], &[][..]));
+            assert!(!row.has_value(0) && !row.has_value(1));
+        }
+        row.set(&shape, 1, b"text").unwrap();
+        assert!(row.is_whole(2, Some(0)) && !row.is_whole(2, Some(1)) && row.set_columns().eq([1]));
     }
 
     #[test]

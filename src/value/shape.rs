@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 
 use super::columns::Slot;
 use super::similar::similar;
-use super::types::Type;
+use super::types::{Array, Scalar, Type};
 
 /// One column, as the encoding sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +20,54 @@ pub(crate) struct ShapeColumn {
     pub(crate) nullable: bool,
 }
 
+/// How and where a column's values are packed: all that writing one has to know, in one look. With a tag of its own, as
+/// one hidden in the scalar's would have to be worked out for every value.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+pub(super) enum Packing {
+    /// `width` bytes at `offset` of the fixed region.
+    Scalar {
+        scalar: Scalar,
+        offset: u32,
+        width: u32,
+    },
+    Array {
+        array: Array,
+        offset: u32,
+        width: u32,
+    },
+    /// The value with this number among those of variable length.
+    Text {
+        index: u32,
+    },
+    Bytes {
+        index: u32,
+    },
+    Json {
+        index: u32,
+    },
+}
+
+impl Packing {
+    fn new(ty: Type, slot: Slot) -> Packing {
+        match (ty, slot) {
+            (Type::Array(array), Slot::Fixed { offset, width }) => Packing::Array { array, offset, width },
+            (ty, Slot::Fixed { offset, width }) => {
+                Packing::Scalar { scalar: ty.scalar().unwrap_or(Scalar::U8), offset, width }
+            }
+            (Type::String, Slot::Var { index }) => Packing::Text { index },
+            (Type::Bytes, Slot::Var { index }) => Packing::Bytes { index },
+            (_, Slot::Var { index }) => Packing::Json { index },
+        }
+    }
+}
+
 /// The columns of a table and the layout of its packed rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     columns: Box<[ShapeColumn]>,
     slots: Arc<[Slot]>,
+    packings: Box<[Packing]>,
     fixed_bytes: usize,
     var_count: usize,
     /// Names come from the schema, so a fixed seed gives nobody a way to make them collide at our cost but their own.
@@ -50,10 +93,12 @@ impl Shape {
                 }
             });
         }
+        let packings = columns.iter().zip(&slots).map(|(column, slot)| Packing::new(column.ty, *slot)).collect();
         let by_name = (0..).zip(&columns).map(|(index, column)| (column.name.clone(), index)).collect();
         Shape {
             columns: columns.into(),
             slots: slots.into(),
+            packings,
             fixed_bytes: fixed_bytes as usize,
             var_count: var_count as usize,
             by_name,
@@ -105,6 +150,12 @@ impl Shape {
     #[inline]
     pub(crate) fn slots(&self) -> &Arc<[Slot]> {
         &self.slots
+    }
+
+    /// How the values of the column at `index` are packed.
+    #[inline]
+    pub(super) fn packing(&self, index: usize) -> Option<&Packing> {
+        self.packings.get(index)
     }
 
     /// Bytes of the fixed region.
