@@ -141,16 +141,17 @@ impl<T> Epochs<T> {
         self.head.root.load(Ordering::Acquire)
     }
 
-    /// Makes `root` what readers see from now on. Only the holder of the writer's lock calls it, with rising stamps.
+    /// Makes `root` what readers see from now on. One caller at a time, with rising stamps.
     pub(super) fn publish(&self, stamp: u64, root: *mut T) {
         self.head.root.store(root, Ordering::Release);
         // After the root: an announced stamp is never newer than the root read behind it (E2).
         self.head.stamp.store(stamp, Ordering::Release);
     }
 
-    /// The published root, for the holder of the writer's lock alone: nobody else can replace it then.
-    pub(super) fn root_for_writer(&self) -> *mut T {
-        self.head.root.load(Ordering::Acquire)
+    /// The stamp of the published version. Whoever goes on to ask for the [`horizon`](Epochs::horizon) has it ordered
+    /// before the horizon's fence: every reader that the scan misses sees that version's root, or a newer one.
+    pub(super) fn published(&self) -> u64 {
+        self.head.stamp.load(Ordering::Acquire)
     }
 
     /// Blocks that died at or before this stamp can be reached by no reader, now or later. Cost: O(threads).

@@ -9,12 +9,14 @@
 //! - S2: a fork holds its origin's version as a snapshot does, for as long as it lives: the origin's writer frees none of
 //!   the shared blocks, and the fork's writer frees none that is not its own.
 //! - S3: a guard's root, and all it reaches, stays readable until the guard is dropped.
+//! - S4: the published version is the newest committed one or, in a store that defers, an older one: what died later than
+//!   the published stamp is kept.
 
 use super::block::{BlockRef, Header, Link};
 use super::epoch::{Epochs, Slot};
 use super::heap::{Heap, OutOfMemory};
 use super::reclaim::Reclaimer;
-use super::writer::{Pages, Transaction, Writer};
+use super::writer::{Committed, Pages, Transaction, Writer};
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -50,6 +52,8 @@ pub(crate) struct Store {
     snapshots: Mutex<Vec<(u64, usize)>>,
     snapshots_dropped: AtomicU64,
     pub(super) writer: Mutex<RefCell<Writer>>,
+    /// Held while a version is published, in a store that defers: there not only the writer publishes.
+    publishing: Option<Mutex<()>>,
     /// Whether nobody can open the newest version any more, but snapshots or forks hold older ones.
     closed: AtomicBool,
     /// The thread inside a write, by the address of its token; 0 for none.
@@ -68,14 +72,30 @@ unsafe impl Sync for Store {}
 impl Store {
     /// A store whose first version is a root block with so many links and these bytes.
     pub(crate) fn new(link_count: usize, bytes: &[u8]) -> Result<Arc<Self>, OutOfMemory> {
+        Self::first(link_count, bytes, None)
+    }
+
+    /// The same for a store whose versions may be published later than they are committed.
+    pub(crate) fn deferring(link_count: usize, bytes: &[u8]) -> Result<Arc<Self>, OutOfMemory> {
+        Self::first(link_count, bytes, Some(Mutex::new(())))
+    }
+
+    fn first(link_count: usize, bytes: &[u8], publishing: Option<Mutex<()>>) -> Result<Arc<Self>, OutOfMemory> {
         let mut heap = Heap::new();
         let root = heap.alloc(1, link_count, bytes.len())?;
         // SAFETY: the block is fresh and ours alone.
         unsafe { super::block::BlockMut::new(root) }.bytes().copy_from_slice(bytes);
-        Ok(Self::with_root(root, 1, 0, heap, None))
+        Ok(Self::with_root(root, 1, 0, heap, None, publishing))
     }
 
-    fn with_root(root: NonNull<Header>, stamp: u64, base: u64, heap: Heap, origin: Option<Pinned>) -> Arc<Self> {
+    fn with_root(
+        root: NonNull<Header>,
+        stamp: u64,
+        base: u64,
+        heap: Heap,
+        origin: Option<Pinned>,
+        publishing: Option<Mutex<()>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_STORE.fetch_add(1, Ordering::Relaxed),
             epochs: Epochs::new(stamp, root.as_ptr()),
@@ -85,6 +105,7 @@ impl Store {
                 root: Link(root),
                 pages: Pages::new(heap, Reclaimer::new(base), stamp, base),
             })),
+            publishing,
             closed: AtomicBool::new(false),
             owner: AtomicUsize::new(0),
             origin,
@@ -132,7 +153,7 @@ impl Store {
     /// A store that begins at the version of `origin` and shares its blocks. Cost: O(1).
     pub(crate) fn fork(origin: Pinned) -> Arc<Self> {
         let (root, stamp) = (origin.root, origin.stamp());
-        Self::with_root(root, stamp, stamp, Heap::new(), Some(origin))
+        Self::with_root(root, stamp, stamp, Heap::new(), Some(origin), None)
     }
 
     /// Takes the writer's lock, waiting for the write that holds it. Cost: O(1).
@@ -151,9 +172,29 @@ impl Store {
         self.owner.load(Ordering::Relaxed) == thread_token()
     }
 
+    /// Makes a committed version what readers see, unless they see a newer one already. Cost: O(1).
+    pub(crate) fn publish(&self, version: &Committed) {
+        let _one = self.publishing.as_ref().map(Mutex::lock);
+        if version.store == self.id && version.stamp > self.epochs.published() {
+            // Still there: what replaced the root died later than the published stamp (S4).
+            self.epochs.publish(version.stamp, version.root.as_ptr());
+        }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether versions may be published later than they are committed.
+    pub(super) fn defers(&self) -> bool {
+        self.publishing.is_some()
+    }
+
     /// One slice of reclamation; see [`Reclaimer::slice`].
     pub(super) fn reclaim(&self, work: &mut Pages, added: usize) -> usize {
-        let horizon = self.epochs.horizon();
+        // What the writer has replaced may be reachable still from a published version that lags behind it (S4).
+        let published = if self.closed.load(Ordering::Relaxed) { u64::MAX } else { self.epochs.published() };
+        let horizon = self.epochs.horizon().min(published);
         let snapshots = self.snapshots.lock();
         let dropped = self.snapshots_dropped.load(Ordering::Relaxed);
         work.reclaimer.slice(&mut work.heap, horizon, &snapshots, dropped, added)

@@ -816,6 +816,56 @@ fn readers_on_other_threads_see_whole_versions() {
 }
 
 #[test]
+fn a_version_committed_is_seen_when_published_and_not_before() {
+    for seed in 0..40 {
+        let random = &mut Random::new(seed);
+        let store = Store::deferring(2, &[0; 8]).expect("memory for one block");
+        let (mut newest, mut published) = (Model::default(), Model::default());
+        let mut waiting = std::collections::VecDeque::new();
+        let mut snapshots = Vec::new();
+        for _ in 0..200 {
+            match random.below(10) {
+                0..5 => {
+                    let transaction = store.begin().expect("nobody writes");
+                    check(transaction.view().expect("not busy").root(), &newest);
+                    let kept = newest.clone();
+                    let wrote = transaction.write(|writer| operate(random, writer, &mut newest));
+                    wrote.expect("not busy");
+                    if random.chance(20) {
+                        newest = kept;
+                    } else {
+                        waiting.push_back((transaction.commit_unpublished(), newest.clone()));
+                    }
+                }
+                5..8 if !waiting.is_empty() => {
+                    // Some are passed over; some come too late, and change nothing.
+                    let (version, model) = waiting.remove(random.below(waiting.len())).expect("within the length");
+                    waiting.retain(|(other, _)| other.stamp > version.stamp || random.chance(30));
+                    if version.stamp > store.pin().root().birth() {
+                        published = model;
+                    }
+                    store.publish(&version);
+                }
+                8 => snapshots.push((store.snapshot(), published.clone())),
+                _ => store.reclaim_all(),
+            }
+            check(store.pin().root(), &published);
+            if snapshots.len() > 5 {
+                snapshots.swap_remove(random.below(5));
+            }
+            for (snapshot, model) in &snapshots {
+                check(snapshot.root(), model);
+            }
+        }
+        drop(snapshots);
+        let transaction = store.begin().expect("nobody writes");
+        transaction.write(|writer| put(writer, 1, 2)).expect("not busy").expect("memory");
+        transaction.commit();
+        check_no_leak(&store);
+    }
+}
+
+#[test]
 fn begin_inside_a_write_is_refused() {
     let store = new_store();
     let transaction = store.begin().expect("no other write");

@@ -74,14 +74,26 @@ pub(crate) struct Transaction<'s> {
     /// Open views of the unfinished write (W2).
     views: Slot,
     writer: MutexGuard<'s, RefCell<Writer>>,
+    /// The root that the write began with, to go back to.
+    base: NonNull<Header>,
     ended: bool,
 }
+
+/// A committed version of a store, to be published by its [`Store::publish`].
+pub(crate) struct Committed {
+    pub(super) store: u64,
+    pub(super) stamp: u64,
+    pub(super) root: NonNull<Header>,
+}
+
+// SAFETY: an address and a number; `Store::publish`, which alone looks at the address, orders itself.
+unsafe impl Send for Committed {}
 
 /// Access to the write is taken already: a closure called from inside an operation wanted to use the same transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Busy;
 
-/// The private root and the means to change it. Between writes, the root is the published one.
+/// The private root and the means to change it. Between writes, the root is the newest committed one.
 pub(crate) struct Writer {
     pub(crate) root: Link,
     pub(crate) pages: Pages,
@@ -99,10 +111,11 @@ pub(crate) struct Savepoint {
 
 impl<'s> Transaction<'s> {
     pub(super) fn new(store: &'s Store, mut writer: MutexGuard<'s, RefCell<Writer>>) -> Self {
-        let pages = &mut writer.get_mut().pages;
+        let Writer { root, pages } = writer.get_mut();
+        let base = root.0;
         pages.start = pages.stamp;
         pages.stamp += 1;
-        Self { store, views: Slot::new(), writer, ended: false }
+        Self { store, views: Slot::new(), writer, base, ended: false }
     }
 
     /// Runs one operation on the private root. The operation must leave the root whole, also when it answers an error.
@@ -163,14 +176,40 @@ impl<'s> Transaction<'s> {
 
     /// Publishes the private root as the newest version, or does nothing if the write changed nothing. Answers the
     /// stamp of the published version. Cost: O(blocks replaced), and one slice of reclamation.
+    #[inline]
     pub(crate) fn commit(mut self) -> u64 {
+        let committed = self.end();
+        if self.store.defers() {
+            self.store.publish(&committed);
+        } else if committed.stamp > self.writer.get_mut().pages.start {
+            self.store.epochs.publish(committed.stamp, committed.root.as_ptr());
+        }
+        self.tidy();
+        committed.stamp
+    }
+
+    /// Makes the private root the one that the next write begins with, in a store that defers. Readers go on with what
+    /// they see until it is published.
+    pub(crate) fn commit_unpublished(mut self) -> Committed {
+        let committed = self.end();
+        if !self.store.defers() {
+            self.store.publish(&committed);
+        }
+        self.tidy();
+        committed
+    }
+
+    fn end(&mut self) -> Committed {
         self.ended = true;
-        let writer = self.writer.get_mut();
-        let root = writer.root.0;
-        let work = &mut writer.pages;
-        let stamp = birth_of(root);
+        let root = self.writer.get_mut().root.0;
+        Committed { store: self.store.id(), stamp: birth_of(root), root }
+    }
+
+    /// Hands on what the committed write replaced.
+    fn tidy(&mut self) {
+        let Writer { root, pages: work } = self.writer.get_mut();
+        let stamp = birth_of(root.0);
         if stamp > work.start {
-            self.store.epochs.publish(stamp, root.as_ptr());
             bury_lists(work, stamp);
         } else {
             abandon_deep(work);
@@ -179,14 +218,11 @@ impl<'s> Transaction<'s> {
         if work.reclaimer.is_due() {
             self.store.reclaim(work, added);
         }
-        stamp
     }
 
     fn rollback(&mut self) {
         let writer = self.writer.get_mut();
-        let published = self.store.epochs.root_for_writer();
-        // SAFETY: a published root is never null.
-        let root = std::mem::replace(&mut writer.root, Link(unsafe { NonNull::new_unchecked(published) })).0;
+        let root = std::mem::replace(&mut writer.root, Link(self.base)).0;
         let work = &mut writer.pages;
         let floor = work.start;
         work.dead.clear();
