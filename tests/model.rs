@@ -768,7 +768,7 @@ fn create_index<D>(on: &D, model: &mut ModelTable, index: &IndexSpec, create: im
     let answer = create(on);
     let mut codes = Codes::new();
     if model.indexes.iter().any(|other| other.name == index.name) {
-        codes.insert("invalid-schema");
+        codes.insert("index-exists");
     }
     let mut trial = model.clone();
     trial.indexes = Rc::new(model.indexes.iter().chain([index]).cloned().collect());

@@ -43,17 +43,12 @@ pub(crate) fn assemble(
     debug_assert_eq!(runs.iter().map(Run::rows).sum::<usize>(), live.count_ones() as usize);
     let mut donor = old.map(|old| pages.donate(old));
     let plan = Plan::new(layout, donor.as_ref(), live, runs);
-    let mut link = pages.alloc(plan.link_count, plan.bytes)?;
-    if let Some(mut block) = pages.fresh(&mut link) {
-        plan.write(block.bytes(), donor.as_ref());
-    }
-    if plan.link_count > 0 {
-        plan.move_links(pages, &mut link, donor.as_mut())?;
-    }
+    let built = plan.build(pages, donor.as_mut());
+    // Where memory ran out, too: the page's old blocks are this write's to give back, and nobody else knows them now.
     if let Some(donor) = donor {
         pages.finish(donor);
     }
-    Ok(link)
+    built
 }
 
 /// A page that is about to be made.
@@ -112,6 +107,20 @@ impl<'a> Plan<'a> {
         let has_large = link_count > 0;
         let bytes = layout.values_at(has_large, rows) + value_bytes;
         Self { layout, runs, live, rows, has_large, link_count, bytes }
+    }
+
+    fn build(&self, pages: &mut Pages, donor: Option<&mut Donor>) -> Result<Link, OutOfMemory> {
+        let mut link = pages.alloc(self.link_count, self.bytes)?;
+        if let Some(mut block) = pages.fresh(&mut link) {
+            self.write(block.bytes(), donor.as_deref());
+        }
+        if self.link_count > 0
+            && let Err(error) = self.move_links(pages, &mut link, donor)
+        {
+            pages.discard(link);
+            return Err(error);
+        }
+        Ok(link)
     }
 
     fn write(&self, bytes: &mut [u8], donor: Option<&Donor>) {
