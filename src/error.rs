@@ -142,10 +142,6 @@ pub enum Error {
     /// A write started inside another write of the same database on the same thread, where it would wait for ever.
     #[error("a write was started inside a write of the same database: use the transaction that is running")]
     Reentrant,
-    /// A write where only reads are allowed.
-    #[error("{what} is read-only")]
-    #[allow(missing_docs)]
-    ReadOnly { what: Box<str> },
     /// A row of a batch is at fault; none of the batch was stored.
     #[error("row {row} of the batch: {source}")]
     #[allow(missing_docs)]
@@ -256,7 +252,6 @@ impl Error {
             Error::Limit { .. } => "limit",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Reentrant => "reentrant-write",
-            Error::ReadOnly { .. } => "read-only",
             Error::InBatch { source, .. } => source.code(),
             Error::TransactionFailed => "transaction-failed",
             Error::Aborted { .. } => "aborted",
@@ -292,8 +287,7 @@ impl Error {
             | Error::InvalidKey { .. }
             | Error::InvalidQuery { .. }
             | Error::UnrelatedSnapshots
-            | Error::Reentrant
-            | Error::ReadOnly { .. } => ErrorKind::Usage,
+            | Error::Reentrant => ErrorKind::Usage,
             Error::AutoIncrementExhausted { .. } | Error::Limit { .. } | Error::OutOfMemory { .. } => ErrorKind::Limit,
             Error::InBatch { source, .. } => source.kind(),
             Error::TransactionFailed | Error::Aborted { .. } => ErrorKind::Aborted,

@@ -116,6 +116,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(doctest)]
+mod compile_fail;
 mod database;
 mod error;
 mod page;

@@ -44,6 +44,14 @@ trait Writes: Reads + Handles + Queries {
     fn clear(&self) -> Result<()>;
     fn delete_where(&self, model: &ModelTable, condition: &Condition) -> Result<u64>;
     fn update_where(&self, model: &ModelTable, condition: &Condition, patch: &RowInput) -> Result<u64>;
+    /// The closure ends as the last argument says when it is called for the row at that place, counted from 1.
+    fn modify_where(
+        &self,
+        model: &ModelTable,
+        condition: &Condition,
+        sets: &[(usize, Value)],
+        end: (Ending, usize),
+    ) -> Result<u64>;
 }
 
 macro_rules! writes {
@@ -95,6 +103,21 @@ macro_rules! writes {
 
             fn update_where(&self, model: &ModelTable, condition: &Condition, patch: &RowInput) -> Result<u64> {
                 self.update_where(self.predicate(model, condition)?, patch)
+            }
+
+            fn modify_where(
+                &self,
+                model: &ModelTable,
+                condition: &Condition,
+                sets: &[(usize, Value)],
+                (ending, at): (Ending, usize),
+            ) -> Result<u64> {
+                let mut calls = 0;
+                self.modify_where(self.predicate(model, condition)?, |row| {
+                    calls += 1;
+                    sets.iter().try_for_each(|(place, value)| self.set(row, model, *place, value.clone()))?;
+                    if calls == at { end(ending) } else { Ok(()) }
+                })
             }
         }
     )*};
@@ -183,12 +206,15 @@ fn apply(table: &impl Writes, model: &mut ModelTable, op: &Op) {
         Op::Range(from, to) => properties::check_range(table, model, from, to),
         Op::Query(condition) => properties::check_query(table, model, condition),
         Op::Order(query) => properties::check_order(table, model, query),
+        Op::Distinct(query, places) => properties::check_distinct(table, model, query, places),
+        Op::Aggregate(query, place) => properties::check_aggregates(table, model, query, *place),
         Op::DeleteWhere(condition) => {
             let ids = matching(model, condition);
             assert_eq!(table.delete_where(model, condition).unwrap(), ids.len() as u64, "{condition:?}");
             ids.iter().for_each(|id| drop(model.take(*id)));
         }
         Op::UpdateWhere(condition, patch) => update_where(table, model, condition, patch, &mut keys),
+        Op::ModifyWhere(condition, sets, ending) => modify_where(table, model, condition, sets, *ending, &mut keys),
         Op::CreateIndex(_) | Op::DropIndex(_) => unreachable!("schema changes are not the table's own"),
     }
     properties::check_keys(table, model, &keys);
@@ -340,6 +366,47 @@ fn update_where(
         }
     }
     keys.extend(model.rows.iter().take(3).map(|(id, row)| model.key_of(*id, row)));
+}
+
+/// The columns set are free of unique keys, as in `update_where`. The closure ends as planned in the middle.
+fn modify_where(
+    table: &impl Writes,
+    model: &mut ModelTable,
+    condition: &Condition,
+    sets: &[(usize, Value)],
+    ending: Ending,
+    keys: &mut Vec<Vec<Value>>,
+) {
+    let ids = matching(model, condition);
+    let at = ids.len().div_ceil(2);
+    let answer = planned(|| table.modify_where(model, condition, sets, (ending, at)));
+    keys.extend(ids.iter().take(3).map(|id| model.key_of(*id, &model.rows[id])));
+    // The first row that is refused decides.
+    let mut rows = Vec::new();
+    for (place, id) in ids.iter().enumerate() {
+        let mut row = model.rows[id].to_vec();
+        let mut codes = Codes::new();
+        for (column, value) in sets {
+            match model.fit(*column, value) {
+                Ok(value) => row[*column] = value,
+                Err(code) => drop(codes.insert(code)),
+            }
+        }
+        if codes.is_empty() && place + 1 == at && ending == Ending::Panic {
+            return assert!(answer.is_none(), "{condition:?}: the closure did not panic");
+        }
+        codes.extend(ending_code(ending).filter(|_| codes.is_empty() && place + 1 == at));
+        if codes.is_empty() {
+            model.check(&row, &mut codes);
+        }
+        if !codes.is_empty() {
+            judge(answer.expect("the closure has not panicked"), &codes, false);
+            return;
+        }
+        rows.push((*id, row));
+    }
+    assert_eq!(answer.expect("the closure has not panicked").unwrap(), ids.len() as u64, "{condition:?}");
+    rows.into_iter().for_each(|(id, row)| model.put(id, row));
 }
 
 /// Takes over into the model that row `id` was changed to `row` with this answer.
@@ -768,7 +835,7 @@ fn create_index<D>(on: &D, model: &mut ModelTable, index: &IndexSpec, create: im
     let answer = create(on);
     let mut codes = Codes::new();
     if model.indexes.iter().any(|other| other.name == index.name) {
-        codes.insert("invalid-schema");
+        codes.insert("index-exists");
     }
     let mut trial = model.clone();
     trial.indexes = Rc::new(model.indexes.iter().chain([index]).cloned().collect());

@@ -3,7 +3,11 @@
 //! A program of its own (`harness = false`), for ThreadSanitizer, AddressSanitizer and memcheck; see
 //! `scripts/check-memory.sh`. `FOLIO_STRESS_MILLIS` sets how long it runs. It joins every thread that it starts.
 
+#[path = "common/random.rs"]
+mod random;
+
 use folio::{Column, Database, Index, Schema, Table};
+use random::Random;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,19 +15,6 @@ use std::time::{Duration, Instant};
 
 const ACCOUNTS: u64 = 200;
 const CENTS: i64 = 1_000;
-
-/// A generator of its own per thread, seeded by the thread's number.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (word ^ word >> 31) % bound
-    }
-}
 
 fn accounts(db: &Database) -> Table {
     let schema = Schema::builder("accounts")

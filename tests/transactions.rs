@@ -81,6 +81,21 @@ fn an_error_that_is_swallowed_leaves_the_rest_of_the_transaction() {
     assert_eq!(rows, [1, 2]);
 }
 
+/// Found when the row is stored already, and undone all the same.
+#[test]
+fn a_row_that_cannot_be_returned_is_not_inserted() {
+    let db = numbers();
+    db.transaction(|tx| {
+        let table = tx.table("numbers")?;
+        let error = table.insert_returning::<_, (String, String)>(&json!({ "n": 1 })).unwrap_err();
+        assert_eq!(error.kind(), folio::ErrorKind::Row);
+        assert_eq!(table.len()?, 0);
+        table.insert(&json!({ "n": 2 })).map(drop)
+    })
+    .unwrap();
+    assert_eq!(db.table("numbers").unwrap().len().unwrap(), 1);
+}
+
 #[test]
 fn a_fork_can_be_written_inside_a_transaction_of_its_origin() {
     let db = numbers();

@@ -76,6 +76,7 @@ impl Store {
     }
 
     /// The same for a store whose versions may be published later than they are committed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for databases with a log, which are being built"))]
     pub(crate) fn deferring(link_count: usize, bytes: &[u8]) -> Result<Arc<Self>, OutOfMemory> {
         Self::first(link_count, bytes, Some(Mutex::new(())))
     }

@@ -8,8 +8,13 @@ impl Schema {
     /// This schema with one more index. Indexes that are there keep their order and come first.
     ///
     /// # Errors
-    /// [`Error::InvalidSchema`] if the index does not fit, by name or columns.
+    /// [`Error::IndexExists`] if the name is taken; [`Error::InvalidSchema`] if the index does not fit otherwise.
     pub fn with_index(&self, index: Index) -> Result<Schema> {
+        if let Some(name) = &index.name
+            && self.indexes().iter().any(|known| *known.name == **name)
+        {
+            return Err(Error::IndexExists { table: self.name().into(), index: name.clone() });
+        }
         self.to_builder(None).index(index).build()
     }
 

@@ -54,17 +54,26 @@ pub(crate) fn splice(
     let old = old_page(donor.as_ref(), layout);
     let plan = Plan::new(layout, &old, live, splice);
     debug_assert_eq!(plan.rows, live.count_ones() as usize);
-    let mut link = pages.alloc(plan.link_count, plan.bytes)?;
-    if let Some(mut block) = pages.fresh(&mut link) {
+    let mut built = pages.alloc(plan.link_count, plan.bytes);
+    if let Ok(link) = &mut built
+        && let Some(mut block) = pages.fresh(link)
+    {
         plan.write(block.bytes(), &old);
     }
     if plan.link_count > 0 {
-        plan.move_links(pages, &mut link, donor.as_mut())?;
+        built = built.and_then(|mut link| match plan.move_links(pages, &mut link, donor.as_mut()) {
+            Ok(()) => Ok(link),
+            Err(error) => {
+                pages.discard(link);
+                Err(error)
+            }
+        });
     }
+    // Where memory ran out, too: the page's old blocks are this write's to give back, and nobody else knows them now.
     if let Some(donor) = donor {
         pages.finish(donor);
     }
-    Ok(link)
+    built
 }
 
 /// The bytes of an old page by part. The default is a page without rows.

@@ -172,11 +172,14 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::insert_returning`](crate::Table::insert_returning).
     pub fn insert_returning<R: Serialize + ?Sized, T: DeserializeOwned>(&self, row: &R) -> Result<T> {
-        with_buffer(|buffer| {
-            self.encode(row, buffer)?;
-            self.change(|table| table.insert(buffer))?;
-            let def = self.def();
-            crate::value::decode(def.schema.shape(), &*buffer).map_err(|error| error.in_table(def.name()))
+        // The row is read when it is stored: where that fails, it goes again.
+        self.transaction().atomic(|| {
+            with_buffer(|buffer| {
+                self.encode(row, buffer)?;
+                self.change(|table| table.insert(buffer))?;
+                let def = self.def();
+                crate::value::decode(def.schema.shape(), &*buffer).map_err(|error| error.in_table(def.name()))
+            })
         })
     }
 

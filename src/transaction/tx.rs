@@ -80,8 +80,8 @@ impl<'d> Transaction<'d> {
     /// Handles of the table that this transaction has given out before are stale afterwards: ask for the table again.
     ///
     /// # Errors
-    /// [`Error::NoSuchTable`], [`Error::InvalidSchema`] if the index does not fit the table, [`Error::Unique`] if it is
-    /// unique and the rows are not, [`Error::NanInKey`].
+    /// [`Error::NoSuchTable`], [`Error::IndexExists`], [`Error::InvalidSchema`] if the index does not fit the table,
+    /// [`Error::Unique`] if it is unique and the rows are not, [`Error::NanInKey`], [`Error::Limit`].
     pub fn create_index(&self, table: &str, index: Index) -> Result<()> {
         let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(table).cloned())?;
         let schema = def.schema.with_index(index)?;

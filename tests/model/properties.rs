@@ -2,8 +2,8 @@
 
 use crate::model::{Condition, Key, ModelDb, ModelTable, Ordered, Test, compare, diff, same_row};
 use folio::{
-    Change, Database, Error, Predicate, Result, Row, RowMut, Snapshot, SnapshotTable, Table, TransactionTable, Type,
-    Value,
+    Change, Database, Error, Predicate, Result, Row, RowMut, Select, Snapshot, SnapshotTable, Table, TransactionTable,
+    Type, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,7 +148,13 @@ pub(crate) trait Queries {
     fn predicate(&self, model: &ModelTable, condition: &Condition) -> Result<Predicate<'static>>;
     fn matching(&self, model: &ModelTable, condition: &Condition) -> Result<Vec<u64>>;
     fn matching_count(&self, model: &ModelTable, condition: &Condition) -> Result<u64>;
-    fn ordered(&self, model: &ModelTable, query: &Ordered) -> Result<Vec<u64>>;
+    fn chosen(&self, model: &ModelTable, query: &Ordered) -> Result<Select<'_>>;
+    /// The least and the greatest value.
+    fn extremes(&self, model: &ModelTable, query: &Ordered, place: usize) -> Result<[Value; 2]>;
+    /// The sum, and the mean if there is one; `None` for a column that is no number.
+    fn sum(&self, model: &ModelTable, query: &Ordered, place: usize) -> Result<Option<(Value, Option<f64>)>>;
+    /// The ids of each group, by its key.
+    fn groups(&self, model: &ModelTable, query: &Ordered, place: usize) -> Result<Vec<(Value, Vec<u64>)>>;
 }
 
 macro_rules! queries {
@@ -183,7 +189,7 @@ macro_rules! queries {
                 self.select().filter(self.predicate(model, condition)?).count()
             }
 
-            fn ordered(&self, model: &ModelTable, query: &Ordered) -> Result<Vec<u64>> {
+            fn chosen(&self, model: &ModelTable, query: &Ordered) -> Result<Select<'_>> {
                 let mut select = self.select().limit(query.limit).offset(query.offset);
                 if let Some(condition) = &query.condition {
                     select = select.filter(self.predicate(model, condition)?);
@@ -193,7 +199,54 @@ macro_rules! queries {
                     let term = typed!(self, column, field => if *descending { field.desc() } else { field.asc() });
                     select = select.order_by(term);
                 }
-                select.ids()
+                Ok(select)
+            }
+
+            fn extremes(&self, model: &ModelTable, query: &Ordered, place: usize) -> Result<[Value; 2]> {
+                let select = self.chosen(model, query)?;
+                typed!(self, &model.spec.columns[place], field => {
+                    Ok([select.min(field)?.into(), select.max(field)?.into()])
+                })
+            }
+
+            fn sum(&self, model: &ModelTable, query: &Ordered, place: usize) -> Result<Option<(Value, Option<f64>)>> {
+                let select = self.chosen(model, query)?;
+                let column = &model.spec.columns[place];
+                macro_rules! sums {
+                    ($number:ty) => {
+                        if column.nullable {
+                            let field = self.column::<Option<$number>>(&column.name)?;
+                            (select.sum(field)?.into(), select.avg(field)?)
+                        } else {
+                            let field = self.column::<$number>(&column.name)?;
+                            (select.sum(field)?.into(), select.avg(field)?)
+                        }
+                    };
+                }
+                Ok(Some(match column.ty {
+                    Type::I8 => sums!(i8),
+                    Type::I16 => sums!(i16),
+                    Type::I32 => sums!(i32),
+                    Type::I64 => sums!(i64),
+                    Type::U8 => sums!(u8),
+                    Type::U16 => sums!(u16),
+                    Type::U32 => sums!(u32),
+                    Type::U64 => sums!(u64),
+                    Type::F32 => sums!(f32),
+                    Type::F64 => sums!(f64),
+                    _ => return Ok(None),
+                }))
+            }
+
+            fn groups(&self, model: &ModelTable, query: &Ordered, place: usize) -> Result<Vec<(Value, Vec<u64>)>> {
+                let grouped = self.chosen(model, query)?;
+                typed!(self, &model.spec.columns[place], field => {
+                    let grouped = grouped.group_by(field);
+                    let folded = grouped.fold(Vec::new(), |ids, row| ids.push(row.id()))?;
+                    let counted = grouped.count()?;
+                    assert!(counted.iter().map(|(_, count)| *count).eq(folded.iter().map(|(_, ids)| ids.len() as u64)));
+                    Ok(folded.into_iter().map(|(key, ids)| (Value::from(key), ids)).collect())
+                })
             }
         }
     )*};
@@ -210,8 +263,8 @@ pub(crate) fn check_query(table: &impl Queries, model: &ModelTable, condition: &
     assert_eq!(table.matching_count(model, condition).unwrap(), expected.len() as u64, "count of {condition:?}");
 }
 
-/// Rows in an order, some of them.
-pub(crate) fn check_order(table: &impl Queries, model: &ModelTable, query: &Ordered) {
+/// The ids of the rows that the query finds, in its order, without offset and limit.
+fn in_order(model: &ModelTable, query: &Ordered) -> Vec<u64> {
     let kept = |row: &[Value]| query.condition.as_ref().is_none_or(|condition| condition.holds(row));
     let mut expected: Vec<_> = model.rows.iter().filter(|(_, row)| kept(row)).collect();
     // Stable, so that rows which are equal stay in the order of ids. Null is behind all values in both directions.
@@ -226,10 +279,104 @@ pub(crate) fn check_order(table: &impl Queries, model: &ModelTable, query: &Orde
         });
         by_term.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
     });
-    let limited = expected.into_iter().skip(query.offset as usize).take(query.limit as usize);
-    let expected: Vec<u64> = limited.map(|(id, _)| *id).collect();
-    let found = table.ordered(model, query).unwrap_or_else(|error| panic!("{query:?}: {error}"));
+    expected.into_iter().map(|(id, _)| *id).collect()
+}
+
+fn limited(ids: Vec<u64>, query: &Ordered) -> Vec<u64> {
+    ids.into_iter().skip(query.offset as usize).take(query.limit as usize).collect()
+}
+
+/// Rows in an order, some of them.
+pub(crate) fn check_order(table: &impl Queries, model: &ModelTable, query: &Ordered) {
+    let expected = limited(in_order(model, query), query);
+    let found = table.chosen(model, query).and_then(|select| select.ids());
+    let found = found.unwrap_or_else(|error| panic!("{query:?}: {error}"));
     assert_eq!(found, expected, "`{}` by {query:?}, indexes {:?}", model.spec.name, model.indexes);
+}
+
+/// Of rows that are equal in these columns the first, in an order.
+pub(crate) fn check_distinct(table: &impl Queries, model: &ModelTable, query: &Ordered, places: &[usize]) {
+    let mut seen = BTreeSet::new();
+    let mut expected = in_order(model, query);
+    expected.retain(|id| seen.insert(Key(places.iter().map(|&place| model.rows[id][place].clone()).collect())));
+    let columns = places.iter().map(|&place| &model.spec.columns[place].name);
+    let select = table.chosen(model, query).unwrap().columns(columns).distinct();
+    let what = format!("`{}` distinct in {places:?} by {query:?}", model.spec.name);
+    let expected = limited(expected, query);
+    assert_eq!(select.ids().unwrap(), expected, "{what}");
+    assert_eq!(select.count().unwrap(), expected.len() as u64, "{what}");
+    assert_eq!(select.exists().unwrap(), !expected.is_empty(), "{what}");
+}
+
+/// What is computed of a column over some rows, whole and in groups.
+pub(crate) fn check_aggregates(table: &impl Queries, model: &ModelTable, query: &Ordered, place: usize) {
+    let what = format!("column {place} of `{}`, {query:?}", model.spec.name);
+    let ids = limited(in_order(model, query), query);
+    let value = |id: &u64| &model.rows[id][place];
+    let values: Vec<&Value> = ids.iter().map(value).filter(|value| !value.is_null()).collect();
+    let expected = [values.iter().min_by(|a, b| compare(a, b)), values.iter().max_by(|a, b| compare(a, b))];
+    for (found, expected) in table.extremes(model, query, place).unwrap().iter().zip(expected) {
+        let agree = expected.map_or(found.is_null(), |expected| !found.is_null() && compare(found, expected).is_eq());
+        assert!(agree, "{what}: found {found:?}, expected {expected:?}");
+    }
+    check_sum(table.sum(model, query, place), &values, model.spec.columns[place].ty, &what);
+    // Ascending, nulls last; within a group the order of the query.
+    let mut expected: BTreeMap<(bool, Key), Vec<u64>> = BTreeMap::new();
+    for id in &ids {
+        expected.entry((value(id).is_null(), Key(vec![value(id).clone()]))).or_default().push(*id);
+    }
+    let found = table.groups(model, query, place).unwrap();
+    assert_eq!(found.len(), expected.len(), "{what}: number of groups");
+    for ((key, ids), ((_, expected_key), expected_ids)) in found.into_iter().zip(expected) {
+        assert_eq!((Key(vec![key]), ids), (expected_key, expected_ids), "{what}: a group");
+    }
+}
+
+fn check_sum(found: Result<Option<(Value, Option<f64>)>>, values: &[&Value], ty: Type, what: &str) {
+    let is_signed = matches!(ty, Type::I8 | Type::I16 | Type::I32 | Type::I64);
+    let integers = values.iter().map(|value| match value {
+        Value::Int(value) => i128::from(*value),
+        Value::UInt(value) => i128::from(*value),
+        _ => 0,
+    });
+    let floats = || {
+        values.iter().map(|value| match value {
+            Value::Float(value) => *value,
+            _ => 0.0,
+        })
+    };
+    let (mean, sum) = match found {
+        Ok(None) => return assert!(!ty.is_integer() && !ty.is_float(), "{what}: has a sum"),
+        Ok(Some((sum, mean))) => (mean, sum),
+        Err(error) => {
+            let sum: i128 = integers.sum();
+            let fits = if is_signed { i64::try_from(sum).is_ok() } else { u64::try_from(sum).is_ok() };
+            return assert!(error.code() == "invalid-query" && ty.is_integer() && !fits, "{what}: {error}");
+        }
+    };
+    assert_eq!(mean.is_some(), !values.is_empty(), "{what}: mean");
+    let near = |found: f64, expected: f64, scale: f64| (found - expected).abs() <= scale * 1e-9;
+    let count = values.len() as f64;
+    if let Value::Float(sum) = sum {
+        let (expected, scale): (f64, f64) = (floats().sum(), floats().map(f64::abs).sum());
+        // The order of additions is not promised, so that what overflows on the way is not either.
+        if scale < 1e300 {
+            assert!(near(sum, expected, scale), "{what}: sum {sum}, expected {expected}");
+            assert!(mean.is_none_or(|mean| near(mean, expected / count, scale)), "{what}: mean {mean:?}");
+        } else if floats().any(f64::is_nan) {
+            assert!(sum.is_nan() && mean.is_some_and(f64::is_nan), "{what}: sum {sum} with NaN");
+        }
+        return;
+    }
+    let expected: i128 = integers.sum();
+    let sum = match sum {
+        Value::Int(sum) => i128::from(sum),
+        Value::UInt(sum) => i128::from(sum),
+        other => panic!("{what}: the sum {other:?}"),
+    };
+    assert_eq!(sum, expected, "{what}: sum");
+    let scale = (expected as f64).abs();
+    assert!(mean.is_none_or(|mean| near(mean, expected as f64 / count, scale)), "{what}: mean {mean:?}");
 }
 
 /// Each index, asked for every key that a row has: by equality on all its columns, and in order if it is ordered.

@@ -386,8 +386,11 @@ pub(crate) enum Op {
     Range(Vec<Value>, Vec<Value>),
     Query(Condition),
     Order(Ordered),
+    Distinct(Ordered, Vec<usize>),
+    Aggregate(Ordered, usize),
     DeleteWhere(Condition),
     UpdateWhere(Condition, RowInput),
+    ModifyWhere(Condition, Vec<(usize, Value)>, Ending),
     CreateIndex(IndexSpec),
     DropIndex(String),
 }
@@ -636,13 +639,38 @@ pub(crate) fn random_op(rng: &mut Rng, table: &ModelTable, rows_max: u64) -> Op 
         },
         850..870 => Op::Nth(rng.below(table.rows.len() as u64 + 2)),
         888..903 => Op::Query(random_condition(rng, table, 0)),
-        903..913 => Op::Order(random_order(rng, table)),
+        903..909 => Op::Order(random_order(rng, table)),
+        909..913 => {
+            let with_order: Vec<usize> =
+                (0..spec.columns.len()).filter(|&place| spec.columns[place].ty != Type::Json).collect();
+            let place = |rng: &mut Rng| rng.pick(&with_order).copied();
+            let query = random_order(rng, table);
+            match (place(rng), place(rng)) {
+                (Some(a), Some(b)) if rng.one_in(2) => Op::Distinct(query, if a == b { vec![a] } else { vec![a, b] }),
+                (Some(place), _) => Op::Aggregate(query, place),
+                _ => Op::Order(query),
+            }
+        }
         // Narrow ones, else tables would be empty at once.
         913..916 => {
             let narrow = |rng: &mut Rng| Box::new(random_condition(rng, table, 2));
             Op::DeleteWhere(Condition::And(narrow(rng), Box::new(Condition::And(narrow(rng), narrow(rng)))))
         }
-        916..922 => {
+        916..919 => {
+            let free = table.free_columns();
+            let Some(&place) = rng.pick(&free) else { return Op::Clear };
+            let value = match spec.columns[place].nullable && rng.one_in(3) {
+                true => Value::Null,
+                false => random_value(rng, spec.columns[place].ty, spec.pool),
+            };
+            let ending = match rng.below(4) {
+                0 => Ending::Error,
+                1 => Ending::Panic,
+                _ => Ending::Success,
+            };
+            Op::ModifyWhere(random_condition(rng, table, 1), vec![(place, value)], ending)
+        }
+        919..922 => {
             let free: Vec<String> =
                 table.free_columns().iter().map(|&place| spec.columns[place].name.clone()).collect();
             let RowInput::Map(mut fields) = random_patch(rng, &spec) else { return Op::Clear };
