@@ -136,6 +136,17 @@ impl<'g> BlockRef<'g> {
         self.header == other.header
     }
 
+    /// Asks for the whole block, or as much as a row page usually has, before it is copied: a copy begins with what has
+    /// to be worked out from the block's head, and goes on column by column.
+    #[inline]
+    pub(crate) fn prefetch_all(self) {
+        const BYTES_MAX: usize = 4096;
+        let &Header { link_count, bytes_len, .. } = self.header();
+        for offset in (0..block_size(link_count.into(), bytes_len as usize).min(BYTES_MAX)).step_by(64) {
+            self.prefetch(offset);
+        }
+    }
+
     /// Asks the processor to load the block's first line; costs one instruction and changes nothing.
     #[inline(always)]
     pub(crate) fn prefetch(self, offset: usize) {

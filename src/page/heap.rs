@@ -2,13 +2,15 @@
 //!
 //! A chunk (2 MiB, the first ones smaller) comes from the process's allocator, zeroed once. It is cut into spans of
 //! 64 KiB; a span serves one size class and keeps its own free list and count of live blocks, so that a span without a
-//! live block can serve another class, and a chunk without a live span can go back to the system. Blocks above
+//! live block can serve another class, and a chunk without a live span can go back to the system. The blocks freed last
+//! do not go to their spans: a list per class hands them out again first. They are still in the cache, while a span's
+//! head and its free blocks are not: spans are as far apart as memory is wide. Blocks above
 //! [`SMALL_MAX`] come from the process's allocator one by one and hang in a list.
 //!
 //! Not shared: a heap belongs to the writer of one store. Readers only look into blocks.
 //!
 //! - H1: every byte that is handed out has been initialised once (zeroed chunk, or an earlier block's bytes).
-//! - H2: a block is on a free list, or handed out, never both.
+//! - H2: a block is on one free list, its class's or its span's, or handed out, never both.
 //! - H3: dropping the heap gives all its memory back, live blocks included.
 
 use super::block::{BLOCK_BYTES_MAX, Header, Link, block_size};
@@ -24,6 +26,8 @@ const SMALL_MAX: usize = 4096;
 const CLASS_COUNT: usize = class_of(SMALL_MAX) + 1;
 /// Marks a block that did not come from a span.
 const CLASS_LARGE: u16 = u16::MAX;
+/// Beyond so many bytes of a class, its recent blocks go to their spans: some commits' worth, and little to the caches.
+const RECENT_BYTES: u32 = 32 << 10;
 /// Free spans are kept up to this many bytes, or an eighth of the heap if that is more.
 const MARGIN_BYTES: usize = 4 << 20;
 
@@ -91,6 +95,14 @@ struct FreeBlock {
     next: *mut FreeBlock,
 }
 
+/// Blocks of one class that were freed lately, the last one first. For their spans they are still live.
+#[derive(Clone, Copy)]
+struct Recent {
+    first: *mut FreeBlock,
+    count: u32,
+    block_bytes: u32,
+}
+
 struct Chunk {
     memory: NonNull<u8>,
     bytes: usize,
@@ -109,6 +121,10 @@ const LARGE_HEAD: usize = size_of::<Large>().next_multiple_of(16);
 
 /// See the module.
 pub(super) struct Heap {
+    recent: [Recent; CLASS_COUNT],
+    /// When less than this is used, recent blocks go to their spans. Else they could hold back as many spans as there are
+    /// of them in a heap that has shrunk; so they hold back few beside those that have live blocks.
+    settle_below: usize,
     /// Per class, the spans with room; the first one serves.
     rooms: [*mut Span; CLASS_COUNT],
     spans_free: Vec<*mut Span>,
@@ -129,7 +145,13 @@ unsafe impl Send for Heap {}
 
 impl Heap {
     pub(super) fn new() -> Self {
+        let mut recent = [Recent { first: ptr::null_mut(), count: 0, block_bytes: 0 }; CLASS_COUNT];
+        for (class, recent) in recent.iter_mut().enumerate() {
+            recent.block_bytes = class_bytes(class) as u32;
+        }
         Self {
+            recent,
+            settle_below: 0,
             rooms: [ptr::null_mut(); CLASS_COUNT],
             spans_free: Vec::new(),
             chunks: BTreeMap::new(),
@@ -212,13 +234,23 @@ impl Heap {
             return self.alloc_rare(birth, link_count, bytes_len);
         }
         let class = usize::from(CLASSES[size.div_ceil(16)]);
-        let span = self.rooms[class];
-        if span.is_null() {
+        let (recent, span) = (&mut self.recent[class], self.rooms[class]);
+        if recent.first.is_null() && span.is_null() {
             return self.alloc_rare(birth, link_count, bytes_len);
         }
-        // SAFETY: a listed span has room for a block of its class, which is at least of `size`.
+        // SAFETY: a recent block is free, and begins with the next one; a listed span has room for a block of its class.
+        // Both are at least of `size`.
         unsafe {
-            let block = self.alloc_in(span).cast::<Header>();
+            let block = match NonNull::new(recent.first) {
+                Some(block) => {
+                    recent.first = block.as_ref().next;
+                    recent.count -= 1;
+                    self.used_blocks += 1;
+                    self.used_bytes += recent.block_bytes as usize;
+                    block.cast::<Header>()
+                }
+                None => self.alloc_in(span).cast::<Header>(),
+            };
             block.write(Header {
                 birth,
                 bytes_len: bytes_len as u32,
@@ -269,8 +301,45 @@ impl Heap {
         unsafe {
             block.cast::<u8>().as_ptr().write_bytes(0xDD, block_size(link_count as usize, bytes_len as usize));
         }
-        // SAFETY: the class says that the block came from a span.
-        unsafe { self.free_small(block.cast()) }
+        let recent = &mut self.recent[usize::from(class)];
+        let free = block.cast::<FreeBlock>();
+        // SAFETY: the block is ours to reuse, and long enough.
+        unsafe { free.write(FreeBlock { next: recent.first }) };
+        recent.first = free.as_ptr();
+        recent.count += 1;
+        self.used_bytes -= recent.block_bytes as usize;
+        if self.used_bytes < self.settle_below {
+            self.settle_all();
+        } else if recent.count * recent.block_bytes > RECENT_BYTES {
+            self.settle(class.into());
+        }
+    }
+
+    /// Gives all recent blocks to their spans.
+    #[cold]
+    #[inline(never)]
+    fn settle_all(&mut self) {
+        for class in 0..CLASS_COUNT {
+            self.settle(class);
+        }
+        self.settle_below = settle_below(self.used_bytes);
+    }
+
+    /// Gives the recent blocks of a class to their spans.
+    #[cold]
+    #[inline(never)]
+    fn settle(&mut self, class: usize) {
+        let recent = &mut self.recent[class];
+        let mut next = std::mem::replace(&mut recent.first, ptr::null_mut());
+        recent.count = 0;
+        while let Some(block) = NonNull::new(next) {
+            // SAFETY: a recent block is free and begins with the next one, which is read before the block is handed on;
+            // its class has it come from a span.
+            unsafe {
+                next = block.as_ref().next;
+                self.free_small(block.cast());
+            }
+        }
     }
 
     /// # Safety
@@ -302,6 +371,7 @@ impl Heap {
     /// Gives the class an empty span.
     #[cold]
     fn add_span(&mut self, class: usize) -> Result<(), OutOfMemory> {
+        self.settle_below = self.settle_below.max(settle_below(self.used_bytes));
         let span = self.take_span()?;
         // SAFETY: a free span is 64 KiB of initialised memory that nobody uses.
         unsafe {
@@ -320,6 +390,8 @@ impl Heap {
         Ok(())
     }
 
+    /// Takes back a block that is not in use any more.
+    ///
     /// # Safety
     /// As [`Heap::free`], for a block that a span served.
     #[inline]
@@ -331,7 +403,6 @@ impl Heap {
             free.write(FreeBlock { next: (*span).free });
             (*span).free = free;
             (*span).live -= 1;
-            self.used_bytes -= (*span).block_bytes as usize;
             if !(*span).listed || (*span).live == 0 {
                 self.relist(span);
             }
@@ -513,6 +584,11 @@ fn ask_for_huge_page(start: NonNull<u8>, bytes: usize) {
     let _ = (start, bytes);
 }
 
+/// See [`Heap::settle_below`]. At the least when nothing is used any more.
+const fn settle_below(used_bytes: usize) -> usize {
+    used_bytes / 8 * 7 + 1
+}
+
 const fn chunk_align(bytes: usize) -> usize {
     if bytes >= CHUNK_BYTES { CHUNK_BYTES } else { SPAN_BYTES }
 }
@@ -675,6 +751,36 @@ mod tests {
         many.into_iter().for_each(|live| live.free(&mut heap));
         check_accounts(&heap, &[]);
         assert!(heap.reserved_bytes() <= MARGIN_BYTES + 2 * CHUNK_BYTES, "{}", heap.reserved_bytes());
+    }
+
+    #[test]
+    fn blocks_kept_for_their_classes_hold_back_no_heap_that_shrinks() {
+        let mut heap = Heap::new();
+        let mut random = Random::new(5);
+        let sizes = [400, 800, 1200, 1600];
+        let mut many: Vec<_> =
+            (0..60_000).map(|birth| Live::new(&mut heap, birth, 0, sizes[random.below(sizes.len())])).collect();
+        // In no order, so that each class's recent blocks are of as many spans as there are of them.
+        while !many.is_empty() {
+            many.swap_remove(random.below(many.len())).free(&mut heap);
+        }
+        check_accounts(&heap, &[]);
+        assert!(heap.recent.iter().all(|recent| recent.first.is_null() && recent.count == 0));
+        // Each class's last span stays, and its chunk with it.
+        let kept_max = MARGIN_BYTES + (1 + sizes.len()) * CHUNK_BYTES;
+        assert!(heap.reserved_bytes() <= kept_max, "{}", heap.reserved_bytes());
+    }
+
+    #[test]
+    fn what_was_freed_last_is_handed_out_first() {
+        let mut heap = Heap::new();
+        let many: Vec<_> = (0..1000).map(|birth| Live::new(&mut heap, birth, 0, 400)).collect();
+        let freed: Vec<_> = many.iter().step_by(100).map(|live| live.block).collect();
+        for live in many.into_iter().step_by(100) {
+            live.free(&mut heap);
+        }
+        let again: Vec<_> = (0..10).map(|birth| Live::new(&mut heap, birth, 0, 400).block).collect();
+        assert!(again.iter().eq(freed.iter().rev()));
     }
 
     #[test]

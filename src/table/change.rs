@@ -8,7 +8,7 @@
 
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashIndex, HashMeta};
-use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
+use super::index::ordered::{KeyKind, OrderedIndex, OrderedMeta};
 use super::key::{IndexKey, KEY_BYTES_MAX, RowKeys, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Splice, overwrite, splice};
@@ -83,7 +83,7 @@ impl TableMut<'_, '_> {
                 self.number(id, row);
             }
         }
-        let keys = self.check_batch(rows)?;
+        let keys = self.check_batch(first, rows)?;
         if let Some(more) = rows.len().checked_sub(1) {
             self.take_id(first + more as u64);
         }
@@ -99,7 +99,7 @@ impl TableMut<'_, '_> {
 
     /// Checks the rows against the table and one another. Answers their keys, all of the first index, then all of the
     /// second, and so on.
-    fn check_batch(&self, rows: &[RowBuf]) -> Result<Vec<IndexKey>, (usize, Error)> {
+    fn check_batch(&self, first: u64, rows: &[RowBuf]) -> Result<Vec<IndexKey>, (usize, Error)> {
         let view = self.view();
         let mut keys = Vec::with_capacity(rows.len() * self.def.indexes.len());
         for (place, row) in rows.iter().enumerate() {
@@ -114,7 +114,9 @@ impl TableMut<'_, '_> {
                 continue;
             }
             let keys = &keys[start..];
-            self.prefetch_buckets(&view, index, plan, keys);
+            for (key, id) in keys.iter().zip(first..) {
+                view.prefetch_entry(index, plan, key, id);
+            }
             let mut seen = Seen::default();
             for (place, row) in rows.iter().enumerate() {
                 let is_same = |(key, other): (&IndexKey, &RowBuf)| {
@@ -129,23 +131,6 @@ impl TableMut<'_, '_> {
             }
         }
         Ok(keys)
-    }
-
-    /// Asks for the buckets that the look-ups to come will want.
-    fn prefetch_buckets(&self, view: &TableView<'_>, index: usize, plan: &IndexPlan, keys: &[IndexKey]) {
-        if plan.kind != IndexKind::Hash {
-            return;
-        }
-        let Some(hashes) = view.hash_index(index) else { return };
-        for key in keys {
-            if let IndexKey::Hash(hash) = key
-                && let Some(bucket) = hashes.locate(*hash)
-            {
-                bucket.prefetch(0);
-                bucket.prefetch(64);
-                bucket.prefetch(128);
-            }
-        }
     }
 
     fn append_checked(&mut self, first: u64, rows: &[RowBuf], keys: &[IndexKey]) -> Result<(), OutOfMemory> {
@@ -185,6 +170,7 @@ impl TableMut<'_, '_> {
         }
         let view = self.view();
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
+        old.page().block().prefetch_all();
         check_values(self.def, row)?;
         // What stays as it is need not be written, nor its indexes looked at: only what changes is left set.
         let (mut changes, mut in_place) = (false, true);
@@ -209,10 +195,13 @@ impl TableMut<'_, '_> {
                 continue;
             }
             let to = checked_key(self.def, plan, &new)?;
+            let from = index_key(self.def, plan, &old);
+            view.prefetch_entry(index, plan, &to, id);
+            view.prefetch_entry(index, plan, &from, id);
             if plan.unique && view.conflict(index, &to, &new, Some(id)).is_some() {
                 return Err(self.unique_error(plan, &new));
             }
-            moves.push(Move { index, from: index_key(self.def, plan, &old), to });
+            moves.push(Move { index, from, to });
         }
         if !in_place {
             fill(self.def, row, &old)?;
@@ -282,8 +271,12 @@ impl TableMut<'_, '_> {
     pub(crate) fn remove(&mut self, id: u64) -> Result<bool> {
         let view = self.view();
         let Some(old) = view.row(id) else { return Ok(false) };
+        old.page().block().prefetch_all();
         let keys = RowKeys::new(&self.def.indexes, |plan| Ok::<_, Infallible>(index_key(self.def, plan, &old)));
         let Ok(keys) = keys;
+        for ((index, plan), key) in self.def.indexes.iter().enumerate().zip(&*keys) {
+            view.prefetch_entry(index, plan, key, id);
+        }
         let layout = &self.def.layout;
         Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
             let Some(link) = slot.take() else { return Ok((0, ())) };
@@ -503,7 +496,7 @@ impl IndexesMut<'_> {
         } else {
             let mut meta = OrderedMeta::from_bytes(record);
             for (key, id) in entries {
-                OrderedIndex::new(root, &mut meta).insert(pages, key_ref(key), id)?;
+                OrderedIndex::new(root, &mut meta).insert(pages, key.as_ref(), id)?;
             }
             *record = meta.to_bytes();
         }
@@ -525,7 +518,7 @@ impl IndexesMut<'_> {
             }
             key => {
                 let mut meta = OrderedMeta::from_bytes(record);
-                let found = OrderedIndex::new(root, &mut meta).remove(pages, key_ref(key), id)?;
+                let found = OrderedIndex::new(root, &mut meta).remove(pages, key.as_ref(), id)?;
                 *record = meta.to_bytes();
                 found
             }
@@ -543,7 +536,7 @@ impl IndexesMut<'_> {
         let Self { pages, links, records, .. } = self;
         let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
         let mut meta = OrderedMeta::from_bytes(record);
-        let entries = entries.into_iter().map(|(key, id)| (key_ref(key), id));
+        let entries = entries.into_iter().map(|(key, id)| (key.as_ref(), id));
         OrderedIndex::new(root, &mut meta).build_sorted(pages, entries)?;
         *record = meta.to_bytes();
         Ok(())
@@ -621,14 +614,6 @@ fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Col
     plan.columns.iter().all(|&column| {
         super::key::same_value(super::key::type_of(def, column), a.column_bytes(column), b.column_bytes(column))
     })
-}
-
-fn key_ref(key: &IndexKey) -> KeyRef<'_> {
-    match key {
-        IndexKey::Hash(word) | IndexKey::Word(word) => KeyRef::U64(*word),
-        IndexKey::Bytes(bytes) => KeyRef::Bytes(bytes),
-        IndexKey::Absent => KeyRef::U64(0),
-    }
 }
 
 /// The largest key that an auto-increment column of this type can be given, one below what `next_id` must express.

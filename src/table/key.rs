@@ -1,6 +1,7 @@
 //! Keys: the packed bytes of a few columns, given by a user or taken from a row, and what the indexes make of them.
 
 use super::definition::{IndexKind, IndexPlan, TableDef};
+use super::index::ordered::KeyRef;
 use crate::value::{Columns, RowErrorKind, ToKey, Type, ValueRef, compare_packed, encode_key, hash_packed, key_u64};
 
 /// The longest encoded key of an ordered index, in bytes.
@@ -196,6 +197,18 @@ pub(crate) enum IndexKey {
     Bytes(Vec<u8>),
     /// The row is not in the index.
     Absent,
+}
+
+impl IndexKey {
+    /// The key as an ordered index has it, which has none for an absent one.
+    #[inline]
+    pub(crate) fn as_ref(&self) -> KeyRef<'_> {
+        match self {
+            IndexKey::Hash(word) | IndexKey::Word(word) => KeyRef::U64(*word),
+            IndexKey::Bytes(bytes) => KeyRef::Bytes(bytes),
+            IndexKey::Absent => KeyRef::U64(0),
+        }
+    }
 }
 
 /// A row's keys, one per index of its table. Up to four without allocation.

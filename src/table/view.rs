@@ -100,6 +100,26 @@ impl<'g> TableView<'g> {
         Some(OrderedRef::new(root, OrderedMeta::from_bytes(record)))
     }
 
+    /// Asks for the leaf or bucket that a change of the entry (`key`, `id`) of index `index` will copy. Whoever moves or
+    /// removes a row asks for all of them before the first is looked at, so as to wait for memory once and not for each.
+    /// An insert does not: it has little to do until it reaches them, and measured no faster for the second way down.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, index: usize, plan: &IndexPlan, key: &IndexKey, id: u64) {
+        match key {
+            IndexKey::Absent => {}
+            IndexKey::Hash(hash) if plan.kind == IndexKind::Hash => {
+                if let Some(index) = self.hash_index(index) {
+                    index.prefetch_bucket(*hash);
+                }
+            }
+            key => {
+                if let Some(index) = self.ordered_index(index) {
+                    index.prefetch_leaf(key.as_ref(), id);
+                }
+            }
+        }
+    }
+
     /// The row with this value, packed, in the unique hash index of one column: its page and its id, in registers.
     #[inline(never)]
     pub(crate) fn find_value(&self, index: usize, column: &ColumnPlace, value: &[u8]) -> Option<(BlockRef<'g>, u64)> {
@@ -169,8 +189,7 @@ impl<'g> TableView<'g> {
         match key {
             IndexKey::Absent => None,
             IndexKey::Hash(hash) => self.find_hashed(index, plan, *hash, same),
-            IndexKey::Word(word) => self.find_ordered(index, KeyRef::U64(*word), same),
-            IndexKey::Bytes(bytes) => self.find_ordered(index, KeyRef::Bytes(bytes), same),
+            key => self.find_ordered(index, key.as_ref(), same),
         }
     }
 

@@ -128,6 +128,14 @@ impl<'g> HashRef<'g> {
         bucket.matches(hash).map(move |position| bucket.id(position))
     }
 
+    /// Asks for the bucket of a hash, not looked at yet.
+    #[inline]
+    pub(crate) fn prefetch_bucket(self, hash: u64) {
+        if let Some(bucket) = self.locate(hash) {
+            prefetch(bucket);
+        }
+    }
+
     /// The first step of [`HashRef::candidates`] alone: the bucket, not looked at yet. Whoever looks up several hashes
     /// locates all, prefetches each, then visits their candidates.
     #[inline]

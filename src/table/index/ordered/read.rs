@@ -1,6 +1,7 @@
 //! Reading the ordered index: membership, scans, counts, ranks.
 
 use super::node::{Edge, Node, prefetch};
+use super::words::child_index;
 use super::{KeyRef, OrderedMeta};
 use crate::page::{BlockRef, Link};
 use std::ops::{Bound, ControlFlow};
@@ -27,6 +28,20 @@ impl<'g> OrderedRef<'g> {
     /// How many entries the index has.
     pub(crate) fn len(self) -> u64 {
         self.meta.entry_count
+    }
+
+    /// Asks for the leaf in which the entry is or would be, not looked at yet.
+    #[inline]
+    pub(crate) fn prefetch_leaf(self, key: KeyRef<'_>, id: u64) {
+        let edge = Edge { key, id, after: false };
+        let Some(mut block) = self.root.filter(|_| self.meta.height > 0 && key.kind() == self.meta.kind) else {
+            return;
+        };
+        for _ in 0..self.meta.height {
+            let Some(child) = block.child(child_index(block.links(), block.bytes(), &edge)) else { return };
+            block = child;
+        }
+        prefetch(block);
     }
 
     /// Whether the index has this entry. Cost: O(log n).

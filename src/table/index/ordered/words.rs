@@ -1,7 +1,8 @@
 //! The usual node, with numbers for keys and ids of four bytes: found in, and made anew with one entry more or less,
 //! without the generality of `node` and `run`. Whatever else a node may be is left to them.
 
-use super::node::{HEAD_BYTES, KEY_BYTES};
+use super::KeyRef;
+use super::node::{Edge, HEAD_BYTES, KEY_BYTES, Node};
 use crate::page::{Link, OutOfMemory, Pages};
 
 pub(super) const ID_BYTES: usize = 4;
@@ -112,6 +113,21 @@ impl<'a> Words<'a> {
         }
         Ok(link)
     }
+}
+
+/// The child of an inner node in which the edge lies, which is not an `after` one.
+#[inline(always)]
+pub(super) fn child_index(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
+    match (edge.key, Words::new(bytes)) {
+        (KeyRef::U64(key), Some(words)) => words.child_index(key, edge.id),
+        _ => child_index_of_any(links, bytes, edge),
+    }
+}
+
+/// Out of line, to keep the usual way short.
+#[inline(never)]
+fn child_index_of_any(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
+    Node::from_parts(links, bytes).child_index(edge)
 }
 
 /// Bytes of a leaf of so many entries.

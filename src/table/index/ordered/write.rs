@@ -10,7 +10,7 @@
 use super::load::Load;
 use super::node::{Edge, Item, Node, add_count, prefetch, separator, set_count};
 use super::run::Run;
-use super::words::{Words, leaf_bytes};
+use super::words::{Words, child_index, leaf_bytes};
 use super::{HEIGHT_MAX, KeyKind, KeyRef, OrderedMeta};
 use crate::page::{Link, OutOfMemory, Pages};
 
@@ -274,21 +274,6 @@ fn link_below(
             insert_child(pages, kind, link, step + 1, split)
         }
     }
-}
-
-/// The child of an inner node in which the edge lies, which is not an `after` one.
-#[inline(always)]
-fn child_index(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
-    match (edge.key, Words::new(bytes)) {
-        (KeyRef::U64(key), Some(words)) => words.child_index(key, edge.id),
-        _ => child_index_of_any(links, bytes, edge),
-    }
-}
-
-/// Out of line, to keep the usual way short.
-#[inline(never)]
-fn child_index_of_any(links: &[Option<Link>], bytes: &[u8], edge: &Edge<'_>) -> usize {
-    Node::from_parts(links, bytes).child_index(edge)
 }
 
 /// What became of a leaf and an entry for it.
