@@ -538,13 +538,26 @@ impl IndexesMut<'_> {
     pub(super) fn build<'k>(
         &mut self,
         index: usize,
-        entries: impl IntoIterator<Item = (&'k IndexKey, u64)>,
+        entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
     ) -> Result<(), OutOfMemory> {
         let Self { pages, links, records, .. } = self;
         let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
         let mut meta = OrderedMeta::from_bytes(record);
-        let entries = entries.into_iter().map(|(key, id)| (key_ref(key), id));
         OrderedIndex::new(root, &mut meta).build_sorted(pages, entries)?;
+        *record = meta.to_bytes();
+        Ok(())
+    }
+
+    /// Fills one unique hash index, which is empty, with entries in the order of [`HashMeta::rank`] in `meta`.
+    pub(super) fn build_hash(
+        &mut self,
+        index: usize,
+        mut meta: HashMeta,
+        entries: &[(u64, u64)],
+    ) -> Result<(), OutOfMemory> {
+        let Self { pages, links, records, .. } = self;
+        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
+        HashIndex::new(root, &mut meta).build_sorted(pages, entries)?;
         *record = meta.to_bytes();
         Ok(())
     }
@@ -617,13 +630,13 @@ pub(crate) fn fill(def: &TableDef, row: &mut RowBuf, old: &impl Columns) -> Resu
     Ok(())
 }
 
-fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Columns) -> bool {
+pub(super) fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Columns) -> bool {
     plan.columns.iter().all(|&column| {
         super::key::same_value(super::key::type_of(def, column), a.column_bytes(column), b.column_bytes(column))
     })
 }
 
-fn key_ref(key: &IndexKey) -> KeyRef<'_> {
+pub(super) fn key_ref(key: &IndexKey) -> KeyRef<'_> {
     match key {
         IndexKey::Hash(word) | IndexKey::Word(word) => KeyRef::U64(*word),
         IndexKey::Bytes(bytes) => KeyRef::Bytes(bytes),
