@@ -390,6 +390,15 @@ impl TableMut<'_, '_> {
         column.map_or(u64::MAX - 1, |column| last_key(column.ty))
     }
 
+    /// The highest id that a row can have: as a key that is given, up to what its type holds.
+    pub(super) fn last_id_stored(&self) -> u64 {
+        let column = self.def.row_id.and_then(|column| self.def.layout.column(column));
+        match column.map(|column| column.ty) {
+            Some(crate::value::Type::U64) => u64::MAX,
+            _ => self.last_id(),
+        }
+    }
+
     #[cold]
     fn exhausted(&self) -> Error {
         let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
@@ -599,7 +608,7 @@ pub(super) fn checked_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) 
 }
 
 /// Refuses values that no block can hold.
-fn check_values(def: &TableDef, row: &RowBuf) -> Result<()> {
+pub(super) fn check_values(def: &TableDef, row: &RowBuf) -> Result<()> {
     if row.variable_bytes() <= BLOCK_BYTES_MAX {
         return Ok(());
     }
