@@ -1,15 +1,18 @@
 //! Filling a new index from the rows that are there.
 
-use super::change::{TableMut, checked_key, key_ref, same_columns};
+use super::change::{TableMut, checked_key, same_columns};
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::HashMeta;
 use super::index::ordered::KeyRef;
-use super::key::{IndexKey, type_of};
+use super::key::{IndexKey, encode_row_key, type_of};
 use super::row_page::{PageRef, RowRef};
 use crate::error::{Error, Result};
 use crate::schema::holds_nan;
 use crate::value::Columns;
 use std::ops::ControlFlow;
+
+/// So many rows with keys that begin alike are sorted with their keys at hand.
+const ALIKE_MAX: usize = 1024;
 
 impl TableMut<'_, '_> {
     /// Adds every row to index `index`, which is empty. Cost: O(rows · log rows).
@@ -41,31 +44,95 @@ impl TableMut<'_, '_> {
         let plan = &self.def.indexes[index];
         let mut entries = self.words(plan)?;
         entries.sort_unstable();
-        if plan.unique {
-            self.check_neighbours(plan, &entries)?;
-        }
+        self.check_neighbours(plan, &entries)?;
         if let Some(mut indexes) = self.indexes_mut()? {
-            indexes.build(index, entries.iter().map(|&(word, id)| (KeyRef::U64(word), id)))?;
+            indexes.build(index, |_, put| entries.iter().try_for_each(|&(word, id)| put(KeyRef::U64(word), id)))?;
         }
         Ok(())
     }
 
+    /// Keys of bytes are not kept, as all of them could take as much as the index: rows are sorted by a part of their
+    /// keys, and those that have the same part by a later one.
     fn build_ordered_bytes(&mut self, index: usize) -> Result<()> {
         let def = self.def;
         let plan = &def.indexes[index];
-        let mut keys: Vec<(IndexKey, u64)> = reserved(self.entry.rows)?;
+        let mut entries = reserved(self.entry.rows)?;
         self.each_row(|row| {
-            keys.push((new_key(def, plan, &row)?, row.id()));
+            if let IndexKey::Bytes(key) = new_key(def, plan, &row)? {
+                entries.push((part_of(&key, 0), row.id()));
+            }
             Ok(())
         })?;
-        keys.sort_unstable();
-        if plan.unique {
-            self.check_neighbours(plan, &keys)?;
-        }
+        self.sort_by_part(plan, &mut entries)?;
         if let Some(mut indexes) = self.indexes_mut()? {
-            indexes.build(index, keys.iter().map(|(key, id)| (key_ref(key), *id)))?;
+            let mut key = Vec::new();
+            indexes.build(index, |rows, put| {
+                entries.iter().filter_map(|&(_, id)| rows.row(id)).try_for_each(|row| {
+                    key.clear();
+                    encode_row_key(def, plan, &row, &mut key);
+                    put(KeyRef::Bytes(&key), row.id())
+                })
+            })?;
         }
         Ok(())
+    }
+
+    /// Sorts rows, which have a part of their keys beside them, by the whole keys.
+    fn sort_by_part(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+        rows.sort_unstable();
+        let alike = rows.chunk_by_mut(|(a, _), (b, _)| a == b).filter(|alike| alike.len() > 1);
+        for alike in alike {
+            if alike.len() <= ALIKE_MAX { self.sort_few(plan, alike)? } else { self.sort_alike(plan, alike)? }
+        }
+        Ok(())
+    }
+
+    /// Sorts rows whose keys begin alike by what follows what they all have in common. This nests no deeper than a key
+    /// has parts: what the parts found equal share grows.
+    fn sort_alike(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+        let view = self.view();
+        let (mut first, mut key) = (Vec::new(), Vec::new());
+        let encode = |id: u64, key: &mut Vec<u8>| {
+            key.clear();
+            if let Some(row) = view.row(id) {
+                encode_row_key(self.def, plan, &row, key);
+            }
+        };
+        if let Some((_, id)) = rows.first() {
+            encode(*id, &mut first);
+        }
+        let (mut common, mut is_one_key) = (first.len(), true);
+        for (_, id) in &*rows {
+            encode(*id, &mut key);
+            common = first.iter().zip(&key).take(common).take_while(|(a, b)| a == b).count();
+            is_one_key &= key == first;
+        }
+        if is_one_key {
+            rows.iter_mut().for_each(|(part, _)| *part = 0);
+            rows.sort_unstable();
+            return self.check_neighbours(plan, rows);
+        }
+        for (part, id) in &mut *rows {
+            encode(*id, &mut key);
+            *part = part_of(&key, common);
+        }
+        self.sort_by_part(plan, rows)
+    }
+
+    /// Sorts a few rows by their keys.
+    fn sort_few(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+        let view = self.view();
+        let key_of = |&(_, id): &(u64, u64)| {
+            let mut key = Vec::new();
+            if let Some(row) = view.row(id) {
+                encode_row_key(self.def, plan, &row, &mut key);
+            }
+            (key, id)
+        };
+        let mut keys: Vec<(Vec<u8>, u64)> = rows.iter().map(key_of).collect();
+        keys.sort_unstable();
+        rows.iter_mut().zip(&keys).for_each(|((_, id), (_, sorted))| *id = *sorted);
+        self.check_neighbours(plan, &keys)
     }
 
     /// The keys, which are words or hashes, of all rows that the index holds, with their ids. No more than 16 bytes an
@@ -108,8 +175,11 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    /// Refuses two rows with one key without nulls, in keys that are sorted.
+    /// Refuses two rows with one key without nulls, in sorted keys of an index that is unique.
     fn check_neighbours<K: PartialEq>(&self, plan: &IndexPlan, keys: &[(K, u64)]) -> Result<()> {
+        if !plan.unique {
+            return Ok(());
+        }
         let view = self.view();
         for pair in keys.windows(2) {
             let [(key, id), (other, _)] = pair else { continue };
@@ -122,6 +192,15 @@ impl TableMut<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Seven bytes of a key from `from` on, and how many it has there, up to seven: ordered as these bytes of the keys are.
+fn part_of(key: &[u8], from: usize) -> u64 {
+    let rest = key.get(from..).unwrap_or_default();
+    let mut part = [0; 8];
+    part.iter_mut().zip(rest).take(7).for_each(|(place, byte)| *place = *byte);
+    part[7] = rest.len().min(7) as u8;
+    u64::from_be_bytes(part)
 }
 
 /// A vector with room for one entry per row.

@@ -8,7 +8,7 @@
 
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashIndex, HashMeta};
-use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta};
+use super::index::ordered::{KeyKind, KeyRef, OrderedIndex, OrderedMeta, Put};
 use super::key::{IndexKey, KEY_BYTES_MAX, RowKeys, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Splice, overwrite, splice};
@@ -543,16 +543,16 @@ impl IndexesMut<'_> {
         Ok(())
     }
 
-    /// Fills one index, which is empty, with entries in order.
-    pub(super) fn build<'k>(
+    /// Fills one ordered index, which is empty, with the entries that `feed` finds in the table's rows, in order.
+    pub(super) fn build(
         &mut self,
         index: usize,
-        entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
+        feed: impl FnOnce(TableView<'_>, &mut Put<'_>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
-        let Self { pages, links, records, .. } = self;
+        let Self { pages, rows, links, records } = self;
         let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
         let mut meta = OrderedMeta::from_bytes(record);
-        OrderedIndex::new(root, &mut meta).build_sorted(pages, entries)?;
+        OrderedIndex::new(root, &mut meta).build_sorted(pages, |put| feed(*rows, put))?;
         *record = meta.to_bytes();
         Ok(())
     }
@@ -645,7 +645,7 @@ pub(super) fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b
     })
 }
 
-pub(super) fn key_ref(key: &IndexKey) -> KeyRef<'_> {
+fn key_ref(key: &IndexKey) -> KeyRef<'_> {
     match key {
         IndexKey::Hash(word) | IndexKey::Word(word) => KeyRef::U64(*word),
         IndexKey::Bytes(bytes) => KeyRef::Bytes(bytes),

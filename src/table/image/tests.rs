@@ -507,3 +507,75 @@ fn no_damage_makes_a_table_that_is_not_sound() {
         }
     }
 }
+
+/// Indexes are built over keys that begin alike, in runs of thousands and of a few, and that end where others go on.
+#[test]
+fn keys_that_begin_alike_are_sorted() {
+    for is_unique in [false, true] {
+        let index = Index::ordered(["name", "n"]);
+        let schema = Schema::builder("things")
+            .column(Column::string("name").nullable())
+            .column(Column::u64("n"))
+            .index(if is_unique { index.unique() } else { index })
+            .index(Index::ordered(["name"]))
+            .build()
+            .unwrap();
+        let database = Database::new(schema.clone(), 3);
+        let mut random = Random(4);
+        let mut row = RowBuf::new();
+        database.change(|table| {
+            let shape = table.def.schema.shape();
+            for n in 0..12_000u64 {
+                row.reset(shape);
+                let prefix = ["", "https://www.example.org/", "a\0", "a", "ab"][random.below(5) as usize];
+                let middle = "\0b".repeat(random.below(3) as usize * 7);
+                match random.below(9) {
+                    0 => row.set_null(shape, 0),
+                    1 => row.set(shape, 0, format!("{prefix}{middle}{}", random.below(900)).as_bytes()).unwrap(),
+                    _ => row.set(shape, 0, format!("{prefix}{middle}").as_bytes()).unwrap(),
+                }
+                row.set(shape, 1, &n.to_le_bytes()).unwrap();
+                table.insert(&mut row).unwrap();
+            }
+        });
+        let parts = [(Format::Binary, database.part(0, Format::Binary))];
+        assert_same(&database, &Database::restored(&schema, &parts, &mut random).unwrap());
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_the_indexes_are_refused() {
+    let schema = |index: Option<Index>| {
+        let builder = Schema::builder("things").column(Column::string("name").nullable()).column(Column::f64("size"));
+        index.into_iter().fold(builder, |builder, index| builder.index(index)).build().unwrap()
+    };
+    let database = Database::new(schema(None), 3);
+    let mut row = RowBuf::new();
+    database.change(|table| {
+        let shape = table.def.schema.shape();
+        for n in 0..3000 {
+            row.reset(shape);
+            row.set(shape, 0, format!("name {}", n % 2990).as_bytes()).unwrap();
+            row.set(shape, 1, &(if n == 77 { f64::NAN } else { f64::from(n) }).to_le_bytes()).unwrap();
+            table.insert(&mut row).unwrap();
+        }
+    });
+    for format in [Format::Binary, Format::JsonLines] {
+        let parts = [(format, database.part(0, format))];
+        let refused = |index: Index| match Database::restored(&schema(Some(index)), &parts, &mut Random(1)) {
+            Err(PartError::Mismatch(mismatch)) => mismatch.to_string(),
+            _ => panic!("refused"),
+        };
+        for unique in [Index::hash(["name"]), Index::ordered(["name"])] {
+            let message = refused(unique.named("x").unique());
+            assert!(message.starts_with("expected rows for the index `x`, found \"name "), "{message}");
+        }
+        assert!(refused(Index::ordered(["size"])).contains("NaN"));
+        let other = Schema::builder("things").column(Column::string("name")).column(Column::f64("size"));
+        assert_eq!(
+            Database::restored(&other.build().unwrap(), &parts, &mut Random(1)).is_ok(),
+            format == Format::JsonLines,
+            "no row has a null, which only the binary format says before"
+        );
+    }
+}
