@@ -18,5 +18,5 @@ mod writer;
 pub(crate) use block::{BLOCK_BYTES_MAX, BlockRef, Link};
 pub(crate) use heap::OutOfMemory;
 pub(crate) use store::{BeginError, Guard, Held, Pinned, Store};
-pub(crate) use tree::{Tree, TreeRef};
+pub(crate) use tree::{Since, Tree, TreeRef};
 pub(crate) use writer::{Busy, Donor, Pages, Savepoint, Transaction, Writer};

@@ -195,6 +195,88 @@ impl<'g> TreeRef<'g> {
         let height = self.height.max(other.height);
         diff_nodes(Raised::new(self, height), Raised::new(other, height), height, 0, visit)
     }
+
+    /// Runs `visit` on what this tree has become since the version with this stamp, an older one of the same store or of
+    /// the one that it was forked from, in rising order of page numbers: whoever has that version's pages and applies
+    /// this has exactly the pages of this one. Stamp 0 is older than any: all is told. Cost: O(log n) per page changed.
+    ///
+    /// A child was born no later than its parent (B2), so a block born at or before the stamp stands for a subtree that
+    /// is as it was; and it stands where it stood, as blocks never move to other numbers or levels.
+    pub(crate) fn since<B>(self, stamp: u64, visit: &mut impl FnMut(Since<'g>) -> ControlFlow<B>) -> ControlFlow<B> {
+        let mut walk = SinceWalk { stamp, absent: None, visit };
+        match self.root {
+            Some(root) => {
+                walk.node(root, self.height, 0)?;
+                let beyond = 1 << (BITS * self.height);
+                if root.birth() > stamp && beyond <= NUMBER_MAX {
+                    walk.add_absent(beyond, NUMBER_MAX);
+                }
+            }
+            None => walk.add_absent(0, NUMBER_MAX),
+        }
+        walk.flush()
+    }
+}
+
+/// What became of page numbers since an older version.
+#[derive(Clone, Copy)]
+pub(crate) enum Since<'g> {
+    /// The page is new, or has changed.
+    Page(u64, BlockRef<'g>),
+    /// No page has a number from the first to the last of these now; some may have been there.
+    Absent(u64, u64),
+}
+
+/// The highest page number of any tree.
+const NUMBER_MAX: u64 = (1 << (BITS * HEIGHT_MAX)) - 1;
+
+/// A walk for [`TreeRef::since`].
+struct SinceWalk<'v, V> {
+    stamp: u64,
+    /// The numbers that are absent so far, up to where the walk is.
+    absent: Option<(u64, u64)>,
+    visit: &'v mut V,
+}
+
+impl<'v, V> SinceWalk<'v, V> {
+    fn node<'g, B>(&mut self, block: BlockRef<'g>, level: u32, number: u64) -> ControlFlow<B>
+    where
+        V: FnMut(Since<'g>) -> ControlFlow<B>,
+    {
+        if block.birth() <= self.stamp {
+            return self.flush();
+        }
+        if level == 0 {
+            self.flush()?;
+            return (self.visit)(Since::Page(number, block));
+        }
+        let node = Node::new(block);
+        for index in 0..FAN_OUT {
+            let child_number = number << BITS | index as u64;
+            match node.child(index) {
+                Some(child) => self.node(child, level - 1, child_number)?,
+                None => {
+                    let below = BITS * (level - 1);
+                    self.add_absent(child_number << below, ((child_number + 1) << below) - 1);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn add_absent(&mut self, first: u64, last: u64) {
+        self.absent = Some((self.absent.map_or(first, |(first, _)| first), last));
+    }
+
+    fn flush<'g, B>(&mut self) -> ControlFlow<B>
+    where
+        V: FnMut(Since<'g>) -> ControlFlow<B>,
+    {
+        match self.absent.take() {
+            Some((first, last)) => (self.visit)(Since::Absent(first, last)),
+            None => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// A subtree seen as if it hung `missing` levels deeper, always as the first child: so trees of different heights can
@@ -513,6 +595,7 @@ fn remove_child(pages: &mut Pages, slot: &mut Option<Link>, index: usize) {
 mod tests {
     use super::super::store::{Guard, Pinned, Store};
     use super::super::tests::Random;
+    use super::super::writer::Transaction;
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
@@ -534,9 +617,24 @@ mod tests {
         (mask_of(bytes), u64::from_le_bytes(*bytes[8..].first_chunk().expect("eight bytes")))
     }
 
-    /// Applies changes in one transaction: a page's new content, or that it goes.
+    /// Applies changes in one transaction: a page's new content, or that it goes. A part of them at first in a savepoint
+    /// that is undone.
     fn apply(store: &Arc<Store>, model: &mut Model, changes: &[(u64, Option<(u32, u64)>)]) {
         let transaction = store.begin().expect("no other write");
+        let (first, rest) = changes.split_at(changes.len() / 2);
+        write(&transaction, model, first);
+        let point = transaction.savepoint().expect("not busy");
+        write(&transaction, &mut model.clone(), rest);
+        transaction.rollback_to(&point).expect("not busy");
+        write(&transaction, model, rest);
+        transaction.commit();
+    }
+
+    fn roll_back(store: &Arc<Store>, model: &Model, changes: &[(u64, Option<(u32, u64)>)]) {
+        write(&store.begin().expect("no other write"), &mut model.clone(), changes);
+    }
+
+    fn write(transaction: &Transaction<'_>, model: &mut Model, changes: &[(u64, Option<(u32, u64)>)]) {
         let written = transaction.write(|writer| {
             for &(number, change) in changes {
                 let mut root = writer.pages.make_mut(&mut writer.root).expect("memory");
@@ -551,7 +649,6 @@ mod tests {
             }
         });
         written.expect("not busy");
-        transaction.commit();
     }
 
     fn change_page(
@@ -680,6 +777,54 @@ mod tests {
         assert!(both.filter(|number| older.1.get(number) != newer.1.get(number)).all(|number| seen.contains(number)));
     }
 
+    /// What changed since the older version turns its pages into the newer one's, and names no more than that.
+    fn check_since(older: Option<&(u64, Model)>, newer: &(Pinned, Model)) {
+        let guard = newer.0.guard();
+        let (stamp, before) = older.map_or((0, Model::new()), |(stamp, model)| (*stamp, model.clone()));
+        let mut model = before.clone();
+        let mut next = Some(0);
+        let whole: ControlFlow<()> = tree_of(&guard).since(stamp, &mut |since| {
+            let (first, last) = match since {
+                Since::Page(number, block) => {
+                    assert!(block.birth() > stamp);
+                    model.insert(number, content(block));
+                    (number, number)
+                }
+                Since::Absent(first, last) => {
+                    model.retain(|number, _| !(first..=last).contains(number));
+                    (first, last)
+                }
+            };
+            assert!(next.is_some_and(|next| next <= first) && first <= last, "in rising order");
+            next = last.checked_add(1);
+            ControlFlow::Continue(())
+        });
+        assert!(whole.is_continue());
+        assert_eq!(model, newer.1);
+    }
+
+    #[test]
+    fn a_change_is_told_at_the_cost_of_its_path() {
+        let store = new_store();
+        let mut model = Model::new();
+        let changes: Vec<_> = (0..40_000).map(|number| (number, Some((1, number)))).collect();
+        apply(&store, &mut model, &changes);
+        let stamp = store.pin().root().birth();
+        apply(&store, &mut model, &[(33_000, Some((1, 7))), (39_999, None)]);
+        let pinned = store.pin();
+        let (mut told, mut ranges) = (Vec::new(), 0);
+        let _ = tree_of(&pinned).since(stamp, &mut |since| {
+            match since {
+                Since::Page(number, _) => told.push(number),
+                Since::Absent(..) => ranges += 1,
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!((told, ranges), (vec![33_000], 1));
+        let _ =
+            tree_of(&pinned).since(pinned.root().birth(), &mut |_| -> ControlFlow<()> { panic!("nothing changed") });
+    }
+
     #[test]
     fn trees_agree_with_maps() {
         for seed in 0..60 {
@@ -700,6 +845,9 @@ mod tests {
                         }
                     })
                     .collect();
+                if random.chance(20) {
+                    roll_back(&store, &model, &changes);
+                }
                 apply(&store, &mut model, &changes);
                 if random.chance(5) {
                     let all: Vec<_> = model.keys().map(|&number| (number, None)).collect();
@@ -710,6 +858,9 @@ mod tests {
                 let now = (store.snapshot(), model.clone());
                 check_diff(&versions[random.below(versions.len())], &now);
                 check_diff(&now, &versions[random.below(versions.len())]);
+                let since = &versions[random.below(versions.len())];
+                check_since(Some(&(since.0.guard().root().birth(), since.1.clone())), &now);
+                check_since(None, &now);
                 versions.push(now);
             }
             for (snapshot, model) in &versions {

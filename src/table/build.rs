@@ -1,81 +1,185 @@
 //! Filling a new index from the rows that are there.
 
-use super::change::{TableMut, checked_key};
+use super::change::{TableMut, checked_key, same_columns};
 use super::definition::{IndexKind, IndexPlan, TableDef};
-use super::key::{IndexKey, type_of};
-use super::layout::page_ids;
-use super::row_page::PageRef;
+use super::index::hash::HashMeta;
+use super::index::ordered::KeyRef;
+use super::key::{IndexKey, encode_row_key, type_of};
+use super::row_page::{PageRef, RowRef};
 use crate::error::{Error, Result};
 use crate::schema::holds_nan;
 use crate::value::Columns;
 use std::ops::ControlFlow;
 
+/// So many rows with keys that begin alike are sorted with their keys at hand.
+const ALIKE_MAX: usize = 1024;
+
 impl TableMut<'_, '_> {
-    /// Adds every row to index `index`, which is empty. Cost: O(rows) for a unique hash index, else O(rows · log rows).
+    /// Adds every row to index `index`, which is empty. Cost: O(rows · log rows).
     pub(crate) fn build_index(&mut self, index: usize) -> Result<()> {
         match self.def.indexes[index].kind {
             IndexKind::Hash => self.build_hash(index),
-            _ => self.build_ordered(index),
+            IndexKind::OrderedBytes => self.build_ordered_bytes(index),
+            IndexKind::HashMany | IndexKind::OrderedWord => self.build_ordered_words(index),
         }
     }
 
     fn build_hash(&mut self, index: usize) -> Result<()> {
-        let def = self.def;
-        let plan = &def.indexes[index];
-        let mut next = 0;
-        while let Some(number) = self.view().rows().at_or_after(next).map(|(number, _)| number) {
-            for id in page_ids(number) {
-                // The view ends before the index is changed.
-                let view = self.view();
-                let Some(row) = view.row(id) else { continue };
-                let key = new_key(def, plan, &row)?;
-                if view.conflict(index, &key, &row, Some(id)).is_some() {
-                    return Err(self.unique_error(plan, &row));
-                }
-                if let Some(mut indexes) = self.indexes_mut()? {
-                    indexes.insert(index, plan, std::iter::once((&key, id)))?;
-                }
-            }
-            next = number + 1;
-        }
-        Ok(())
-    }
-
-    fn build_ordered(&mut self, index: usize) -> Result<()> {
-        let def = self.def;
-        let plan = &def.indexes[index];
-        let mut keys: Vec<(IndexKey, u64)> = Vec::new();
-        let view = self.view();
-        let mut failure = None;
-        let _ = view.rows().scan(0, u64::MAX, |number, block| {
-            let page = PageRef::new(block);
-            for position in 0..page.rows() {
-                let row = page.row(&def.layout, number, position);
-                match new_key(def, plan, &row) {
-                    Ok(key) => keys.push((key, row.id())),
-                    Err(error) => {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-            }
-            ControlFlow::Continue(())
-        });
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        keys.sort_unstable();
-        if plan.unique {
-            self.check_neighbours(plan, &keys)?;
+        let plan = &self.def.indexes[index];
+        let mut entries = self.words(plan)?;
+        let meta = HashMeta::of_entries(entries.len());
+        entries.iter_mut().for_each(|(hash, _)| *hash = meta.rank(*hash));
+        entries.sort_unstable();
+        // Rows with equal keys have equal ranks; others that do are few.
+        for alike in entries.chunk_by(|(a, _), (b, _)| a == b).filter(|alike| alike.len() > 1) {
+            self.check_different(plan, alike)?;
         }
         if let Some(mut indexes) = self.indexes_mut()? {
-            indexes.build(index, keys.iter().map(|(key, id)| (key, *id)))?;
+            indexes.build_hash(index, meta, &entries)?;
         }
         Ok(())
     }
 
-    /// Refuses two rows with one key without nulls, in keys that are sorted.
-    fn check_neighbours(&self, plan: &IndexPlan, keys: &[(IndexKey, u64)]) -> Result<()> {
+    fn build_ordered_words(&mut self, index: usize) -> Result<()> {
+        let plan = &self.def.indexes[index];
+        let mut entries = self.words(plan)?;
+        entries.sort_unstable();
+        self.check_neighbours(plan, &entries)?;
+        if let Some(mut indexes) = self.indexes_mut()? {
+            indexes.build(index, |_, put| entries.iter().try_for_each(|&(word, id)| put(KeyRef::U64(word), id)))?;
+        }
+        Ok(())
+    }
+
+    /// Keys of bytes are not kept, as all of them could take as much as the index: rows are sorted by a part of their
+    /// keys, and those that have the same part by a later one.
+    fn build_ordered_bytes(&mut self, index: usize) -> Result<()> {
+        let def = self.def;
+        let plan = &def.indexes[index];
+        let mut entries = reserved(self.entry.rows)?;
+        self.each_row(|row| {
+            if let IndexKey::Bytes(key) = new_key(def, plan, &row)? {
+                entries.push((part_of(&key, 0), row.id()));
+            }
+            Ok(())
+        })?;
+        self.sort_by_part(plan, &mut entries)?;
+        if let Some(mut indexes) = self.indexes_mut()? {
+            let mut key = Vec::new();
+            indexes.build(index, |rows, put| {
+                entries.iter().filter_map(|&(_, id)| rows.row(id)).try_for_each(|row| {
+                    key.clear();
+                    encode_row_key(def, plan, &row, &mut key);
+                    put(KeyRef::Bytes(&key), row.id())
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sorts rows, which have a part of their keys beside them, by the whole keys.
+    fn sort_by_part(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+        rows.sort_unstable();
+        let alike = rows.chunk_by_mut(|(a, _), (b, _)| a == b).filter(|alike| alike.len() > 1);
+        for alike in alike {
+            if alike.len() <= ALIKE_MAX { self.sort_few(plan, alike)? } else { self.sort_alike(plan, alike)? }
+        }
+        Ok(())
+    }
+
+    /// Sorts rows whose keys begin alike by what follows what they all have in common. This nests no deeper than a key
+    /// has parts: what the parts found equal share grows.
+    fn sort_alike(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+        let view = self.view();
+        let (mut first, mut key) = (Vec::new(), Vec::new());
+        let encode = |id: u64, key: &mut Vec<u8>| {
+            key.clear();
+            if let Some(row) = view.row(id) {
+                encode_row_key(self.def, plan, &row, key);
+            }
+        };
+        if let Some((_, id)) = rows.first() {
+            encode(*id, &mut first);
+        }
+        let (mut common, mut is_one_key) = (first.len(), true);
+        for (_, id) in &*rows {
+            encode(*id, &mut key);
+            common = first.iter().zip(&key).take(common).take_while(|(a, b)| a == b).count();
+            is_one_key &= key == first;
+        }
+        if is_one_key {
+            rows.iter_mut().for_each(|(part, _)| *part = 0);
+            rows.sort_unstable();
+            return self.check_neighbours(plan, rows);
+        }
+        for (part, id) in &mut *rows {
+            encode(*id, &mut key);
+            *part = part_of(&key, common);
+        }
+        self.sort_by_part(plan, rows)
+    }
+
+    /// Sorts a few rows by their keys.
+    fn sort_few(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+        let view = self.view();
+        let key_of = |&(_, id): &(u64, u64)| {
+            let mut key = Vec::new();
+            if let Some(row) = view.row(id) {
+                encode_row_key(self.def, plan, &row, &mut key);
+            }
+            (key, id)
+        };
+        let mut keys: Vec<(Vec<u8>, u64)> = rows.iter().map(key_of).collect();
+        keys.sort_unstable();
+        rows.iter_mut().zip(&keys).for_each(|((_, id), (_, sorted))| *id = *sorted);
+        self.check_neighbours(plan, &keys)
+    }
+
+    /// The keys, which are words or hashes, of all rows that the index holds, with their ids. No more than 16 bytes an
+    /// entry: tables are loaded that nearly fill the memory.
+    fn words(&self, plan: &IndexPlan) -> Result<Vec<(u64, u64)>> {
+        let mut words = reserved(self.entry.rows)?;
+        self.each_row(|row| {
+            if let IndexKey::Hash(word) | IndexKey::Word(word) = new_key(self.def, plan, &row)? {
+                words.push((word, row.id()));
+            }
+            Ok(())
+        })?;
+        Ok(words)
+    }
+
+    fn each_row(&self, mut visit: impl FnMut(RowRef<'_>) -> Result<()>) -> Result<()> {
+        let layout = &self.def.layout;
+        let walked = self.view().rows().scan(0, u64::MAX, |number, block| {
+            let page = PageRef::new(block);
+            match (0..page.rows()).try_for_each(|position| visit(page.row(layout, number, position))) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            }
+        });
+        match walked {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
+    /// Refuses two rows with one key among these, which have no nulls in it.
+    fn check_different(&self, plan: &IndexPlan, alike: &[(u64, u64)]) -> Result<()> {
+        let view = self.view();
+        let rows: Vec<RowRef<'_>> = alike.iter().filter_map(|&(_, id)| view.row(id)).collect();
+        for (place, row) in rows.iter().enumerate() {
+            if rows.iter().take(place).any(|other| same_columns(self.def, plan, row, other)) {
+                return Err(self.unique_error(plan, row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses two rows with one key without nulls, in sorted keys of an index that is unique.
+    fn check_neighbours<K: PartialEq>(&self, plan: &IndexPlan, keys: &[(K, u64)]) -> Result<()> {
+        if !plan.unique {
+            return Ok(());
+        }
         let view = self.view();
         for pair in keys.windows(2) {
             let [(key, id), (other, _)] = pair else { continue };
@@ -88,6 +192,23 @@ impl TableMut<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Seven bytes of a key from `from` on, and how many it has there, up to seven: ordered as these bytes of the keys are.
+fn part_of(key: &[u8], from: usize) -> u64 {
+    let rest = key.get(from..).unwrap_or_default();
+    let mut part = [0; 8];
+    part.iter_mut().zip(rest).take(7).for_each(|(place, byte)| *place = *byte);
+    part[7] = rest.len().min(7) as u8;
+    u64::from_be_bytes(part)
+}
+
+/// A vector with room for one entry per row.
+fn reserved<T>(rows: u64) -> Result<Vec<T>> {
+    let mut entries = Vec::new();
+    let rows = rows as usize;
+    entries.try_reserve_exact(rows).map_err(|_| Error::OutOfMemory { bytes: rows.saturating_mul(size_of::<T>()) })?;
+    Ok(entries)
 }
 
 /// The key of a row that was stored when its columns were in no index: NaN was allowed then.

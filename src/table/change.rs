@@ -8,7 +8,7 @@
 
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashIndex, HashMeta};
-use super::index::ordered::{KeyKind, OrderedIndex, OrderedMeta};
+use super::index::ordered::{KeyKind, OrderedIndex, OrderedMeta, Put};
 use super::key::{IndexKey, KEY_BYTES_MAX, RowKeys, describe_key, index_key, row_hash};
 use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Splice, overwrite, splice};
@@ -383,6 +383,15 @@ impl TableMut<'_, '_> {
         column.map_or(u64::MAX - 1, |column| last_key(column.ty))
     }
 
+    /// The highest id that a row can have: as a key that is given, up to what its type holds.
+    pub(super) fn last_id_stored(&self) -> u64 {
+        let column = self.def.row_id.and_then(|column| self.def.layout.column(column));
+        match column.map(|column| column.ty) {
+            Some(crate::value::Type::U64) => u64::MAX,
+            _ => self.last_id(),
+        }
+    }
+
     #[cold]
     fn exhausted(&self) -> Error {
         let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
@@ -527,17 +536,30 @@ impl IndexesMut<'_> {
         Ok(())
     }
 
-    /// Fills one index, which is empty, with entries in order.
-    pub(super) fn build<'k>(
+    /// Fills one ordered index, which is empty, with the entries that `feed` finds in the table's rows, in order.
+    pub(super) fn build(
         &mut self,
         index: usize,
-        entries: impl IntoIterator<Item = (&'k IndexKey, u64)>,
+        feed: impl FnOnce(TableView<'_>, &mut Put<'_>) -> Result<(), OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
+        let Self { pages, rows, links, records } = self;
+        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
+        let mut meta = OrderedMeta::from_bytes(record);
+        OrderedIndex::new(root, &mut meta).build_sorted(pages, |put| feed(*rows, put))?;
+        *record = meta.to_bytes();
+        Ok(())
+    }
+
+    /// Fills one unique hash index, which is empty, with entries in the order of [`HashMeta::rank`] in `meta`.
+    pub(super) fn build_hash(
+        &mut self,
+        index: usize,
+        mut meta: HashMeta,
+        entries: &[(u64, u64)],
     ) -> Result<(), OutOfMemory> {
         let Self { pages, links, records, .. } = self;
         let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
-        let mut meta = OrderedMeta::from_bytes(record);
-        let entries = entries.into_iter().map(|(key, id)| (key.as_ref(), id));
-        OrderedIndex::new(root, &mut meta).build_sorted(pages, entries)?;
+        HashIndex::new(root, &mut meta).build_sorted(pages, entries)?;
         *record = meta.to_bytes();
         Ok(())
     }
@@ -579,7 +601,7 @@ pub(super) fn checked_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) 
 }
 
 /// Refuses values that no block can hold.
-fn check_values(def: &TableDef, row: &RowBuf) -> Result<()> {
+pub(super) fn check_values(def: &TableDef, row: &RowBuf) -> Result<()> {
     if row.variable_bytes() <= BLOCK_BYTES_MAX {
         return Ok(());
     }
@@ -610,7 +632,7 @@ pub(crate) fn fill(def: &TableDef, row: &mut RowBuf, old: &impl Columns) -> Resu
     Ok(())
 }
 
-fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Columns) -> bool {
+pub(super) fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b: &impl Columns) -> bool {
     plan.columns.iter().all(|&column| {
         super::key::same_value(super::key::type_of(def, column), a.column_bytes(column), b.column_bytes(column))
     })

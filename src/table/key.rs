@@ -284,12 +284,18 @@ pub(crate) fn index_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) ->
         }
         IndexKind::OrderedBytes => {
             let mut key = Vec::new();
-            for &index in &plan.columns {
-                if let Some(column) = def.layout.column(index) {
-                    encode_key(column.ty, column.nulls.is_some(), row.column_bytes(index), &mut key);
-                }
-            }
+            encode_row_key(def, plan, row, &mut key);
             IndexKey::Bytes(key)
+        }
+    }
+}
+
+/// Appends the row's key in an index that is ordered by bytes.
+#[inline]
+pub(crate) fn encode_row_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns, key: &mut Vec<u8>) {
+    for &index in &plan.columns {
+        if let Some(column) = def.layout.column(index) {
+            encode_key(column.ty, column.nulls.is_some(), row.column_bytes(index), key);
         }
     }
 }

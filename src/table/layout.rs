@@ -213,6 +213,11 @@ impl Layout {
         (self.columns_at(has_large) + self.fixed * rows + self.offset - 1) & !(self.offset - 1)
     }
 
+    /// What is between the columns of fixed width and the end offsets, of unspecified content.
+    pub(crate) fn padding(&self, has_large: bool, rows: usize) -> std::ops::Range<usize> {
+        self.columns_at(has_large) + self.fixed * rows..self.ends_at(has_large, rows)
+    }
+
     /// Where the values of variable width begin.
     #[inline(always)]
     pub(crate) fn values_at(&self, has_large: bool, rows: usize) -> usize {

@@ -5,6 +5,8 @@ mod build;
 pub(crate) mod change;
 pub(crate) mod definition;
 pub(crate) mod diff;
+#[cfg_attr(not(test), expect(dead_code))] // until checkpoints use it
+pub(crate) mod image;
 pub(crate) mod index;
 pub(crate) mod key;
 pub(crate) mod layout;

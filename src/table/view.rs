@@ -57,6 +57,11 @@ impl<'g> TableView<'g> {
         self.entry.rows
     }
 
+    /// The lowest row id that was never given in this version.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.entry.next_id
+    }
+
     #[inline(always)]
     pub(crate) fn rows(&self) -> TreeRef<'g> {
         self.rows

@@ -30,6 +30,8 @@ use crate::page::{BlockRef, Link, OutOfMemory, Pages, Tree, TreeRef};
 const LOAD: u64 = 24;
 /// The table shrinks below this many entries per bucket; far enough from `LOAD` that it does not swing.
 const LOAD_MIN: u64 = LOAD / 2;
+/// Bits of a rank below the number of the bucket, for which 28 are left: the hash's above those that number it.
+const RANK_BITS: u32 = 36;
 /// Fewer tag bits than this that tell the entries of a bucket apart, and its tags are made anew.
 const TAG_BITS_MIN: u32 = 8;
 const TAGS_AT: usize = 2;
@@ -70,6 +72,18 @@ impl HashMeta {
             entry_count: word(bytes, 8),
             height: bytes[16].min(HEIGHT_MAX),
         }
+    }
+
+    /// Of an index of so many entries, at most 2^32, that [`HashIndex::build_sorted`] is to fill.
+    pub(crate) fn of_entries(count: usize) -> Self {
+        let count = count as u64;
+        Self { bucket_count: count.div_ceil(LOAD).max(1), entry_count: count, height: 0 }
+    }
+
+    /// By this, entries stand bucket by bucket; hashes that are not equal rarely have the same.
+    pub(crate) fn rank(self, hash: u64) -> u64 {
+        let number = self.address(hash);
+        number << RANK_BITS | hash >> self.bits_of(number) & ((1 << RANK_BITS) - 1)
     }
 
     /// The bucket of a hash.
@@ -190,6 +204,20 @@ impl<'l> HashIndex<'l> {
             }
         }
         self.meta.entry_count += 1;
+        Ok(())
+    }
+
+    /// Fills the index, which is empty and of [`HashMeta::of_entries`], with all its entries: rank and row id, sorted.
+    /// Cost: O(n).
+    pub(crate) fn build_sorted(&mut self, pages: &mut Pages, entries: &[(u64, u64)]) -> Result<(), OutOfMemory> {
+        debug_assert!(self.root.is_none() && entries.is_sorted());
+        for bucket in entries.chunk_by(|(a, _), (b, _)| a >> RANK_BITS == b >> RANK_BITS) {
+            let number = bucket.first().map_or(0, |(rank, _)| rank >> RANK_BITS);
+            // The low bits of a rank are the hash's from just above those that number the bucket.
+            let entries = bucket.iter().map(|&(rank, id)| (rank as u16, id));
+            let new = new_bucket(pages, self.meta.bits_of(number), entries)?;
+            self.put(pages, number, new)?;
+        }
         Ok(())
     }
 

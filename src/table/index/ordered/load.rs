@@ -7,6 +7,9 @@ use super::{KeyKind, KeyRef};
 use crate::page::{Link, OutOfMemory, Pages};
 use std::cmp::Ordering;
 
+/// Takes the next entry of a bulk load.
+pub(crate) type Put<'p> = dyn FnMut(KeyRef<'_>, u64) -> Result<(), OutOfMemory> + 'p;
+
 /// A child that a bulk load has made, with the separator before it.
 struct Child {
     link: Link,
@@ -21,10 +24,64 @@ impl Child {
     }
 }
 
-/// A bulk load: per level of inner nodes, the children that wait for their parent.
+/// A bulk load: the leaf to come, the one before it, and per level of inner nodes, the children that wait for their
+/// parent. Keys are copied, so that a load needs no more of them at once than a leaf's.
 pub(super) struct Load {
     kind: KeyKind,
+    leaf: Leaf,
+    before: Leaf,
     levels: Vec<Level>,
+}
+
+/// The entries of a leaf.
+#[derive(Default)]
+struct Leaf {
+    entries: Vec<LeafEntry>,
+    /// The keys that are byte strings.
+    keys: Vec<u8>,
+    /// Bytes of a node of these entries.
+    size: usize,
+}
+
+/// A key is a number, or where it ends among the bytes.
+struct LeafEntry {
+    word: u64,
+    start: usize,
+    end: usize,
+    id: u64,
+}
+
+impl Leaf {
+    fn push(&mut self, item: Item<'_>, size: usize) {
+        let start = self.keys.len();
+        let word = match item.key {
+            KeyRef::U64(word) => word,
+            KeyRef::Bytes(bytes) => {
+                self.keys.extend_from_slice(bytes);
+                0
+            }
+        };
+        self.entries.push(LeafEntry { word, start, end: self.keys.len(), id: item.id });
+        self.size += size;
+    }
+
+    fn item(&self, kind: KeyKind, entry: &LeafEntry) -> Item<'_> {
+        let key = match kind {
+            KeyKind::U64 => KeyRef::U64(entry.word),
+            KeyKind::Bytes => KeyRef::Bytes(self.keys.get(entry.start..entry.end).unwrap_or_default()),
+        };
+        Item { key, id: entry.id, count: 0 }
+    }
+
+    fn last(&self, kind: KeyKind) -> Option<Item<'_>> {
+        self.entries.last().map(|entry| self.item(kind, entry))
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.keys.clear();
+        self.size = 0;
+    }
 }
 
 #[derive(Default)]
@@ -41,52 +98,47 @@ fn load_max(is_leaf: bool) -> usize {
 
 impl Load {
     pub(super) fn new(kind: KeyKind) -> Self {
-        Self { kind, levels: Vec::new() }
+        Self { kind, leaf: Leaf::default(), before: Leaf::default(), levels: Vec::new() }
     }
 
     /// The new root, if there are entries, and how many levels of inner nodes it stands on top of.
-    pub(super) fn run<'k>(
+    pub(super) fn run(
         &mut self,
         pages: &mut Pages,
-        entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
+        feed: impl FnOnce(&mut Put<'_>) -> Result<(), OutOfMemory>,
     ) -> Result<Option<(Link, u8)>, OutOfMemory> {
-        let mut leaf: Vec<Item<'k>> = Vec::new();
-        let mut size = 0;
-        let mut before = None;
-        for (key, id) in entries {
-            let item = Item { key, id, count: 0 };
-            let is_next = leaf.last().is_none_or(|last| last.key.order(key).then(last.id.cmp(&id)) == Ordering::Less);
-            if key.kind() != self.kind || !is_next {
-                continue;
-            }
-            let bytes = Run::of_items(self.kind, true, &[item]).body_size();
-            if size + bytes > load_max(true) && !leaf.is_empty() {
-                self.add_leaf(pages, before, &leaf)?;
-                before = leaf.last().copied();
-                leaf.clear();
-                size = 0;
-            }
-            size += bytes;
-            leaf.push(item);
-        }
-        if !leaf.is_empty() {
-            self.add_leaf(pages, before, &leaf)?;
+        feed(&mut |key, id| self.push(pages, Item { key, id, count: 0 }))?;
+        if !self.leaf.entries.is_empty() {
+            self.add_leaf(pages)?;
         }
         self.finish(pages)
     }
 
-    fn add_leaf(
-        &mut self,
-        pages: &mut Pages,
-        before: Option<Item<'_>>,
-        entries: &[Item<'_>],
-    ) -> Result<(), OutOfMemory> {
-        let (key_len, id) = match (before, entries.first()) {
+    fn push(&mut self, pages: &mut Pages, item: Item<'_>) -> Result<(), OutOfMemory> {
+        let is_next = |last: Item<'_>| last.key.order(item.key).then(last.id.cmp(&item.id)) == Ordering::Less;
+        if item.key.kind() != self.kind || !self.leaf.last(self.kind).is_none_or(is_next) {
+            return Ok(());
+        }
+        let size = Run::of_items(self.kind, true, &[item]).body_size();
+        if self.leaf.size + size > load_max(true) && !self.leaf.entries.is_empty() {
+            self.add_leaf(pages)?;
+        }
+        self.leaf.push(item, size);
+        Ok(())
+    }
+
+    fn add_leaf(&mut self, pages: &mut Pages) -> Result<(), OutOfMemory> {
+        std::mem::swap(&mut self.leaf, &mut self.before);
+        let (before, leaf) = (&self.leaf, &self.before);
+        let items: Vec<Item<'_>> = leaf.entries.iter().map(|entry| leaf.item(self.kind, entry)).collect();
+        let (key_len, id) = match (before.last(self.kind), items.first()) {
             (Some(before), Some(first)) => separator(before.key, first.key, first.id),
             _ => (0, 0),
         };
-        let link = Run::of_items(self.kind, true, entries).build(pages)?;
-        self.add(pages, 0, Child { link, key_len, id, count: entries.len() as u64 })
+        let link = Run::of_items(self.kind, true, &items).build(pages)?;
+        let count = items.len() as u64;
+        self.leaf.clear();
+        self.add(pages, 0, Child { link, key_len, id, count })
     }
 
     fn add(&mut self, pages: &mut Pages, level: usize, child: Child) -> Result<(), OutOfMemory> {

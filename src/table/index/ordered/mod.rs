@@ -21,6 +21,7 @@ mod tests;
 mod words;
 mod write;
 
+pub(crate) use load::Put;
 pub(crate) use read::OrderedRef;
 pub(crate) use write::OrderedIndex;
 

@@ -411,7 +411,9 @@ fn bulk_load_equals_inserts() {
         let table = Table::new(shape.kind());
         table.insert(&[9; 8], 9);
         let entries: Vec<_> = model.iter().map(|(key, id)| (key_ref(shape.kind(), key), *id)).collect();
-        table.write(|index, pages| index.build_sorted(pages, entries.iter().copied()));
+        table.write(|index, pages| {
+            index.build_sorted(pages, |put| entries.iter().try_for_each(|&(key, id)| put(key, id)))
+        });
         check_nodes(table.store.pin().root());
         check_content(read(table.store.pin().root()), &model);
         table.assert_no_leak();
@@ -435,7 +437,7 @@ fn a_broken_off_scan_goes_on_behind_its_last_entry() {
     let table = Table::new(KeyKind::U64);
     let model: Model = (0..5000u64).map(|n| ((n / 7).to_be_bytes().to_vec(), n)).collect();
     let entries: Vec<_> = model.iter().map(|(key, id)| (key_ref(KeyKind::U64, key), *id)).collect();
-    table.write(|index, pages| index.build_sorted(pages, entries.iter().copied()));
+    table.write(|index, pages| index.build_sorted(pages, |put| entries.iter().try_for_each(|&(key, id)| put(key, id))));
     let guard = table.store.pin();
     let index = read(guard.root());
     for reverse in [false, true] {

@@ -7,7 +7,7 @@
 //!
 //! Leaves are small, for a change makes its leaf anew; inner nodes are larger, for most changes only touch a count.
 
-use super::load::Load;
+use super::load::{Load, Put};
 use super::node::{Edge, Item, Node, add_count, prefetch, separator, set_count};
 use super::run::Run;
 use super::words::{Words, child_index, leaf_bytes};
@@ -126,16 +126,16 @@ impl<'l> OrderedIndex<'l> {
         *self.meta = OrderedMeta::new(self.meta.kind);
     }
 
-    /// Puts these entries, which rise by (key, id), in the place of all that the index held, in full nodes. Entries out
-    /// of order, or of another kind of key, are left out. Cost: O(n).
-    pub(crate) fn build_sorted<'k>(
+    /// Puts the entries that `feed` hands over one by one, rising by (key, id), in the place of all that the index held,
+    /// in full nodes. Entries out of order, or of another kind of key, are left out. Cost: O(n).
+    pub(crate) fn build_sorted(
         &mut self,
         pages: &mut Pages,
-        entries: impl IntoIterator<Item = (KeyRef<'k>, u64)>,
+        feed: impl FnOnce(&mut Put<'_>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
         self.clear(pages);
         let mut load = Load::new(self.meta.kind);
-        let built = load.run(pages, entries);
+        let built = load.run(pages, feed);
         match built {
             Ok(root) => {
                 if let Some((root, height)) = root {

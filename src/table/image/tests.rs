@@ -1,0 +1,581 @@
+//! Tables against what is restored from their parts, and parts that are damaged.
+
+use super::check::check_page;
+use super::restore::Restore;
+use super::*;
+use crate::page::{BlockRef, Guard, Store};
+use crate::schema::{Column, ColumnDef, Index, Schema, holds_nan};
+use crate::table::change::{TableMut, new_index_block};
+use crate::table::definition::{IndexKind, TableDef};
+use crate::table::diff::diff_rows;
+use crate::table::index::ordered::KeyRef;
+use crate::table::key::{IndexKey, index_key};
+use crate::table::row_page::PageRef;
+use crate::table::version::{Entry, root_bytes};
+use crate::value::{Columns, HashSeed, RowBuf, Type};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// SplitMix64: small, and the same numbers for a seed on every machine.
+#[derive(Clone)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn one_in(&mut self, bound: u64) -> bool {
+        self.below(bound) == 0
+    }
+}
+
+/// A store whose root has one table.
+struct Database {
+    store: Arc<Store>,
+    def: TableDef,
+}
+
+impl Database {
+    fn new(schema: Schema, seed: u64) -> Self {
+        let store = Store::new(2, &[0; root_bytes(1)]).unwrap();
+        let def = TableDef::new(schema, HashSeed::fixed(seed));
+        let database = Self { store, def };
+        let id = database.def.id;
+        database.change(|table| {
+            *table.indexes = new_index_block(table.pages, table.def).unwrap();
+            *table.entry = Entry { def: id, ..Entry::default() };
+        });
+        database
+    }
+
+    fn try_change<R, E>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R, E>) -> Result<R, E> {
+        let transaction = self.store.begin().unwrap();
+        let answer = transaction.write(|writer| {
+            let mut root = writer.pages.make_mut(&mut writer.root).unwrap();
+            let (links, bytes) = root.parts();
+            let mut entry = Entry::read(bytes, 0);
+            let [rows, indexes] = links else { panic!("two links") };
+            let pages = &mut writer.pages;
+            let answer = change(&mut TableMut { def: &self.def, pages, rows, indexes, entry: &mut entry });
+            entry.write(bytes, 0);
+            answer
+        });
+        let answer = answer.unwrap()?;
+        transaction.commit();
+        Ok(answer)
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> R) -> R {
+        let Ok(answer) = self.try_change(|table| Ok::<R, std::convert::Infallible>(change(table)));
+        answer
+    }
+
+    fn part(&self, since: u64, format: Format) -> Vec<u8> {
+        let guard = self.store.pin();
+        let mut bytes = Vec::new();
+        write_part(view(&guard, &self.def), since, format, &mut |chunk| {
+            assert!(chunk.len() <= 64 << 10);
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        })
+        .unwrap();
+        bytes
+    }
+
+    /// The table that these parts make.
+    fn restored(schema: &Schema, parts: &[(Format, Vec<u8>)], random: &mut Random) -> Result<Self, PartError> {
+        let database = Self::new(schema.clone(), random.next());
+        database.try_change(|table| {
+            let TableMut { def, pages, rows, indexes, entry } = table;
+            let mut restore = Restore::new(TableMut { def, pages, rows, indexes, entry });
+            for (format, bytes) in parts {
+                let mut rest = &bytes[..];
+                restore.apply(*format, &mut |room| {
+                    let most = rest.len().min(room.len());
+                    let count = if random.one_in(3) { most.min(1 + random.below(500) as usize) } else { most };
+                    let (now, later) = rest.split_at(count);
+                    room[..count].copy_from_slice(now);
+                    rest = later;
+                    Ok(count)
+                })?;
+            }
+            restore.finish()
+        })?;
+        Ok(database)
+    }
+
+    fn assert_no_leak(&self) {
+        self.store.reclaim_all();
+        assert_eq!(self.store.memory_use().unwrap().blocks, reachable(self.store.pin().root()));
+    }
+}
+
+fn reachable(block: BlockRef<'_>) -> usize {
+    1 + block.links().iter().flatten().map(|link| reachable(link.block())).sum::<usize>()
+}
+
+fn view<'g>(guard: &'g Guard<'_>, def: &'g TableDef) -> TableView<'g> {
+    TableView::new(guard.root(), 0, def)
+}
+
+const TYPES: [&str; 22] = [
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "f32",
+    "f64",
+    "bool",
+    "string",
+    "string",
+    "bytes",
+    "uuid",
+    "timestamp",
+    "json",
+    "3xf32",
+    "5xbool",
+    "2xi64",
+    "2xuuid",
+    "300xf32",
+];
+
+fn random_schema(random: &mut Random) -> Schema {
+    loop {
+        let mut builder = Schema::builder("things");
+        let mut names = Vec::new();
+        let key_form = random.below(5);
+        if key_form < 2 {
+            let ty = ["u64", "i64", "u32", "u8", "i16"][random.below(5) as usize];
+            let key = Column::new("id", ty.parse::<Type>().unwrap()).auto_increment();
+            builder = builder.column(ColumnDef::from(key)).primary_key(["id"]);
+        }
+        for place in 0..1 + random.below(7) {
+            let ty: Type = TYPES[random.below(22) as usize].parse().unwrap();
+            let name = format!("c\"{place}");
+            let mut column = Column::new(&name, ty);
+            let is_key = place == 0 && key_form == 2 && ty != Type::Json;
+            if !is_key && random.one_in(3) {
+                column = column.nullable();
+            }
+            builder = builder.column(ColumnDef::from(column));
+            if is_key {
+                builder = builder.primary_key([&name]);
+            }
+            if ty != Type::Json {
+                names.push(name);
+            }
+        }
+        for place in 0..random.below(4) {
+            if names.is_empty() {
+                break;
+            }
+            let columns: Vec<&String> =
+                (0..1 + random.below(2)).map(|_| &names[random.below(names.len() as u64) as usize]).collect();
+            let index = if random.one_in(2) { Index::hash(columns) } else { Index::ordered(columns) };
+            let index = index.named(format!("x{place}"));
+            builder = builder.index(if random.one_in(3) { index.unique() } else { index });
+        }
+        if let Ok(schema) = builder.build() {
+            return schema;
+        }
+    }
+}
+
+/// The packed bytes of a value, mostly of few.
+fn random_value(random: &mut Random, ty: Type, may_be_nan: bool) -> Vec<u8> {
+    let mut value = random_bytes(random, ty);
+    if !may_be_nan && holds_nan(ty, &value) {
+        value.fill(0);
+    }
+    value
+}
+
+fn random_bytes(random: &mut Random, ty: Type) -> Vec<u8> {
+    let length = match random.below(40) {
+        0 => [1022, 1023, 1024, 1025, 5000, 200_000][random.below(6) as usize],
+        _ => random.below(12) as usize,
+    };
+    match ty {
+        Type::String => {
+            let text: String = (0..length).map(|_| ['a', 'ß', '\n', '"', '…'][random.below(5) as usize]).collect();
+            text.into_bytes()
+        }
+        Type::Bytes => (0..length).map(|_| random.next() as u8).collect(),
+        Type::Json => match random.below(5) {
+            0 => b"[1,\n2]".to_vec(),
+            1 => b"{\"$text\":5}".to_vec(),
+            2 => serde_json::to_vec(&"x".repeat(length)).unwrap(),
+            3 => b"{\"a\":[null,1.50e3]}".to_vec(),
+            _ => b"true".to_vec(),
+        },
+        Type::Bool => vec![random.below(2) as u8],
+        Type::Array(array) => (0..array.len()).flat_map(|_| random_bytes(random, array.element().into())).collect(),
+        ty => {
+            let width = ty.fixed_width().unwrap();
+            let special = [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1];
+            let special = special[random.below(6) as usize];
+            let bytes: Vec<u8> = match (ty, random.below(4)) {
+                (Type::F32, 0) => (special as f32).to_le_bytes().to_vec(),
+                (Type::F64, 0) => special.to_le_bytes().to_vec(),
+                (_, 1) => (0..width).map(|_| random.next() as u8).collect(),
+                _ => std::iter::once(random.below(30) as u8).chain(std::iter::repeat_n(0, width - 1)).collect(),
+            };
+            bytes
+        }
+    }
+}
+
+fn random_row(random: &mut Random, def: &TableDef, row: &mut RowBuf) {
+    let shape = def.schema.shape();
+    row.reset(shape);
+    for (index, column) in shape.columns().iter().enumerate() {
+        if def.row_id == Some(index) {
+            if random.one_in(10) {
+                let is_far = random.one_in(5) && column.ty.fixed_width() == Some(8);
+                row.set_id(index, random.below(if is_far { 1 << 40 } else { 128 }));
+            }
+        } else if column.nullable && random.one_in(3) {
+            row.set_null(shape, index);
+        } else {
+            let may_be_nan = !def.indexes.iter().any(|plan| plan.columns.contains(&index));
+            row.set(shape, index, &random_value(random, column.ty, may_be_nan)).unwrap();
+        }
+    }
+}
+
+/// A few changes; those that the table refuses do nothing.
+fn random_changes(random: &mut Random, table: &mut TableMut<'_, '_>, count: u64) {
+    let mut row = RowBuf::new();
+    for _ in 0..count {
+        let ids = table.entry.next_id.min(300) + 2;
+        let id = random.below(ids);
+        match random.below(100) {
+            0 => table.clear().unwrap(),
+            1..50 => {
+                random_row(random, table.def, &mut row);
+                let _ = table.insert(&mut row);
+            }
+            50..60 => {
+                let rows = 1 + random.below(table.append_room() as u64);
+                let mut rows: Vec<RowBuf> = (0..rows)
+                    .map(|_| {
+                        random_row(random, table.def, &mut row);
+                        if let Some(column) = table.def.row_id {
+                            row.unset(table.def.schema.shape(), column);
+                        }
+                        row.clone()
+                    })
+                    .collect();
+                let _ = table.append(&mut rows);
+            }
+            60..80 => {
+                random_row(random, table.def, &mut row);
+                let _ = table.replace(id, &mut row);
+            }
+            _ => drop(table.remove(id)),
+        }
+    }
+}
+
+/// Rows, their counts and all indexes agree, and every page is as pages are.
+fn check_table(view: TableView<'_>) {
+    let mut rows = 0;
+    let mut entries = vec![Vec::new(); view.def.indexes.len()];
+    let _ = view.rows().scan(0, u64::MAX, |number, block| {
+        // What is between the columns is not of the page.
+        let page = PageRef::new(block);
+        let mut bytes = block.bytes().to_vec();
+        bytes[view.def.layout.padding(page.has_large(), page.rows())].fill(0);
+        check_page(view.def, number, &bytes, block.links().len()).unwrap();
+        for position in 0..page.rows() {
+            let row = page.row(&view.def.layout, number, position);
+            assert_eq!(view.row(row.id()).unwrap().id(), row.id());
+            for (plan, entries) in view.def.indexes.iter().zip(&mut entries) {
+                match index_key(view.def, plan, &row) {
+                    IndexKey::Absent => {}
+                    key => entries.push((key, row.id())),
+                }
+            }
+            rows += 1;
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    assert_eq!((view.len(), view.rows().rank(u64::MAX)), (rows, rows));
+    for (index, mut entries) in entries.into_iter().enumerate() {
+        let plan = &view.def.indexes[index];
+        if plan.unique {
+            for (key, id) in &entries {
+                assert!(view.conflict(index, key, &view.row(*id).unwrap(), Some(*id)).is_none());
+            }
+        }
+        if plan.kind == IndexKind::Hash {
+            let hashes = view.hash_index(index).unwrap();
+            assert_eq!(hashes.len(), entries.len() as u64);
+            for (key, id) in entries {
+                let IndexKey::Hash(hash) = key else { panic!("a hash") };
+                assert!(hashes.candidates(hash).any(|found| found == id));
+            }
+            continue;
+        }
+        entries.sort_unstable();
+        let mut found = Vec::new();
+        let _ = view.ordered_index(index).unwrap().scan(Bound::Unbounded, Bound::Unbounded, false, |key, id| {
+            let key = match (key, plan.kind) {
+                (KeyRef::U64(word), IndexKind::HashMany) => IndexKey::Hash(word),
+                (KeyRef::U64(word), _) => IndexKey::Word(word),
+                (KeyRef::Bytes(bytes), _) => IndexKey::Bytes(bytes.to_vec()),
+            };
+            found.push((key, id));
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!(found, entries);
+    }
+}
+
+fn assert_same(a: &Database, b: &Database) {
+    let (guard_a, guard_b) = (a.store.pin(), b.store.pin());
+    let (view_a, view_b) = (view(&guard_a, &a.def), view(&guard_b, &b.def));
+    let mut differing = Vec::new();
+    diff_rows(view_a, view_b, &mut |old, new| {
+        let describe = |row: Option<crate::table::row_page::RowRef<'_>>| {
+            row.map(|row| {
+                (
+                    row.id(),
+                    (0..a.def.layout.columns().len())
+                        .map(|c| row.column_bytes(c).map(<[u8]>::to_vec))
+                        .collect::<Vec<_>>(),
+                )
+            })
+        };
+        differing.push((describe(old), describe(new)));
+    });
+    assert_eq!(differing, []);
+    assert_eq!((view_a.len(), view_a.next_id()), (view_b.len(), view_b.next_id()));
+    check_table(view_b);
+}
+
+#[test]
+fn parts_make_the_table_again() {
+    for seed in 0..400 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let schema = random_schema(&mut random);
+        let database = Database::new(schema.clone(), seed);
+        let (mut binary, mut lines, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut since = 0;
+        for _ in 0..1 + random.below(5) {
+            let count = random.below(120);
+            database.change(|table| random_changes(&mut random, table, count));
+            binary.push((Format::Binary, database.part(since, Format::Binary)));
+            lines.push((Format::JsonLines, database.part(since, Format::JsonLines)));
+            mixed.push(if random.one_in(2) {
+                binary[binary.len() - 1].clone()
+            } else {
+                lines[lines.len() - 1].clone()
+            });
+            since = database.store.pin().root().birth();
+        }
+        let whole = vec![(Format::Binary, database.part(0, Format::Binary))];
+        for parts in [binary, lines, mixed, whole] {
+            let restored = Database::restored(&schema, &parts, &mut random).unwrap();
+            assert_same(&database, &restored);
+            restored.assert_no_leak();
+            // It is worked with as any table is: both take the same changes.
+            let twin = Database::restored(&schema, &parts, &mut random).unwrap();
+            let mut same = random.clone();
+            restored.change(|table| random_changes(&mut random, table, 40));
+            twin.change(|table| random_changes(&mut same, table, 40));
+            assert_same(&restored, &twin);
+        }
+    }
+}
+
+#[test]
+fn an_unchanged_table_has_an_empty_part() {
+    let database = Database::new(random_schema(&mut Random(1)), 1);
+    database.change(|table| random_changes(&mut Random(1), table, 50));
+    let since = database.store.pin().root().birth();
+    let lines = String::from_utf8(database.part(since, Format::JsonLines)).unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+}
+
+fn small_schema() -> Schema {
+    Schema::builder("things")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::string("name").unique())
+        .column(Column::bool("on").nullable())
+        .column(Column::f32("size").nullable())
+        .column(Column::json("more").nullable())
+        .column(Column::bytes("raw"))
+        .column(Column::new("wide", "300xf32".parse::<Type>().unwrap()).nullable())
+        .index(Index::ordered(["size"]))
+        .index(Index::hash(["on", "name"]))
+        .build()
+        .unwrap()
+}
+
+/// A table of few bytes with all that pages have: gaps, nulls, large values.
+fn small_table() -> Database {
+    let database = Database::new(small_schema(), 5);
+    database.change(|table| {
+        let shape = table.def.schema.shape();
+        for id in [3u64, 4, 70, 71] {
+            let mut row = RowBuf::new();
+            row.reset(shape);
+            row.set_id(0, id);
+            row.set(shape, 1, format!("é{id}").as_bytes()).unwrap();
+            row.set(shape, 2, &[(id % 2) as u8]).unwrap();
+            row.set_null(shape, 3);
+            row.set_null(shape, 4);
+            row.set(shape, 5, &vec![7; if id == 70 { 1100 } else { 2 }]).unwrap();
+            row.set_null(shape, 6);
+            if id < 71 {
+                row.set(shape, 3, &(id as f32 / 3.0).to_le_bytes()).unwrap();
+                row.set(shape, 4, b"{\"a\":[1]}").unwrap();
+            }
+            if id == 71 {
+                row.set(shape, 6, &[0; 1200]).unwrap();
+            }
+            table.insert(&mut row).unwrap();
+        }
+        table.remove(3).unwrap();
+    });
+    database
+}
+
+/// An error, or a table that is sound.
+fn check_damaged(schema: &Schema, format: Format, bytes: Vec<u8>) -> bool {
+    match Database::restored(schema, &[(format, bytes)], &mut Random(9)) {
+        Ok(database) => {
+            check_table(view(&database.store.pin(), &database.def));
+            database.part(0, Format::JsonLines);
+            true
+        }
+        Err(PartError::Mismatch(mismatch)) => {
+            assert!(mismatch.to_string().len() < 2000, "{mismatch}");
+            false
+        }
+        Err(PartError::Other(error)) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn no_damage_makes_a_table_that_is_not_sound() {
+    let (schema, database) = (small_schema(), small_table());
+    for format in [Format::Binary, Format::JsonLines] {
+        let part = database.part(0, format);
+        assert!(check_damaged(&schema, format, part.clone()));
+        for len in 0..part.len() {
+            assert!(!check_damaged(&schema, format, part[..len].to_vec()), "cut to {len} bytes");
+        }
+        for at in 0..part.len() {
+            for flipped in [1, 0x80, 0xFF, part[at]] {
+                let mut damaged = part.clone();
+                damaged[at] ^= flipped;
+                check_damaged(&schema, format, damaged);
+            }
+        }
+        let mut random = Random(3);
+        for _ in 0..3000 {
+            let mut damaged = part.clone();
+            for _ in 0..1 + random.below(3) {
+                let at = random.below(damaged.len() as u64) as usize;
+                let len = (random.below(9) as usize).min(damaged.len() - at);
+                match random.below(3) {
+                    0 => drop(damaged.drain(at..at + len)),
+                    1 => damaged[at..at + len].fill(random.next() as u8),
+                    _ => damaged.extend_from_within(at..at + len),
+                }
+                if damaged.is_empty() {
+                    break;
+                }
+            }
+            check_damaged(&schema, format, damaged);
+        }
+    }
+}
+
+/// Indexes are built over keys that begin alike, in runs of thousands and of a few, and that end where others go on.
+#[test]
+fn keys_that_begin_alike_are_sorted() {
+    for is_unique in [false, true] {
+        let index = Index::ordered(["name", "n"]);
+        let schema = Schema::builder("things")
+            .column(Column::string("name").nullable())
+            .column(Column::u64("n"))
+            .index(if is_unique { index.unique() } else { index })
+            .index(Index::ordered(["name"]))
+            .build()
+            .unwrap();
+        let database = Database::new(schema.clone(), 3);
+        let mut random = Random(4);
+        let mut row = RowBuf::new();
+        database.change(|table| {
+            let shape = table.def.schema.shape();
+            for n in 0..12_000u64 {
+                row.reset(shape);
+                let prefix = ["", "https://www.example.org/", "a\0", "a", "ab"][random.below(5) as usize];
+                let middle = "\0b".repeat(random.below(3) as usize * 7);
+                match random.below(9) {
+                    0 => row.set_null(shape, 0),
+                    1 => row.set(shape, 0, format!("{prefix}{middle}{}", random.below(900)).as_bytes()).unwrap(),
+                    _ => row.set(shape, 0, format!("{prefix}{middle}").as_bytes()).unwrap(),
+                }
+                row.set(shape, 1, &n.to_le_bytes()).unwrap();
+                table.insert(&mut row).unwrap();
+            }
+        });
+        let parts = [(Format::Binary, database.part(0, Format::Binary))];
+        assert_same(&database, &Database::restored(&schema, &parts, &mut random).unwrap());
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_the_indexes_are_refused() {
+    let schema = |index: Option<Index>| {
+        let builder = Schema::builder("things").column(Column::string("name").nullable()).column(Column::f64("size"));
+        index.into_iter().fold(builder, |builder, index| builder.index(index)).build().unwrap()
+    };
+    let database = Database::new(schema(None), 3);
+    let mut row = RowBuf::new();
+    database.change(|table| {
+        let shape = table.def.schema.shape();
+        for n in 0..3000 {
+            row.reset(shape);
+            row.set(shape, 0, format!("name {}", n % 2990).as_bytes()).unwrap();
+            row.set(shape, 1, &(if n == 77 { f64::NAN } else { f64::from(n) }).to_le_bytes()).unwrap();
+            table.insert(&mut row).unwrap();
+        }
+    });
+    for format in [Format::Binary, Format::JsonLines] {
+        let parts = [(format, database.part(0, format))];
+        let refused = |index: Index| match Database::restored(&schema(Some(index)), &parts, &mut Random(1)) {
+            Err(PartError::Mismatch(mismatch)) => mismatch.to_string(),
+            _ => panic!("refused"),
+        };
+        for unique in [Index::hash(["name"]), Index::ordered(["name"])] {
+            let message = refused(unique.named("x").unique());
+            assert!(message.starts_with("expected rows for the index `x`, found \"name "), "{message}");
+        }
+        assert!(refused(Index::ordered(["size"])).contains("NaN"));
+        let other = Schema::builder("things").column(Column::string("name")).column(Column::f64("size"));
+        assert_eq!(
+            Database::restored(&other.build().unwrap(), &parts, &mut Random(1)).is_ok(),
+            format == Format::JsonLines,
+            "no row has a null, which only the binary format says before"
+        );
+    }
+}

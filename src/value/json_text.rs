@@ -1,0 +1,366 @@
+//! A packed value as JSON text from which it comes back bit for bit: what files of JSON Lines hold.
+//!
+//! Beside what serde gives and takes, which is for other programs and may round, this is exact: floats are the shortest
+//! text that is theirs and are read as the nearest of their own width; what JSON has no number for is text (`"NaN"`,
+//! `"Infinity"`, `"-Infinity"`, and `"NaN:7ff8000000000001"` for any other bits). Bytes are hexadecimal text. A document
+//! is nested as it stands; one that cannot be, since it has a line break or begins as the escape does, is the text in
+//! `{"$text":"..."}`.
+
+use std::fmt::Arguments;
+use std::io::Write;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::pack::{append, check_json_depth, pack_text, unpack_scalar};
+use super::row_error::RowErrorKind;
+use super::types::{Scalar, Type};
+use super::value_ref::ValueRef;
+
+const TEXT_ESCAPE: &str = "{\"$text\":";
+
+/// Writes a value of type `ty`, which is not null.
+pub(crate) fn write_json<E>(ty: Type, bytes: &[u8], put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    match ty {
+        Type::String => write_text(bytes, put),
+        Type::Bytes => write_hex(bytes, put),
+        Type::Json if bytes.starts_with(TEXT_ESCAPE.as_bytes()) || bytes.contains(&b'\n') => {
+            put(TEXT_ESCAPE.as_bytes())?;
+            write_text(bytes, put)?;
+            put(b"}")
+        }
+        Type::Json => put(bytes),
+        Type::Array(array) => {
+            let scalar = array.element();
+            for (index, element) in bytes.chunks_exact(scalar.width()).enumerate() {
+                put(if index == 0 { b"[" } else { b"," })?;
+                write_scalar(scalar, element, put)?;
+            }
+            put(b"]")
+        }
+        ty => ty.scalar().map_or(Ok(()), |scalar| write_scalar(scalar, bytes, put)),
+    }
+}
+
+fn write_scalar<E>(scalar: Scalar, bytes: &[u8], put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    match unpack_scalar(scalar, bytes) {
+        ValueRef::Bool(value) => put(if value { b"true" } else { b"false" }),
+        ValueRef::Int(value) => write_short(format_args!("{value}"), put),
+        ValueRef::UInt(value) => write_short(format_args!("{value}"), put),
+        ValueRef::Float(value) if value.is_nan() => write_nan(scalar, bytes, put),
+        ValueRef::Float(value) if value.is_infinite() => {
+            put(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" })
+        }
+        ValueRef::Float(value) if scalar == Scalar::F32 => write_short(format_args!("{:?}", value as f32), put),
+        ValueRef::Float(value) => write_short(format_args!("{value:?}"), put),
+        ValueRef::Uuid(value) => write_short(format_args!("\"{value}\""), put),
+        ValueRef::Timestamp(value) => write_short(format_args!("\"{value}\""), put),
+        _ => put(b"null"),
+    }
+}
+
+/// By its bits, unless it is the usual one. Little endian bytes are read backwards.
+fn write_nan<E>(scalar: Scalar, bytes: &[u8], put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    if bytes == nan(scalar) {
+        return put(b"\"NaN\"");
+    }
+    let bits = bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+    write_short(format_args!("\"NaN:{bits:0width$x}\"", width = 2 * bytes.len()), put)
+}
+
+/// The packed bytes of the NaN that is called so and no more.
+fn nan(scalar: Scalar) -> Vec<u8> {
+    match scalar {
+        Scalar::F32 => f32::NAN.to_le_bytes().to_vec(),
+        _ => f64::NAN.to_le_bytes().to_vec(),
+    }
+}
+
+/// Puts a text that is short.
+fn write_short<E>(text: Arguments<'_>, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut place = [0; 64];
+    let mut rest = &mut place[..];
+    // No number, time or UUID is longer.
+    let written = rest.write_fmt(text);
+    debug_assert!(written.is_ok());
+    let len = 64 - rest.len();
+    put(place.get(..len).unwrap_or_default())
+}
+
+/// Writes UTF-8 as a JSON string.
+pub(crate) fn write_text<E>(bytes: &[u8], put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    put(b"\"")?;
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        let (plain, escaped) = rest.split_at(at);
+        put(plain)?;
+        let Some((byte, behind)) = escaped.split_first() else { break };
+        match byte {
+            b'"' => put(b"\\\"")?,
+            b'\\' => put(b"\\\\")?,
+            b'\n' => put(b"\\n")?,
+            b'\r' => put(b"\\r")?,
+            b'\t' => put(b"\\t")?,
+            byte => write_short(format_args!("\\u{byte:04x}"), put)?,
+        }
+        rest = behind;
+    }
+    put(rest)?;
+    put(b"\"")
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn write_hex<E>(bytes: &[u8], put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    put(b"\"")?;
+    let mut place = [[0; 2]; 256];
+    for part in bytes.chunks(place.len()) {
+        let places = place.iter_mut().zip(part);
+        places.for_each(|(place, byte)| *place = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        put(place.get(..part.len()).unwrap_or_default().as_flattened())?;
+    }
+    put(b"\"")
+}
+
+/// Appends the packed bytes of the value that sound JSON text stands for; `null` is none.
+///
+/// # Errors
+/// `WrongType`, `OutOfRange`, `InvalidValue`, `WrongArity`, `OutOfMemory`: the text is not as [`write_json`] writes it.
+pub(crate) fn read_json(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    match ty {
+        Type::String => with_text(ty, json, |text| append(out, text.as_bytes())),
+        Type::Bytes => with_text(ty, json, |text| read_hex(text, out)),
+        Type::Json if json.starts_with(TEXT_ESCAPE) => {
+            #[derive(Deserialize)]
+            #[serde(deny_unknown_fields)]
+            struct Escaped {
+                #[serde(rename = "$text")]
+                text: String,
+            }
+            let escaped: Escaped =
+                serde_json::from_str(json).map_err(|_| RowErrorKind::invalid(json, "{\"$text\": a JSON document}"))?;
+            check_json(escaped.text.as_bytes())?;
+            append(out, escaped.text.as_bytes())
+        }
+        Type::Json => {
+            check_json(json.as_bytes())?;
+            append(out, json.as_bytes())
+        }
+        Type::Array(array) => {
+            let elements: Vec<&RawValue> =
+                serde_json::from_str(json).map_err(|_| RowErrorKind::wrong_type(ty, super::excerpt(json)))?;
+            if elements.len() != array.len() {
+                return Err(RowErrorKind::WrongArity { expected: array.len(), found: elements.len() });
+            }
+            elements.iter().try_for_each(|element| read_scalar(array.element(), element.get(), out))
+        }
+        ty => match ty.scalar() {
+            Some(scalar) => read_scalar(scalar, json, out),
+            None => Err(RowErrorKind::wrong_type(ty, super::excerpt(json))),
+        },
+    }
+}
+
+/// Refuses what is no JSON document that a column can hold: null is the column's, and what nests too deep could not be
+/// read.
+pub(crate) fn check_json(text: &[u8]) -> Result<(), RowErrorKind> {
+    let invalid = |expected: &str| RowErrorKind::invalid(&String::from_utf8_lossy(text), expected);
+    let sound = std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    if !sound {
+        return Err(invalid("JSON"));
+    }
+    if text.trim_ascii() == b"null" {
+        return Err(invalid("JSON other than null"));
+    }
+    check_json_depth(text)
+}
+
+fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    macro_rules! number {
+        ($ty:ty) => {
+            match json.parse::<$ty>() {
+                Ok(value) => append(out, &value.to_le_bytes()),
+                Err(_) => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
+            }
+        };
+    }
+    match scalar {
+        Scalar::I8 => number!(i8),
+        Scalar::I16 => number!(i16),
+        Scalar::I32 => number!(i32),
+        Scalar::I64 => number!(i64),
+        Scalar::U8 => number!(u8),
+        Scalar::U16 => number!(u16),
+        Scalar::U32 => number!(u32),
+        Scalar::U64 => number!(u64),
+        Scalar::F32 | Scalar::F64 if json.starts_with('"') => read_special(scalar, json, out),
+        // Of the column's own width: by way of the other it would be rounded twice.
+        Scalar::F32 => match json.parse::<f32>() {
+            Ok(value) if value.is_finite() => append(out, &value.to_le_bytes()),
+            _ => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
+        },
+        Scalar::F64 => match json.parse::<f64>() {
+            Ok(value) if value.is_finite() => append(out, &value.to_le_bytes()),
+            _ => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
+        },
+        Scalar::Bool => match json {
+            "true" => append(out, &[1]),
+            "false" => append(out, &[0]),
+            _ => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
+        },
+        Scalar::Uuid | Scalar::Timestamp => with_text(scalar.into(), json, |text| {
+            let mut place = [0; 16];
+            let place = &mut place[..scalar.width()];
+            pack_text(scalar, text, place).map_err(|error| error.into_parts().1)?;
+            append(out, place)
+        }),
+    }
+}
+
+fn read_special(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    with_text(scalar.into(), json, |text| {
+        let bits = |bits: u64| bits.to_le_bytes();
+        let special = match (scalar, text) {
+            (_, "NaN") => return append(out, &nan(scalar)),
+            (Scalar::F32, "Infinity") => bits(f32::INFINITY.to_bits().into()),
+            (Scalar::F32, "-Infinity") => bits(f32::NEG_INFINITY.to_bits().into()),
+            (_, "Infinity") => bits(f64::INFINITY.to_bits()),
+            (_, "-Infinity") => bits(f64::NEG_INFINITY.to_bits()),
+            (_, text) => {
+                let of_nan = |bits: &u64| match scalar {
+                    Scalar::F32 => u32::try_from(*bits).is_ok_and(|bits| f32::from_bits(bits).is_nan()),
+                    _ => f64::from_bits(*bits).is_nan(),
+                };
+                let named = text.strip_prefix("NaN:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+                match named.filter(of_nan) {
+                    Some(named) => bits(named),
+                    None => return Err(RowErrorKind::invalid(text, "a float")),
+                }
+            }
+        };
+        append(out, special.get(..scalar.width()).unwrap_or_default())
+    })
+}
+
+fn read_hex(text: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let refuse = || RowErrorKind::invalid(text, "bytes in hexadecimal");
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    out.try_reserve(pairs.len()).map_err(|_| RowErrorKind::OutOfMemory { bytes: pairs.len() })?;
+    for &[high, low] in pairs {
+        let (high, low) = digit(high).zip(digit(low)).ok_or_else(refuse)?;
+        out.push(high << 4 | low);
+    }
+    if rest.is_empty() { Ok(()) } else { Err(refuse()) }
+}
+
+/// Hands over what a JSON string says.
+fn with_text(ty: Type, json: &str, read: impl FnOnce(&str) -> Result<(), RowErrorKind>) -> Result<(), RowErrorKind> {
+    let refuse = || RowErrorKind::wrong_type(ty, super::excerpt(json));
+    let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).ok_or_else(refuse)?;
+    if !inner.contains('\\') {
+        return read(inner);
+    }
+    read(&serde_json::from_str::<String>(json).map_err(|_| refuse())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(ty: Type, bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        let Ok(()) = write_json(ty, bytes, &mut |part| {
+            out.extend_from_slice(part);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        String::from_utf8(out).unwrap()
+    }
+
+    fn assert_whole(ty: &str, bytes: &[u8]) {
+        let ty: Type = ty.parse().unwrap();
+        let json = written(ty, bytes);
+        // As it is found within a line.
+        let raw: &RawValue = serde_json::from_str(&json).unwrap();
+        assert!(!json.contains('\n'), "{json}");
+        let mut back = Vec::new();
+        read_json(ty, raw.get(), &mut back).unwrap_or_else(|error| panic!("{json}: {error}"));
+        assert_eq!(back, bytes, "{json}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_comes_back_bit_for_bit(word: u64, wide: [u8; 16], text: String, bytes: Vec<u8>, other: u32) {
+            for ty in ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64", "timestamp"] {
+                let width = ty.parse::<Type>().unwrap().fixed_width().unwrap();
+                assert_whole(ty, &word.to_le_bytes()[..width]);
+            }
+            assert_whole("f32", &other.to_le_bytes());
+            assert_whole("bool", &[(word & 1) as u8]);
+            assert_whole("uuid", &wide);
+            assert_whole("2xf64", &wide);
+            assert_whole("4xf32", &wide);
+            assert_whole("2xi64", &wide);
+            assert_whole("string", text.as_bytes());
+            assert_whole("bytes", &bytes);
+            assert_whole("json", serde_json::to_string(&(text, word, f64::from_bits(word))).unwrap().as_bytes());
+        }
+
+        #[test]
+        fn no_text_panics(json in "[-+0-9a-zA-Z\":.{}$\\[\\],\\\\]{0,24}") {
+            for ty in ["i8", "u64", "f32", "f64", "bool", "string", "bytes", "uuid", "timestamp", "json", "2xf32"] {
+                let _ = read_json(ty.parse().unwrap(), &json, &mut Vec::new());
+            }
+        }
+    }
+
+    #[test]
+    fn special_values_come_back() {
+        for value in [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324, f64::MAX, 1e23, 0.1] {
+            assert_whole("f64", &value.to_le_bytes());
+            assert_whole("f32", &(value as f32).to_le_bytes());
+        }
+        assert_whole("f64", &0x7FF0_0000_0000_0001u64.to_le_bytes());
+        assert_whole("f32", &0xFFA0_0001u32.to_le_bytes());
+        for document in ["1", "[1,\n2]", "{\"$text\":\"a\"}", "\"a\"", " {\"a\" : 1e400}", "{\"$text\" :1}"] {
+            assert_whole("json", document.trim_ascii().as_bytes());
+        }
+        assert_eq!(written(Type::F64, &f64::NAN.to_le_bytes()), "\"NaN\"");
+        assert_eq!(written(Type::U64, &u64::MAX.to_le_bytes()), "18446744073709551615");
+        assert_eq!(written(Type::Bytes, &[0, 255]), "\"00ff\"");
+        assert_eq!(written("2xf32".parse().unwrap(), &[0; 8]), "[0.0,0.0]");
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for (ty, json) in [
+            ("u8", "256"),
+            ("u8", "1.0"),
+            ("i8", "\"1\""),
+            ("f32", "1e60"),
+            ("f64", "\"NaN:0\""),
+            ("f64", "\"NaN:zz\""),
+            ("f32", "\"NaN:7ff8000000000000\""),
+            ("bool", "1"),
+            ("string", "1"),
+            ("bytes", "\"0\""),
+            ("bytes", "\"0g\""),
+            ("bytes", "[1]"),
+            ("uuid", "\"x\""),
+            ("timestamp", "5"),
+            ("2xu8", "[1]"),
+            ("2xu8", "[1,null]"),
+            ("2xu8", "{}"),
+            ("json", "null"),
+            ("json", "{\"$text\":\"{\"}"),
+            ("json", "{\"$text\":\"1\",\"a\":1}"),
+        ] {
+            assert!(read_json(ty.parse().unwrap(), json, &mut Vec::new()).is_err(), "{ty} {json}");
+        }
+        assert!(read_json(Type::Json, &"[".repeat(200), &mut Vec::new()).is_err());
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert!(read_json(Type::Json, &deep, &mut Vec::new()).is_err());
+    }
+}
