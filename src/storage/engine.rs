@@ -232,13 +232,17 @@ pub trait ObjectReader: Send {
     /// # Errors
     /// As [`read`](ObjectReader::read).
     fn read_to_end(&mut self) -> Result<Vec<u8>> {
-        let (mut content, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+        let (mut content, mut end) = (Vec::new(), 0);
         loop {
-            match self.read(&mut chunk)? {
-                0 => return Ok(content),
-                read => content.extend_from_slice(&chunk[..read]),
+            // Twice what there is each time, so that a small object costs little.
+            content.resize((end * 2).max(1 << 10), 0);
+            match self.read(&mut content[end..])? {
+                0 => break,
+                read => end += read,
             }
         }
+        content.truncate(end);
+        Ok(content)
     }
 }
 

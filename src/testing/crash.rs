@@ -38,6 +38,8 @@ struct Device<'a> {
     pending: Vec<usize>,
     /// Of those, the ones that a failed sync has left clean: no sync makes them durable any more.
     clean: BTreeSet<usize>,
+    /// Of those, the ones that are durable, and come after clean ones of the same file or folder: they are done in order.
+    settled: BTreeSet<usize>,
 }
 
 /// At most this many operations that are not durable are combined in all ways.
@@ -48,9 +50,12 @@ const SAMPLES: u64 = 64;
 /// Builds the images of a crash after each operation of `trace` from `from` on: with none, all, and combinations of the
 /// operations that were not durable; and with the last one, if it is a write, cut at every byte in every way. Answers how
 /// many there were, until `visit` breaks.
+///
+/// `cut_step` is how far apart the cuts of a write are: 1 for every byte.
 pub fn each_crash_image(
     trace: &Trace,
     from: usize,
+    cut_step: usize,
     visit: &mut dyn FnMut(CrashPoint, Image) -> ControlFlow<()>,
 ) -> u64 {
     let mut device = Device::new(trace);
@@ -62,7 +67,7 @@ pub fn each_crash_image(
         if operations < from {
             continue;
         }
-        let ended = device.points(operations).try_for_each(|point| {
+        let ended = device.points(operations, cut_step).try_for_each(|point| {
             count += 1;
             visit(point, device.image(point))
         });
@@ -83,7 +88,7 @@ impl<'a> Device<'a> {
             });
             names.push((Arc::clone(path), file));
         }
-        Self { trace, names, contents, pending: Vec::new(), clean: BTreeSet::new() }
+        Self { trace, names, contents, pending: Vec::new(), clean: BTreeSet::new(), settled: BTreeSet::new() }
     }
 
     fn begin(&mut self, index: usize) {
@@ -95,6 +100,7 @@ impl<'a> Device<'a> {
             Operation::SyncFolder { folder, failed } => self.settle(*failed, |operation| match operation {
                 Operation::Create { path, .. }
                 | Operation::CreateFolder { path }
+                | Operation::RemoveFolder { path }
                 | Operation::Rename { to: path, .. }
                 | Operation::Remove { path, .. } => path.rsplit_once('/').map_or("", |(parent, _)| parent) == &**folder,
                 _ => false,
@@ -111,20 +117,29 @@ impl<'a> Device<'a> {
     /// A sync of what `covers` answers for.
     fn settle(&mut self, failed: bool, covers: impl Fn(&Operation) -> bool) {
         let operations = &self.trace.operations;
+        let is_behind_clean = self.clean.iter().any(|index| covers(&operations[*index]));
         for index in std::mem::take(&mut self.pending) {
-            if self.clean.contains(&index) || !covers(&operations[index]) {
-                self.pending.push(index);
-            } else if failed {
-                self.clean.insert(index);
-                self.pending.push(index);
-            } else {
+            let is_open = !self.clean.contains(&index) && covers(&operations[index]);
+            if is_open && !failed && !is_behind_clean {
                 apply(&operations[index], Cut::Whole, &mut self.names, |file| Arc::make_mut(&mut self.contents[file]));
+                continue;
+            }
+            self.pending.push(index);
+            if is_open && failed && !self.settled.contains(&index) {
+                self.clean.insert(index);
+            } else if is_open && !failed {
+                self.settled.insert(index);
             }
         }
     }
 
-    fn points(&self, operations: usize) -> impl Iterator<Item = CrashPoint> + use<> {
-        let pending = self.pending.len();
+    /// What may be there or not, in order.
+    fn optional(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.pending.iter().copied().filter(|index| !self.settled.contains(index))
+    }
+
+    fn points(&self, operations: usize, cut_step: usize) -> impl Iterator<Item = CrashPoint> + use<> {
+        let pending = self.optional().count();
         let all = if pending >= 64 { u64::MAX } else { (1 << pending) - 1 };
         let mut there: Vec<u64> = Vec::new();
         if pending <= COMBINED_MAX {
@@ -135,14 +150,14 @@ impl<'a> Device<'a> {
         }
         let mut points: Vec<CrashPoint> =
             there.iter().map(|there| CrashPoint { operations, there: *there, cut: Cut::Whole }).collect();
-        let last = operations.checked_sub(1).filter(|last| self.pending.last() == Some(last));
+        let last = operations.checked_sub(1).filter(|last| self.optional().next_back() == Some(*last));
         if let Some(Operation::Write { bytes, .. }) = last.map(|last| &self.trace.operations[last])
             && pending <= 64
         {
             let alone = 1 << (pending - 1);
             // Filler is the same wherever it is cut.
             let is_uniform = bytes.iter().all(|byte| *byte == bytes[0]);
-            let step = if is_uniform { (bytes.len() / 2).max(1) } else { 1 };
+            let step = if is_uniform { (bytes.len() / 2).max(1) } else { cut_step.max(1) };
             for cut in (0..bytes.len()).step_by(step) {
                 for there in if pending == 1 { vec![all] } else { vec![all, alone] } {
                     let cuts = [Cut::Before(cut), Cut::Zeroed(cut), Cut::Behind(cut)];
@@ -156,11 +171,15 @@ impl<'a> Device<'a> {
     fn image(&self, point: CrashPoint) -> Image {
         let mut names = self.names.clone();
         let mut changed: Vec<(usize, Vec<u8>)> = Vec::new();
-        for (bit, index) in self.pending.iter().enumerate() {
-            if point.there >> bit.min(63) & 1 == 0 {
-                continue;
+        let mut bit = 0_usize;
+        for index in &self.pending {
+            if !self.settled.contains(index) {
+                bit += 1;
+                if point.there >> (bit - 1).min(63) & 1 == 0 {
+                    continue;
+                }
             }
-            let cut = if bit + 1 == self.pending.len() { point.cut } else { Cut::Whole };
+            let cut = if *index + 1 == point.operations { point.cut } else { Cut::Whole };
             apply(&self.trace.operations[*index], cut, &mut names, |file| {
                 let found = changed.iter().position(|(other, _)| *other == file).unwrap_or_else(|| {
                     changed.push((file, self.contents[file].to_vec()));
@@ -218,6 +237,7 @@ fn apply<'c>(
             names.retain(|(path, node)| path != from || *node != Some(*file));
             set(names, to, Some(*file));
         }
+        Operation::RemoveFolder { path } => names.retain(|(entry, node)| entry != path || node.is_some()),
         Operation::Remove { path, file } => names.retain(|(entry, node)| entry != path || *node != Some(*file)),
         Operation::Sync { .. } | Operation::SyncFolder { .. } => {}
     }

@@ -70,6 +70,7 @@ pub(super) enum Operation {
     Sync { file: usize, failed: bool },
     Create { path: Arc<str>, file: usize },
     CreateFolder { path: Arc<str> },
+    RemoveFolder { path: Arc<str> },
     Rename { from: Arc<str>, to: Arc<str>, file: usize },
     Remove { path: Arc<str>, file: usize },
     SyncFolder { folder: Arc<str>, failed: bool },
@@ -331,6 +332,20 @@ impl Files for SimFiles {
         self.state.lock().change(Call::Name, |state| {
             let path = state.add(path, Node::Folder)?;
             state.operations.push(Operation::CreateFolder { path });
+            Ok(())
+        })
+    }
+
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        self.state.lock().change(Call::Name, |state| {
+            let index = state.find(path).map_err(|_| io::ErrorKind::NotFound)?;
+            let is_parent =
+                |(entry, _): &(Arc<str>, Node)| entry.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+            if state.names.iter().any(is_parent) {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            let (path, _) = state.names.remove(index);
+            state.operations.push(Operation::RemoveFolder { path });
             Ok(())
         })
     }

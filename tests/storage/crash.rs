@@ -22,44 +22,43 @@ pub(crate) fn crash_everywhere(
     format: Format,
     from: usize,
     second_every: u64,
+    cut_step: usize,
 ) -> Tried {
     let (trace, options) = (files.trace(), options(format));
     let mut tried = Tried::default();
     let mut bounds = (usize::MAX, journal.bounds(0));
-    tried.images = each_crash_image(&trace, from, &mut |point, image| {
-        if bounds.0 != point.operations {
-            bounds = (point.operations, journal.bounds(point.operations));
-        }
-        let number = tried.images;
-        tried.images += 1;
-        let mounted = SimFiles::mount(&image);
-        match journal.check(&mounted, options, bounds.1, number % 16 == 0) {
-            Ok(report) => tried.torn += u64::from(matches!(report, OpenReport::TornTail { .. })),
-            Err(error) => {
-                tried.wrong = Some((point, error));
-                return ControlFlow::Break(());
+    tried.images =
+        each_crash_image(&trace, from, cut_step, &mut |point, image| {
+            if bounds.0 != point.operations {
+                bounds = (point.operations, journal.bounds(point.operations));
             }
-        }
-        if second_every > 0 && number % second_every == 0 {
+            let number = tried.images;
+            tried.images += 1;
             let mounted = SimFiles::mount(&image);
-            let engine = super::workload::open(&mounted, options).unwrap();
-            folio::storage::StorageEngine::claim(&engine).unwrap();
-            drop(engine);
-            tried.second_images += each_crash_image(&mounted.trace(), 0, &mut |second, image| match journal.check(
-                &SimFiles::mount(&image),
-                options,
-                bounds.1,
-                false,
-            ) {
-                Ok(_) => ControlFlow::Continue(()),
+            match journal.check(&mounted, options, bounds.1, number % 16 == 0) {
+                Ok(report) => tried.torn += u64::from(matches!(report, OpenReport::TornTail { .. })),
                 Err(error) => {
-                    tried.wrong = Some((point, format!("then in recovery at {second:?}: {error}")));
-                    ControlFlow::Break(())
+                    tried.wrong = Some((point, error));
+                    return ControlFlow::Break(());
                 }
-            });
-        }
-        if tried.wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+            }
+            if second_every > 0 && number % second_every == 0 {
+                let mounted = SimFiles::mount(&image);
+                let engine = super::workload::open(&mounted, options).unwrap();
+                folio::storage::StorageEngine::claim(&engine).unwrap();
+                drop(engine);
+                tried.second_images += each_crash_image(&mounted.trace(), 0, 16, &mut |second, image| match journal
+                    .check(&SimFiles::mount(&image), options, bounds.1, false)
+                {
+                    Ok(_) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        tried.wrong = Some((point, format!("then in recovery at {second:?}: {error}")));
+                        ControlFlow::Break(())
+                    }
+                });
+            }
+            if tried.wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
     tried
 }
 
@@ -71,7 +70,7 @@ fn every_crash(format: Format, seeds: std::ops::Range<u64>, steps: u64) {
         let journal = run(&files, options(format), seed, steps);
         assert_eq!(journal.failures, 0);
         operations += files.operations();
-        let tried = crash_everywhere(&files, &journal, format, 0, 600);
+        let tried = crash_everywhere(&files, &journal, format, 0, 700, 1);
         assert_eq!(tried.wrong, None, "format {format:?}, seed {seed}, {steps} steps");
         images += tried.images;
         second += tried.second_images;
@@ -87,12 +86,12 @@ fn every_crash(format: Format, seeds: std::ops::Range<u64>, steps: u64) {
 
 #[test]
 fn every_crash_binary() {
-    every_crash(Format::Binary, 1..2, 60);
+    every_crash(Format::Binary, 1..2, 250);
 }
 
 #[test]
 fn every_crash_json_lines() {
-    every_crash(Format::JsonLines, 1..2, 60);
+    every_crash(Format::JsonLines, 1..2, 200);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn one_fault(
         matches!(fault.kind, FaultKind::Full | FaultKind::FullHalfway | FaultKind::Error) && fault.count == 1;
     let _ = lost_space;
     // The power goes now.
-    let tried = crash_everywhere(&files, &journal, format, files.operations(), 0);
+    let tried = crash_everywhere(&files, &journal, format, files.operations(), 0, 5);
     outcome.images += tried.images;
     if let Some((point, error)) = tried.wrong {
         return Err(format!("power cut at {point:?}: {error}"));
@@ -111,7 +111,7 @@ fn one_fault(
     let trace = files.trace();
     let bounds = journal.bounds(trace.len());
     let mut wrong = None;
-    outcome.images += each_crash_image(&trace, trace.len(), &mut |point, image| match journal.check(
+    outcome.images += each_crash_image(&trace, trace.len(), 5, &mut |point, image| match journal.check(
         &SimFiles::mount(&image),
         options(format),
         bounds,
@@ -127,10 +127,10 @@ fn one_fault(
 }
 
 fn every_fault(format: Format, seed: u64) {
-    let outcome = fail_everywhere(format, seed, 220, 1, None);
+    let outcome = fail_everywhere(format, seed, 120, 1, None);
     println!("faults, {format:?}: {outcome:?}");
     assert_eq!(outcome.wrong, None, "format {format:?}, seed {seed}");
-    assert!(outcome.runs >= 8_000, "the trace has shrunk");
+    assert!(outcome.runs >= 4_000, "the trace has shrunk");
     assert!(outcome.went_on * 3 > outcome.runs && outcome.poisoned > 0);
 }
 

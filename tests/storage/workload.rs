@@ -202,6 +202,9 @@ fn checkpoint(engine: &FileEngine, files: &SimFiles, journal: &mut Journal, rand
                 kept.retain(|(other, _)| other.kind() != kind || other.table() != table);
             }
             kept.push((object, content));
+            if kept.len() > 5 {
+                kept.remove(0);
+            }
         }
         Ok(())
     });

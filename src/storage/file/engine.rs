@@ -145,9 +145,9 @@ impl FileEngine {
     fn store(&self, state: &mut ManifestState, mut next: Stored) -> Result<u64> {
         let generation = next.manifest.generation;
         {
-            // Both of one moment: a segment that begins behind what is said to be durable.
+            // Both of one moment.
             let log = self.log.lock();
-            next.segment = log.log.first;
+            next.segment = log.log.number;
             next.manifest.durable = self.syncs.durable();
         }
         manifest::replace(&*self.files, &self.syncs, &next)?;
@@ -182,11 +182,7 @@ impl StorageEngine for FileEngine {
         };
         let stored = {
             let mut state = self.log.lock();
-            let (log, has_orphans) = (&mut state.log, self.objects.has_orphans());
-            {
-                let keep_archived = self.options.keep_archived;
-                survivor.claim(&*self.files, log, &self.syncs, manifest.stored.take(), has_orphans, keep_archived)?
-            }
+            survivor.claim(&*self.files, &mut state.log, &self.syncs, manifest.stored.take())?
         };
         self.objects.remove_unnamed(&stored.manifest.checkpoint.objects);
         let _ = self.release(&stored, u64::MAX);
@@ -326,8 +322,8 @@ impl FileEngine {
             }
             self.syncs.check()?;
             state.log.close(&self.syncs)?;
-            let (first, last) = (state.log.first, state.log.last);
-            manifest.stored.as_ref().is_some_and(|stored| stored.segment == first && stored.manifest.durable == last)
+            let (number, last) = (state.log.number, state.log.last);
+            manifest.stored.as_ref().is_some_and(|stored| stored.segment == number && stored.manifest.durable == last)
         };
         match manifest.stored.clone() {
             Some(stored) if !is_noted => {

@@ -36,6 +36,8 @@ pub trait Files: Send + Sync {
     fn describe(&self) -> String;
     /// Makes a folder, which must not be there.
     fn create_folder(&self, path: &str) -> io::Result<()>;
+    /// Removes a folder, which must be empty.
+    fn remove_folder(&self, path: &str) -> io::Result<()>;
     /// The entries of a folder, in any order.
     fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>>;
     /// Opens a file that is there, for reading and, where allowed, writing. Follows no link, opens nothing but files.

@@ -31,7 +31,8 @@ pub(super) mod segment {
     pub(crate) const LOG: Range<usize> = 16..24;
     pub(crate) const FIRST: Range<usize> = 24..32;
     pub(crate) const SYNCED: Range<usize> = 32..40;
-    pub(crate) const RESERVED: Range<usize> = 40..60;
+    pub(crate) const NUMBER: Range<usize> = 40..48;
+    pub(crate) const RESERVED: Range<usize> = 48..60;
     pub(crate) const CHECKSUM: Range<usize> = 60..64;
     pub(crate) const BYTES: usize = CHECKSUM.end;
 }
@@ -63,6 +64,8 @@ pub(super) struct SegmentHeader {
     /// The version its first batch begins with.
     pub(super) first: u64,
     pub(super) synced: u64,
+    /// A random number of this one file, by which the manifest knows it.
+    pub(super) number: u64,
 }
 
 /// What a frame says of its batch.
@@ -119,7 +122,7 @@ fn number(bytes: &[u8], field: Range<usize>) -> u64 {
 }
 
 pub(super) fn write_segment_header(format: Format, header: SegmentHeader, into: &mut Vec<u8>) {
-    let SegmentHeader { log, first, synced } = header;
+    let SegmentHeader { log, first, synced, number } = header;
     match format {
         Format::Binary => {
             let mut bytes = [0; segment::BYTES];
@@ -128,6 +131,7 @@ pub(super) fn write_segment_header(format: Format, header: SegmentHeader, into: 
             bytes[segment::LOG].copy_from_slice(&log.to_le_bytes());
             bytes[segment::FIRST].copy_from_slice(&first.to_le_bytes());
             bytes[segment::SYNCED].copy_from_slice(&synced.to_le_bytes());
+            bytes[segment::NUMBER].copy_from_slice(&number.to_le_bytes());
             let checksum = crc32fast::hash(&bytes[..segment::CHECKSUM.start]);
             bytes[segment::CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
             into.extend_from_slice(&bytes);
@@ -135,7 +139,7 @@ pub(super) fn write_segment_header(format: Format, header: SegmentHeader, into: 
         Format::JsonLines => {
             end_line(
                 format_args!(
-                    r#"{{"folio":"log","format":{FORMAT_VERSION},"log":"{log:016x}","first":{first},"synced":{synced}"#
+                    r#"{{"folio":"log","format":{FORMAT_VERSION},"log":"{log:016x}","first":{first},"synced":{synced},"segment":"{number:016x}""#
                 ),
                 into,
             );
@@ -197,7 +201,8 @@ pub(super) fn read_segment_header(format: Format, bytes: &[u8]) -> Result<(Segme
             supported("feature bits", number(bytes, segment::FEATURES), 0)?;
             supported("feature bits", number(bytes, segment::RESERVED), 0)?;
             let (log, first) = (number(bytes, segment::LOG), number(bytes, segment::FIRST));
-            Ok((SegmentHeader { log, first, synced: number(bytes, segment::SYNCED) }, segment::BYTES))
+            let (synced, number) = (number(bytes, segment::SYNCED), number(bytes, segment::NUMBER));
+            Ok((SegmentHeader { log, first, synced, number }, segment::BYTES))
         }
         Format::JsonLines => {
             let (mut line, length) = Line::begin(bytes, "log")?;
@@ -205,8 +210,10 @@ pub(super) fn read_segment_header(format: Format, bytes: &[u8]) -> Result<(Segme
             line.literal("\"")?;
             let first = line.decimal(r#","first":"#)?;
             let synced = line.decimal(r#","synced":"#)?;
+            let number = line.hex(r#","segment":""#, 16)?;
+            line.literal("\"")?;
             line.end()?;
-            Ok((SegmentHeader { log, first, synced }, length))
+            Ok((SegmentHeader { log, first, synced, number }, length))
         }
     }
 }

@@ -25,6 +25,8 @@ use crate::error::{Error, Result};
 use crate::storage::engine::{Appended, Batch, Format};
 #[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// Payloads up to here are copied behind their header, so that one call writes both.
@@ -48,6 +50,8 @@ pub(super) struct Log {
     pub(super) archive: Archive,
     /// The first version of the live segment.
     pub(super) first: u64,
+    /// The live segment's number.
+    pub(super) number: u64,
     /// Where its batches begin.
     pub(super) start: u64,
     /// Where they end.
@@ -65,6 +69,8 @@ pub(super) struct Log {
 pub(super) struct Live {
     pub(super) file: Arc<dyn RandomAccessFile>,
     pub(super) first: u64,
+    /// The live segment's number.
+    pub(super) number: u64,
     /// Where its batches begin.
     pub(super) start: u64,
     /// Where they end, and with which version.
@@ -89,6 +95,7 @@ impl Log {
             live: None,
             archive,
             first: 1,
+            number: 0,
             start: 0,
             end: 0,
             filled: 0,
@@ -104,7 +111,8 @@ impl Log {
 
     /// Goes on with this segment.
     pub(super) fn install(&mut self, live: Live) {
-        (self.first, self.start, self.end, self.last) = (live.first, live.start, live.end, live.last);
+        (self.first, self.number, self.start) = (live.first, live.number, live.start);
+        (self.end, self.last) = (live.end, live.last);
         self.filled = live.end;
         self.live = Some(live.file);
     }
@@ -113,11 +121,11 @@ impl Log {
         self.live.clone()
     }
 
-    /// The header of a segment that begins with version `first`, all before which is durable.
-    pub(super) fn header(&self, first: u64, synced: u64) -> Vec<u8> {
-        let mut header = Vec::new();
-        frame::write_segment_header(self.format, SegmentHeader { log: self.id, first, synced }, &mut header);
-        header
+    /// The header of a new segment that begins with version `first`, and its number.
+    pub(super) fn header(&self, first: u64, synced: u64) -> (Vec<u8>, u64) {
+        let (mut header, number) = (Vec::new(), random_number());
+        frame::write_segment_header(self.format, SegmentHeader { log: self.id, first, synced, number }, &mut header);
+        (header, number)
     }
 
     pub(super) fn append(&mut self, batch: Batch<'_>, syncs: &Syncs) -> Result<Appended> {
@@ -222,7 +230,7 @@ impl Log {
             limit: u64::MAX,
             found: u64::MAX,
         })?;
-        let (file, start) = self.create_next(next, syncs)?;
+        let next = self.create_next(next, syncs)?;
         let files = &*self.files;
         rename(files, syncs, WAL, LIVE, &archive_path(self.first))?;
         syncs.sync_folder(files, WAL)?;
@@ -230,7 +238,7 @@ impl Log {
         uninterrupted(|| files.rename(NEXT, LIVE)).map_err(|error| syncs.poison("rename", NEXT, error))?;
         syncs.sync_folder(files, WAL)?;
         self.archive.add(self.first, self.end);
-        self.switch(&turn, Live { file, first: next, start, end: start, last: self.last });
+        self.switch(&turn, next);
         Ok(())
     }
 
@@ -240,8 +248,8 @@ impl Log {
     }
 
     /// Makes the segment that begins with version `first`, durable with its name.
-    fn create_next(&self, first: u64, syncs: &Syncs) -> Result<(Arc<dyn RandomAccessFile>, u64)> {
-        let header = self.header(first, self.last);
+    fn create_next(&self, first: u64, syncs: &Syncs) -> Result<Live> {
+        let (header, number) = self.header(first, self.last);
         let file = create_anew(&*self.files, NEXT)?;
         if let Err(error) = write_all(&*file, &header, 0) {
             // If it stays, the next attempt or the next opening removes it.
@@ -250,7 +258,8 @@ impl Log {
         }
         syncs.sync_file(&*file, NEXT)?;
         syncs.sync_folder(&*self.files, WAL)?;
-        Ok((file, header.len() as u64))
+        let start = header.len() as u64;
+        Ok(Live { file, first, number, start, end: start, last: self.last })
     }
 
     /// Cuts filler and syncs: the log as it is left.
@@ -262,6 +271,11 @@ impl Log {
         self.filled = self.end;
         turn.sync()
     }
+}
+
+/// A number that no other log or segment has: what the system gives to seed hashing, hashed.
+pub(super) fn random_number() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 #[cold]

@@ -30,7 +30,7 @@ pub(super) struct Stored {
     pub(super) records: Format,
     /// The number of the log that belongs to it.
     pub(super) log: u64,
-    /// The first version of the segment that was being written.
+    /// The number of the segment that was being written.
     pub(super) segment: u64,
     pub(super) manifest: Manifest,
 }
@@ -41,7 +41,7 @@ struct Body {
     generation: u64,
     records: String,
     log: String,
-    segment: u64,
+    segment: String,
     durable: u64,
     version: u64,
     objects: Vec<ObjectBody>,
@@ -76,7 +76,7 @@ pub(super) fn encode(stored: &Stored) -> Result<Vec<u8>> {
         generation: *generation,
         records: stored.records.name().into(),
         log: format!("{:016x}", stored.log),
-        segment: stored.segment,
+        segment: format!("{:016x}", stored.segment),
         durable: *durable,
         version: checkpoint.version,
         objects: objects.collect(),
@@ -136,12 +136,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
     }
     let records = body.records.parse::<Format>().map_err(|()| corrupt(LINE_BYTES, "a record format", &body.records))?;
     let log = hex(&body.log).ok_or_else(|| corrupt(LINE_BYTES, "the number of a log", &body.log))?;
-    if body.durable < body.version || body.segment == 0 {
+    let segment = hex(&body.segment).ok_or_else(|| corrupt(LINE_BYTES, "the number of a segment", &body.segment))?;
+    if body.durable < body.version {
         return Err(corrupt(LINE_BYTES, "a log that is durable up to the checkpoint", "less"));
     }
     let checkpoint = Checkpoint { version: body.version, objects, content: body.content };
     let manifest = Manifest { generation: body.generation, durable: body.durable, checkpoint };
-    Ok(Stored { records, log, segment: body.segment, manifest })
+    Ok(Stored { records, log, segment, manifest })
 }
 
 pub(super) fn read(files: &dyn Files) -> Result<Stored> {

@@ -85,11 +85,6 @@ impl Objects {
         *self.lock.lock() = None;
     }
 
-    /// Whether a crash has left files.
-    pub(super) fn has_orphans(&self) -> bool {
-        self.state.lock().files.values().any(|file| file.is_orphan)
-    }
-
     pub(super) fn create(
         self: &Arc<Self>,
         kind: ObjectKind,

@@ -65,6 +65,10 @@ impl Files for OsFiles {
         fs::create_dir(self.path(path))
     }
 
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        fs::remove_dir(self.path(path))
+    }
+
     fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
         let path = self.path(folder);
         // A link in place of a folder would lead out of the directory.

@@ -5,16 +5,17 @@
 //!
 //! **Why the surviving log is written anew.** The page cache may hold bytes, and names, that the device does not: those of
 //! a process that was killed, or those that a failed sync has left marked as clean, which no later sync would write. So
-//! unless the manifest says that the log ended exactly so, durably, the live segment's batches go to a new file, which is
-//! synced and takes the old one's name; and the manifest is written anew before anything is removed on its word.
+//! unless the manifest says that this very file ended exactly so, durably, the live segment's batches go to a new file,
+//! which is synced and takes the old one's name. For the same reason the manifest is always written anew: things are removed
+//! on its word. Files are told apart by a random number in their header, since a name says nothing about durability.
 
 use super::archive::Archive;
-use super::files::{EntryKind, Files, failed, read_file, uninterrupted, write_all};
+use super::files::{EntryKind, Files, RandomAccessFile, failed, read_file, uninterrupted, write_all};
 use super::frame;
 use super::layout::{
     FOLDERS, LIVE, LOCK, MANIFEST, MANIFEST_NEW, NEXT, REWRITTEN, WAL, archive_path, parse_archive_name,
 };
-use super::log::{Live, Log};
+use super::log::{Live, Log, random_number};
 use super::manifest::{self, Stored, create_anew};
 use super::scan::{Extent, scan};
 use super::syncs::Syncs;
@@ -22,8 +23,6 @@ use crate::error::{Error, Result};
 use crate::storage::engine::{Checkpoint, Format, Manifest, OpenReport, Recovery};
 #[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::io;
 use std::sync::Arc;
 
@@ -43,6 +42,9 @@ pub(super) struct Found {
 pub(super) struct Survivor {
     /// The live segment's header and whole batches, as they were checked.
     bytes: Vec<u8>,
+    /// The segment that was being sealed when the log was left, if no checkpoint covers it, and its path: its new name may
+    /// be in the cache alone.
+    sealing: Option<(String, Vec<u8>)>,
     /// Nothing to write anew.
     is_clean: bool,
     /// Left by a crash.
@@ -84,7 +86,7 @@ pub(super) fn inspect(files: &dyn Files) -> Result<Found> {
     let mut leftovers: Vec<_> = [NEXT, REWRITTEN].into_iter().filter(|path| in_wal(path)).collect();
     leftovers.extend(has(MANIFEST_NEW).then_some(MANIFEST_NEW));
     let archived = wal.iter().filter_map(|(name, _)| parse_archive_name(name)).collect();
-    let mut survivor = Survivor { bytes: Vec::new(), is_clean: false, leftovers, missing_folders };
+    let mut survivor = Survivor { bytes: Vec::new(), sealing: None, is_clean: false, leftovers, missing_folders };
 
     if !has(MANIFEST) {
         check_unbegun(files, &root, wal, &listed, in_wal(LIVE))?;
@@ -101,7 +103,7 @@ pub(super) fn inspect(files: &dyn Files) -> Result<Found> {
     survivor.is_clean = live_path == LIVE
         && extent.tail.is_none()
         && extent.last == stored.manifest.durable
-        && live.first == stored.segment;
+        && live.number == stored.segment;
     #[cfg(feature = "testing")]
     if is_planted(Plant::TrustPageCache) && live_path == LIVE && extent.tail.is_none() {
         survivor.is_clean = true;
@@ -156,7 +158,8 @@ fn read_log(
 ) -> Result<(Live, Extent)> {
     let (format, log, covered) = (stored.records, stored.log, stored.manifest.checkpoint.version);
     let mut bytes = read_file(files, live_path)?;
-    let (first, extent) = scan(live_path, format, log, None, &bytes)?;
+    let (segment, extent) = scan(live_path, format, log, None, &bytes)?;
+    let first = segment.first;
     let needed = archive.needed(covered, first);
     let oldest = needed.first().map_or(first, |(first, _)| *first);
     if oldest > covered.saturating_add(1) {
@@ -169,12 +172,15 @@ fn read_log(
         let (_, sealed) = scan(&path, format, log, Some(first), &bytes)?;
         check_sealed(&path, &sealed, next)?;
         archive.note_bytes(first, sealed.end as u64);
+        if live_path == NEXT && next == segment.first {
+            survivor.sealing = Some((path, bytes));
+        }
     }
     let start = frame::read_segment_header(format, &bytes).map_or(0, |(_, length)| length as u64);
     bytes.truncate(extent.end);
     survivor.bytes = bytes;
     let file = uninterrupted(|| files.open(live_path)).map_err(|error| failed("open", live_path, error))?;
-    Ok((Live { file, first, start, end: extent.end as u64, last: extent.last }, extent))
+    Ok((Live { file, first, number: segment.number, start, end: extent.end as u64, last: extent.last }, extent))
 }
 
 /// A sealed segment ends with a whole batch, before the one with which the next begins.
@@ -212,11 +218,6 @@ fn judge(stored: &Stored, live_path: &str, extent: &Extent) -> Result<OpenReport
     })
 }
 
-/// A number that no other log has: what the system gives to seed hashing, once more hashed.
-fn random_number() -> u64 {
-    RandomState::new().hash_one(std::process::id())
-}
-
 impl Survivor {
     /// Makes the storage `log`'s to write; see the module. Answers the manifest as it then is.
     pub(super) fn claim(
@@ -225,9 +226,10 @@ impl Survivor {
         log: &mut Log,
         syncs: &Syncs,
         stored: Option<Stored>,
-        has_orphans: bool,
-        keep_archived: bool,
     ) -> Result<Stored> {
+        if stored.is_none() {
+            self.remove_begun(files);
+        }
         for folder in &self.missing_folders {
             match uninterrupted(|| files.create_folder(folder)) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -240,24 +242,23 @@ impl Survivor {
             syncs.sync_folder(files, "")?;
         }
         let turn = syncs.turn();
-        if let (true, Some(stored), Some(live)) = (self.is_clean, &stored, log.live()) {
-            turn.switch(live);
-            turn.note_durable(log.last);
-            let covered = stored.manifest.checkpoint.version;
-            let is_released = keep_archived || log.archive.needed(covered, log.first).len() == log.archive.len();
-            if self.leftovers.is_empty() && !has_orphans && is_released {
-                return Ok(stored.clone());
-            }
-        } else {
-            self.rewrite(files, log, syncs, &turn)?;
+        if let Some((path, bytes)) = self.sealing.take() {
+            put_in_place(files, syncs, &bytes, &path)?;
         }
-        // On this manifest's word things are removed: it must be the durable one.
+        match log.live() {
+            Some(live) if self.is_clean => {
+                turn.switch(live);
+                turn.note_durable(log.last);
+            }
+            _ => self.rewrite(files, log, syncs, &turn)?,
+        }
+        // On this manifest's word things are removed, and its own name may be in the cache alone.
         let mut stored = stored.unwrap_or_else(|| {
             let manifest = Manifest { generation: 0, durable: 0, checkpoint: Checkpoint::default() };
-            Stored { records: log.format, log: log.id, segment: log.first, manifest }
+            Stored { records: log.format, log: log.id, segment: log.number, manifest }
         });
         stored.manifest.durable = log.last;
-        stored.segment = log.first;
+        stored.segment = log.number;
         manifest::replace(files, syncs, &stored)?;
         // The manifest took its leftover's name, and the live log may have come from its own.
         for leftover in self.leftovers.iter().filter(|path| ![MANIFEST_NEW, REWRITTEN, LIVE].contains(path)) {
@@ -267,6 +268,18 @@ impl Survivor {
             let _ = uninterrupted(|| files.remove(REWRITTEN));
         }
         Ok(stored)
+    }
+
+    /// What an earlier attempt to begin has left goes first. If its sync failed, the names of its folders may be in the
+    /// cache alone, and no later sync would write them.
+    fn remove_begun(&mut self, files: &dyn Files) {
+        for leftover in self.leftovers.drain(..) {
+            let _ = uninterrupted(|| files.remove(leftover));
+        }
+        for folder in FOLDERS {
+            let _ = uninterrupted(|| files.remove_folder(folder));
+        }
+        self.missing_folders = FOLDERS.to_vec();
     }
 
     /// The log's batches in a new file under the live one's name.
@@ -279,19 +292,25 @@ impl Survivor {
     ) -> Result<()> {
         // All that is in the file is durable when it gets its name, and so may say so.
         let (first, last) = (log.first, log.last);
-        let mut bytes = log.header(first, last);
+        let (mut bytes, number) = log.header(first, last);
         let (start, batches) = (bytes.len() as u64, self.bytes.get(log.start as usize..).unwrap_or(&[]));
         bytes.extend_from_slice(batches);
         self.bytes = Vec::new();
-        let file = create_anew(files, REWRITTEN)?;
-        write_all(&*file, &bytes, 0).map_err(|error| failed("write", REWRITTEN, error))?;
-        syncs.sync_file(&*file, REWRITTEN)?;
-        manifest::rename(files, syncs, WAL, REWRITTEN, LIVE)?;
-        syncs.sync_folder(files, WAL)?;
-        log.switch(turn, Live { file: Arc::clone(&file), first, start, end: bytes.len() as u64, last });
+        let file = put_in_place(files, syncs, &bytes, LIVE)?;
+        log.switch(turn, Live { file: Arc::clone(&file), first, number, start, end: bytes.len() as u64, last });
         turn.note_durable(last);
         Ok(())
     }
+}
+
+/// A file of the log with this content, durable under its name, which another may have had.
+fn put_in_place(files: &dyn Files, syncs: &Syncs, bytes: &[u8], path: &str) -> Result<Arc<dyn RandomAccessFile>> {
+    let file = create_anew(files, REWRITTEN)?;
+    write_all(&*file, bytes, 0).map_err(|error| failed("write", REWRITTEN, error))?;
+    syncs.sync_file(&*file, REWRITTEN)?;
+    manifest::rename(files, syncs, WAL, REWRITTEN, path)?;
+    syncs.sync_folder(files, WAL)?;
+    Ok(file)
 }
 
 /// A new log's number.

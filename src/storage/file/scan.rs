@@ -6,7 +6,7 @@
 //!
 //! Nothing here allocates by what a file says, and each byte is looked at a bounded number of times.
 
-use super::frame::{self, FrameHeader, NoHeader};
+use super::frame::{self, FrameHeader, NoHeader, SegmentHeader};
 use crate::error::Error;
 use crate::storage::engine::{Batch, Format};
 #[cfg(feature = "testing")]
@@ -130,19 +130,19 @@ pub(super) fn scan(
     log: u64,
     first: Option<u64>,
     bytes: &[u8],
-) -> Result<(u64, Extent), Error> {
-    let (header, start) = frame::read_segment_header(format, bytes)
+) -> Result<(SegmentHeader, Extent), Error> {
+    let (segment, start) = frame::read_segment_header(format, bytes)
         .map_err(|reason| no_header(file, 0, "the header of a log segment", reason))?;
     let flaw = |expected, found| Flaw { offset: 0, expected, found }.in_file(file);
-    if header.log != log {
+    if segment.log != log {
         return Err(flaw("a segment of this log", "one of another log"));
     }
-    if first.is_some_and(|first| first != header.first) {
+    if first.is_some_and(|first| first != segment.first) {
         return Err(flaw("the segment that belongs here", "another one"));
     }
-    let Some(before) = header.first.checked_sub(1) else { return Err(flaw("a first version", "zero")) };
-    let mut extent = Extent { end: start, last: before, synced: header.synced, tail: None };
-    let mut frames = Frames::new(format, log, bytes, start, header.first);
+    let Some(before) = segment.first.checked_sub(1) else { return Err(flaw("a first version", "zero")) };
+    let mut extent = Extent { end: start, last: before, synced: segment.synced, tail: None };
+    let mut frames = Frames::new(format, log, bytes, start, segment.first);
     let flaw = loop {
         match frames.step() {
             Step::Batch(batch, header) => {
@@ -151,7 +151,7 @@ pub(super) fn scan(
                 extent.synced = extent.synced.max(header.synced);
                 extent.end = frames.at;
             }
-            Step::End => return Ok((header.first, extent)),
+            Step::End => return Ok((segment, extent)),
             Step::Flaw(flaw) => break flaw,
             Step::Unsupported(reason) => return Err(no_header(file, frames.at, "a batch", reason)),
         }
@@ -168,5 +168,5 @@ pub(super) fn scan(
         }
     }
     extent.tail = Some(Tail { flaw, last_seen, bytes: (tail.len() - blank) as u64 });
-    Ok((header.first, extent))
+    Ok((segment, extent))
 }

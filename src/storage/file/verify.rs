@@ -7,7 +7,7 @@ use super::log::Log;
 use super::manifest::{self, Stored};
 use super::objects;
 use super::recover::check_sealed;
-use super::scan::{Frames, Step, no_header, scan};
+use super::scan::{Flaw, Frames, Step, no_header, scan};
 use crate::error::{Error, Result};
 use crate::storage::engine::{Batch, Damage, Format, ObjectReader};
 use std::io;
@@ -57,7 +57,7 @@ impl LogView {
         if version < first {
             return Err(Error::NotInLog { version, first });
         }
-        for (first, _) in needed {
+        for (first, next) in needed {
             let path = archive_path(*first);
             let bytes = match read_file(files, &path) {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -65,19 +65,20 @@ impl LogView {
                 }
                 bytes => bytes?,
             };
-            self.visit(&path, &bytes, *first, version, visit)?;
+            self.visit(&path, &bytes, (*first, *next), version, visit)?;
         }
         match self.read_live()? {
-            Some(bytes) => self.visit(LIVE, &bytes, self.first, version, visit),
+            Some(bytes) => self.visit(LIVE, &bytes, (self.first, self.last.saturating_add(1)), version, visit),
             None => Ok(()),
         }
     }
 
+    /// Visits the batches of a segment that begins with version `first`, before one that begins with `next`.
     fn visit(
         &self,
         path: &str,
         bytes: &[u8],
-        first: u64,
+        (first, next): (u64, u64),
         version: u64,
         visit: &mut dyn FnMut(Batch<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -88,7 +89,12 @@ impl LogView {
             match frames.step() {
                 Step::Batch(batch, _) if batch.last() < Some(version) => {}
                 Step::Batch(batch, _) => visit(batch)?,
-                Step::End => return Ok(()),
+                // All versions there can be end with the highest number.
+                Step::End if frames.next.unwrap_or(u64::MAX) == next => return Ok(()),
+                Step::End => {
+                    let (expected, found) = ("the batch of the next version", "the segment's end");
+                    return Err(Flaw { offset: frames.at, expected, found }.in_file(path));
+                }
                 Step::Flaw(flaw) => return Err(flaw.in_file(path)),
                 Step::Unsupported(reason) => return Err(no_header(path, frames.at, "a batch", reason)),
             }
