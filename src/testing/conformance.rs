@@ -314,7 +314,7 @@ fn objects_that_no_manifest_names_are_gone(storage: &dyn Storage) {
     let generation = engine.replace_manifest(generation, checkpoint(0, &[new.clone(), kept.clone()])).unwrap();
     assert_eq!(open.read_to_end().unwrap(), b"old");
     assert!(engine.open_object(&old).is_err());
-    let stale = engine.replace_manifest(generation, checkpoint(0, &[old.clone()]));
+    let stale = engine.replace_manifest(generation, checkpoint(0, std::slice::from_ref(&old)));
     assert!(matches!(stale, Err(Error::InvalidStorageCall { .. })));
     // Finished, but never named.
     let lost = object(&*engine, "v", Placement::Append, b"lost");

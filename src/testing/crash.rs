@@ -1,6 +1,6 @@
 //! Every image that a crash may leave.
 
-use super::sim::{Image, Operation, Trace, overwrite};
+use super::sim::{Entry, Image, Operation, Trace, overwrite};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -188,7 +188,7 @@ impl<'a> Device<'a> {
                 &mut changed[found].1
             });
         }
-        let mut entries: Vec<(Arc<str>, Option<Arc<Vec<u8>>>)> = Vec::with_capacity(names.len());
+        let mut entries: Vec<Entry> = Vec::with_capacity(names.len());
         for (path, file) in &names {
             let is_reachable =
                 path.split_once('/').is_none_or(|(folder, _)| names.iter().any(|(name, _)| **name == *folder));

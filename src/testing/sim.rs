@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     /// By path; folders have no content.
-    pub(super) entries: Vec<(Arc<str>, Option<Arc<Vec<u8>>>)>,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Image {
@@ -42,6 +42,9 @@ impl Image {
         Image { entries }
     }
 }
+
+/// A file's path and content, or a folder's path.
+pub(super) type Entry = (Arc<str>, Option<Arc<Vec<u8>>>);
 
 /// What was done, from when it was mounted.
 #[derive(Debug, Clone, Default)]

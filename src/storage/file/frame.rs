@@ -38,7 +38,7 @@ pub(super) mod segment {
 }
 
 /// The binary header of a frame.
-pub(super) mod frame {
+pub(super) mod batch {
     use super::Range;
     pub(crate) const MAGIC_BYTES: [u8; 4] = *b"\xf0BAT";
     pub(crate) const MAGIC: Range<usize> = 0..4;
@@ -151,17 +151,17 @@ pub(super) fn write_frame_header(format: Format, header: &FrameHeader, into: &mu
     let FrameHeader { log, first, count, body, length, synced } = *header;
     match format {
         Format::Binary => {
-            let mut bytes = [0; frame::BYTES];
-            bytes[frame::MAGIC].copy_from_slice(&frame::MAGIC_BYTES);
-            bytes[frame::VERSION].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-            bytes[frame::LOG].copy_from_slice(&log.to_le_bytes());
-            bytes[frame::FIRST].copy_from_slice(&first.to_le_bytes());
-            bytes[frame::COUNT].copy_from_slice(&count.to_le_bytes());
-            bytes[frame::BODY].copy_from_slice(&body.to_le_bytes());
-            bytes[frame::LENGTH].copy_from_slice(&length.to_le_bytes());
-            bytes[frame::SYNCED].copy_from_slice(&synced.to_le_bytes());
-            let checksum = crc32fast::hash(&bytes[..frame::CHECKSUM.start]);
-            bytes[frame::CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+            let mut bytes = [0; batch::BYTES];
+            bytes[batch::MAGIC].copy_from_slice(&batch::MAGIC_BYTES);
+            bytes[batch::VERSION].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+            bytes[batch::LOG].copy_from_slice(&log.to_le_bytes());
+            bytes[batch::FIRST].copy_from_slice(&first.to_le_bytes());
+            bytes[batch::COUNT].copy_from_slice(&count.to_le_bytes());
+            bytes[batch::BODY].copy_from_slice(&body.to_le_bytes());
+            bytes[batch::LENGTH].copy_from_slice(&length.to_le_bytes());
+            bytes[batch::SYNCED].copy_from_slice(&synced.to_le_bytes());
+            let checksum = crc32fast::hash(&bytes[..batch::CHECKSUM.start]);
+            bytes[batch::CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
             into.extend_from_slice(&bytes);
         }
         Format::JsonLines => {
@@ -222,24 +222,24 @@ pub(super) fn read_segment_header(format: Format, bytes: &[u8]) -> Result<(Segme
 pub(super) fn read_frame_header(format: Format, bytes: &[u8]) -> Result<(FrameHeader, usize), NoHeader> {
     match format {
         Format::Binary => {
-            let bytes = bytes.get(..frame::BYTES).ok_or(NoHeader::Damaged("the file ends within it"))?;
-            if bytes[frame::MAGIC] != frame::MAGIC_BYTES {
+            let bytes = bytes.get(..batch::BYTES).ok_or(NoHeader::Damaged("the file ends within it"))?;
+            if bytes[batch::MAGIC] != batch::MAGIC_BYTES {
                 return Err(NoHeader::Damaged("other bytes"));
             }
-            if number(bytes, frame::CHECKSUM) != u64::from(crc32fast::hash(&bytes[..frame::CHECKSUM.start])) {
+            if number(bytes, batch::CHECKSUM) != u64::from(crc32fast::hash(&bytes[..batch::CHECKSUM.start])) {
                 return Err(NoHeader::Damaged("a checksum that does not match"));
             }
-            supported("format version", number(bytes, frame::VERSION), u64::from(FORMAT_VERSION))?;
-            supported("frame kind", number(bytes, frame::KIND), 0)?;
+            supported("format version", number(bytes, batch::VERSION), u64::from(FORMAT_VERSION))?;
+            supported("frame kind", number(bytes, batch::KIND), 0)?;
             let header = FrameHeader {
-                log: number(bytes, frame::LOG),
-                first: number(bytes, frame::FIRST),
-                count: number(bytes, frame::COUNT) as u32,
-                body: number(bytes, frame::BODY) as u32,
-                length: number(bytes, frame::LENGTH),
-                synced: number(bytes, frame::SYNCED),
+                log: number(bytes, batch::LOG),
+                first: number(bytes, batch::FIRST),
+                count: number(bytes, batch::COUNT) as u32,
+                body: number(bytes, batch::BODY) as u32,
+                length: number(bytes, batch::LENGTH),
+                synced: number(bytes, batch::SYNCED),
             };
-            Ok((header, frame::BYTES))
+            Ok((header, batch::BYTES))
         }
         Format::JsonLines => {
             let (mut line, line_bytes) = Line::begin(bytes, "batch")?;
@@ -261,7 +261,7 @@ pub(super) fn read_frame_header(format: Format, bytes: &[u8]) -> Result<(FrameHe
 /// Where the next thing that could be a frame's header begins, from `from` on.
 pub(super) fn find_frame(format: Format, bytes: &[u8], from: usize) -> Option<usize> {
     let magic: &[u8] = match format {
-        Format::Binary => &frame::MAGIC_BYTES,
+        Format::Binary => &batch::MAGIC_BYTES,
         Format::JsonLines => br#"{"folio":"batch""#,
     };
     let rest = bytes.get(from..)?;

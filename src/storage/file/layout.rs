@@ -29,7 +29,7 @@ pub(super) const FOLDERS: [&str; 3] = [WAL, "data", "schema"];
 const STEM_BYTES_MAX: usize = 206;
 /// The longest name of a table that can be asked for here, in bytes.
 pub(super) const TABLE_NAME_BYTES_MAX: usize = 128;
-const _: () = assert!(1 + (TABLE_NAME_BYTES_MAX * 8).div_ceil(5) <= STEM_BYTES_MAX);
+const _: () = assert!((TABLE_NAME_BYTES_MAX * 8).div_ceil(5) < STEM_BYTES_MAX);
 
 const BASE_32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 

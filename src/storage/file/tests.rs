@@ -26,13 +26,13 @@ fn assert_table(heading: &str, fields: &[Range<usize>]) {
 
 #[test]
 fn the_tables_of_the_document_are_the_constants() {
-    use super::frame::{frame as f, segment as s};
+    use super::frame::{batch as f, segment as s};
     let segment = [s::MAGIC, s::VERSION, s::RECORDS, s::FEATURES, s::LOG, s::FIRST, s::SYNCED, s::NUMBER, s::RESERVED];
     assert_table("### Header of a segment, binary", &[&segment[..], &[s::CHECKSUM]].concat());
     let batch = [f::MAGIC, f::VERSION, f::KIND, f::LOG, f::FIRST, f::COUNT, f::BODY, f::LENGTH, f::SYNCED, f::CHECKSUM];
     assert_table("### Header of a batch, binary", &batch);
-    let line = [manifest::MAGIC, manifest::VERSION, manifest::LENGTH, manifest::CHECKSUM];
-    assert_table("### Manifest", &[&line[..], &[manifest::LINE_BYTES..usize::MAX]].concat());
+    let body = manifest::LINE_BYTES..usize::MAX;
+    assert_table("### Manifest", &[manifest::MAGIC, manifest::VERSION, manifest::LENGTH, manifest::CHECKSUM, body]);
     let magic = |heading: &str| rows(heading)[0].2.clone();
     assert!(magic("### Header of a segment, binary").contains(std::str::from_utf8(&s::MAGIC_BYTES).unwrap()));
     let hex: Vec<String> = f::MAGIC_BYTES.iter().map(|byte| format!("{byte:02X}")).collect();
@@ -82,12 +82,12 @@ fn every_other_version_and_kind_is_named() {
         &FrameHeader::of(Batch { first: 1, count: 1, payload: b"" }, 7, 0),
         &mut whole,
     );
-    for field in [frame::frame::VERSION, frame::frame::KIND] {
+    for field in [frame::batch::VERSION, frame::batch::KIND] {
         for value in 0..=u16::MAX {
             let mut bytes = whole.clone();
             bytes[field.clone()].copy_from_slice(&value.to_le_bytes());
-            let sum = crc32fast::hash(&bytes[..frame::frame::CHECKSUM.start]);
-            bytes[frame::frame::CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+            let sum = crc32fast::hash(&bytes[..frame::batch::CHECKSUM.start]);
+            bytes[frame::batch::CHECKSUM].copy_from_slice(&sum.to_le_bytes());
             match frame::read_frame_header(Format::Binary, &bytes) {
                 Ok(_) => assert_eq!(bytes, whole),
                 Err(NoHeader::Unsupported { found, .. }) => assert_eq!(found, u64::from(value)),
