@@ -58,6 +58,11 @@ impl Journal {
     }
 }
 
+/// How many seeds each proof takes: one, or as many as `FOLIO_SEEDS` says, for a soak.
+pub(crate) fn seeds() -> u64 {
+    std::env::var("FOLIO_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1)
+}
+
 /// A stream of numbers from a seed.
 pub(crate) struct Random(pub(crate) u64);
 

@@ -107,7 +107,8 @@ pub(super) fn encode_name(table: &str) -> String {
         if is_plain(byte) && !(index == 0 && is_reserved(table)) {
             stem.push(char::from(byte));
         } else {
-            stem.push_str(&format!("%{byte:02x}"));
+            stem.push('%');
+            stem.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
         }
     }
     if (1..=STEM_BYTES_MAX).contains(&stem.len()) { stem } else { encode_base_32(table.as_bytes()) }
