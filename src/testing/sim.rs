@@ -141,7 +141,8 @@ struct State {
     is_locked: bool,
 }
 
-/// See the [module](self).
+/// A file system in memory, whose clones are the same one. Reads see everything that was done; what a crash leaves of it is
+/// for [`each_crash_image`](super::each_crash_image).
 #[derive(Clone, Default)]
 pub struct SimFiles {
     state: Arc<Mutex<State>>,

@@ -211,7 +211,12 @@ fn a_failed_sync_is_told_to_all_who_wait_and_stops_writes_alone() {
         engine.create_object(folio::storage::ObjectKind::Records, "t", folio::storage::Placement::Append).map(drop),
     );
     let mut read = 0;
-    engine.read_from(1, &mut |_| Ok(read += 1)).unwrap();
+    engine
+        .read_from(1, &mut |_| {
+            read += 1;
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(read, 4);
     refused(engine.close());
     assert_eq!(files.operations(), operations, "nothing is written, and no sync tried again");
