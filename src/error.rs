@@ -149,6 +149,52 @@ pub enum Error {
     /// An operation of the transaction failed half-way or its closure's error was swallowed: it can only roll back.
     #[error("the transaction has failed and can only be rolled back")]
     TransactionFailed,
+    /// A file operation failed, and what it was for did not happen.
+    #[error("cannot {operation} `{file}`: {source}")]
+    #[allow(missing_docs)]
+    Io { operation: &'static str, file: Box<str>, source: std::io::Error },
+    /// The disk, or what this user may have of it, is full: what was to be written is not there. Writing can go on when
+    /// there is space again.
+    #[error("cannot {operation} `{file}`: no space left")]
+    #[allow(missing_docs)]
+    StorageFull { operation: &'static str, file: Box<str>, source: std::io::Error },
+    /// The operating system could not say that a file is on stable storage. What was being written is, once reopened,
+    /// there whole or not at all. Until then every write is [`Error::Poisoned`].
+    #[error("cannot {operation} `{file}`: {source}; whether the write is kept is known after reopening")]
+    #[allow(missing_docs)]
+    SyncFailed { operation: &'static str, file: Box<str>, source: std::io::Error },
+    /// A write after one whose outcome is unknown. It did not happen; reopen first.
+    #[error("writes are refused until reopened, because of an earlier failure: {reason}")]
+    #[allow(missing_docs)]
+    Poisoned { reason: Box<str> },
+    /// Somebody else has the storage open: another process, or another handle in this one.
+    #[error("`{path}` is open already, here or in another process")]
+    #[allow(missing_docs)]
+    Locked { path: Box<str> },
+    /// A file is not what was written. Nothing on disk was changed.
+    #[error("`{file}` is damaged at byte {offset}: expected {expected}, found {found}")]
+    #[allow(missing_docs)]
+    Corrupt { file: Box<str>, offset: u64, expected: Box<str>, found: Box<str> },
+    /// A file of a format that this version does not know, probably of a newer version. Nothing on disk was changed.
+    #[error("`{file}` has {what} {found}; this version reads up to {supported}")]
+    #[allow(missing_docs)]
+    UnsupportedFormat { file: Box<str>, what: &'static str, found: u64, supported: u64 },
+    /// A place that is no database and cannot become one.
+    #[error("`{path}` is not a database: {found}")]
+    #[allow(missing_docs)]
+    NotADatabase { path: Box<str>, found: Box<str> },
+    /// Somebody else changed the storage in between.
+    #[error("{what} has moved: expected {expected}, found {found}")]
+    #[allow(missing_docs)]
+    Conflict { what: &'static str, expected: u64, found: u64 },
+    /// The log no longer holds this version: a checkpoint covers it.
+    #[error("version {version} is no longer in the log, which begins at {first}")]
+    #[allow(missing_docs)]
+    NotInLog { version: u64, first: u64 },
+    /// A call that the storage cannot take as it is, such as a write after it was closed.
+    #[error("{message}")]
+    #[allow(missing_docs)]
+    InvalidStorageCall { message: &'static str },
     /// The user's own reason to roll a transaction back; see [`Error::abort`].
     #[error("{source}")]
     #[allow(missing_docs)]
@@ -173,6 +219,14 @@ pub enum ErrorKind {
     Limit,
     /// A transaction was rolled back, and nothing happened.
     Aborted,
+    /// The environment failed (a disk, its space, another process), and nothing happened: try again when it is mended.
+    Environment,
+    /// Somebody else was first: look again, then decide.
+    Conflict,
+    /// What happened is known after reopening, and nothing can be written before.
+    Reopen,
+    /// Files are damaged, or of a version to come: restore them, or use the version that wrote them.
+    Corrupt,
 }
 
 /// One thing that is wrong with a schema.
@@ -254,6 +308,17 @@ impl Error {
             Error::Reentrant => "reentrant-write",
             Error::InBatch { source, .. } => source.code(),
             Error::TransactionFailed => "transaction-failed",
+            Error::Io { .. } => "io",
+            Error::StorageFull { .. } => "storage-full",
+            Error::SyncFailed { .. } => "sync-failed",
+            Error::Poisoned { .. } => "poisoned",
+            Error::Locked { .. } => "locked",
+            Error::Corrupt { .. } => "corrupt",
+            Error::UnsupportedFormat { .. } => "unsupported-format",
+            Error::NotADatabase { .. } => "not-a-database",
+            Error::Conflict { .. } => "conflict",
+            Error::NotInLog { .. } => "not-in-log",
+            Error::InvalidStorageCall { .. } => "invalid-storage-call",
             Error::Aborted { .. } => "aborted",
         }
     }
@@ -281,14 +346,21 @@ impl Error {
             Error::NoSuchTable { .. }
             | Error::NoSuchColumn { .. }
             | Error::NoSuchIndex { .. }
-            | Error::NoSuchRow { .. } => ErrorKind::NotFound,
+            | Error::NoSuchRow { .. }
+            | Error::NotInLog { .. } => ErrorKind::NotFound,
             Error::WrongHandle { .. }
             | Error::ForeignHandle { .. }
             | Error::InvalidKey { .. }
             | Error::InvalidQuery { .. }
             | Error::UnrelatedSnapshots
-            | Error::Reentrant => ErrorKind::Usage,
+            | Error::Reentrant
+            | Error::NotADatabase { .. }
+            | Error::InvalidStorageCall { .. } => ErrorKind::Usage,
             Error::AutoIncrementExhausted { .. } | Error::Limit { .. } | Error::OutOfMemory { .. } => ErrorKind::Limit,
+            Error::Io { .. } | Error::StorageFull { .. } | Error::Locked { .. } => ErrorKind::Environment,
+            Error::Conflict { .. } => ErrorKind::Conflict,
+            Error::SyncFailed { .. } | Error::Poisoned { .. } => ErrorKind::Reopen,
+            Error::Corrupt { .. } | Error::UnsupportedFormat { .. } => ErrorKind::Corrupt,
             Error::InBatch { source, .. } => source.kind(),
             Error::TransactionFailed | Error::Aborted { .. } => ErrorKind::Aborted,
         }

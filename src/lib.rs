@@ -123,7 +123,10 @@ mod error;
 mod page;
 mod query;
 mod schema;
+pub mod storage;
 mod table;
+#[cfg(all(feature = "testing", any(unix, windows)))]
+pub mod testing;
 mod transaction;
 mod value;
 

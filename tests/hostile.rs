@@ -131,7 +131,9 @@ proptest! {
         for predicate in [a.eq(cell.clone()), b.lt(cell.clone()), a.ge(cell.clone()), b.between(cell.clone()..), !b.is_in([cell.clone()])] {
             let _ = table.select().filter(predicate).order_by(b.desc()).limit(3).fetch::<Value>();
         }
-        let _ = (db.table(&name).map(drop), db.drop_table(&name), db.create_index("t", Index::hash([name])));
+        // The one table there is stays, whatever the name.
+        let _ = (name != "t").then(|| db.drop_table(&name));
+        let _ = (db.table(&name).map(drop), db.create_index("t", Index::hash([name])));
         prop_assert!(table.len().unwrap() <= 1);
     }
 

@@ -1,0 +1,284 @@
+//! The write-ahead log: one segment that is being written, and sealed ones before it.
+//!
+//! - L1: a sealed segment is durable whole before the next one's first byte, and every name is durable before a batch in
+//!   the new segment is acknowledged. So only the last segment can have a torn tail, and a gap elsewhere is damage.
+//! - L2: at every moment one of [`LIVE`] and [`NEXT`] is there, so that a missing log is damage and not a new one.
+//! - L3: what a failed append may have written is gone, durably, before the next is written.
+//!
+//! **Changing segments**: cut the live one to its batches, sync it; make [`NEXT`] with its header, sync it, sync the
+//! folder; rename the live one to its archive name, sync the folder; rename [`NEXT`] to [`LIVE`], sync the folder. The
+//! middle sync of the folder is needed: were both renames lost to each other's order, the new segment could replace the
+//! old one, and with it all that it holds.
+//!
+//! **Writing ahead.** A file that grows has its length and its blocks synced with each batch. So filler is written in
+//! steps ahead of the batches, which then only overwrite: a sync has only data to write. The step grows with the segment,
+//! so that a small log stays small.
+
+use super::archive::Archive;
+use super::engine::FileOptions;
+use super::files::{Files, RandomAccessFile, failed, set_length, uninterrupted, write_all};
+use super::frame::{self, FrameHeader, SegmentHeader};
+use super::layout::{LIVE, NEXT, WAL, archive_path};
+use super::manifest::{create_anew, rename};
+use super::syncs::{Syncs, Turn};
+use crate::error::{Error, Result};
+use crate::storage::engine::{Appended, Batch, Format};
+#[cfg(feature = "testing")]
+use crate::storage::plant::{Plant, is_planted};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// Payloads up to here are copied behind their header, so that one call writes both.
+const COPIED_BYTES_MAX: usize = 1 << 16;
+/// The first step of filler.
+const STEP_BYTES_MIN: u64 = 1 << 16;
+/// Filler is written in pieces of this size.
+const FILLER_BYTES: usize = 1 << 16;
+static ZEROS: [u8; FILLER_BYTES] = [0; FILLER_BYTES];
+static LINE_FEEDS: [u8; FILLER_BYTES] = [b'\n'; FILLER_BYTES];
+
+/// See the module. Guarded by the engine's lock of the log.
+pub(super) struct Log {
+    files: Arc<dyn Files>,
+    pub(super) format: Format,
+    options: FileOptions,
+    pub(super) id: u64,
+    /// The segment being written; none before a new storage is claimed.
+    live: Option<Arc<dyn RandomAccessFile>>,
+    /// Sealed segments.
+    pub(super) archive: Archive,
+    /// The first version of the live segment.
+    pub(super) first: u64,
+    /// The live segment's number.
+    pub(super) number: u64,
+    /// Where its batches begin.
+    pub(super) start: u64,
+    /// Where they end.
+    pub(super) end: u64,
+    /// How far its space has been written ahead.
+    filled: u64,
+    /// The last version.
+    pub(super) last: u64,
+    /// Where a frame is put together.
+    buffer: Vec<u8>,
+    pub(super) batch_bytes: u64,
+}
+
+/// The live segment as it was found or made.
+pub(super) struct Live {
+    pub(super) file: Arc<dyn RandomAccessFile>,
+    pub(super) first: u64,
+    /// The live segment's number.
+    pub(super) number: u64,
+    /// Where its batches begin.
+    pub(super) start: u64,
+    /// Where they end, and with which version.
+    pub(super) end: u64,
+    pub(super) last: u64,
+}
+
+impl Log {
+    pub(super) fn new(
+        files: Arc<dyn Files>,
+        format: Format,
+        options: FileOptions,
+        id: u64,
+        archive: Archive,
+        live: Option<Live>,
+    ) -> Self {
+        let mut log = Self {
+            files,
+            format,
+            options,
+            id,
+            live: None,
+            archive,
+            first: 1,
+            number: 0,
+            start: 0,
+            end: 0,
+            filled: 0,
+            last: 0,
+            buffer: Vec::new(),
+            batch_bytes: 0,
+        };
+        if let Some(live) = live {
+            log.install(live);
+        }
+        log
+    }
+
+    /// Goes on with this segment.
+    pub(super) fn install(&mut self, live: Live) {
+        (self.first, self.number, self.start) = (live.first, live.number, live.start);
+        (self.end, self.last) = (live.end, live.last);
+        self.filled = live.end;
+        self.live = Some(live.file);
+    }
+
+    pub(super) fn live(&self) -> Option<Arc<dyn RandomAccessFile>> {
+        self.live.clone()
+    }
+
+    /// The header of a new segment that begins with version `first`, and its number.
+    pub(super) fn header(&self, first: u64, synced: u64) -> (Vec<u8>, u64) {
+        let (mut header, number) = (Vec::new(), random_number());
+        frame::write_segment_header(self.format, SegmentHeader { log: self.id, first, synced, number }, &mut header);
+        (header, number)
+    }
+
+    pub(super) fn append(&mut self, batch: Batch<'_>, syncs: &Syncs) -> Result<Appended> {
+        let Some(next) = self.last.checked_add(1) else {
+            return Err(Error::Limit { what: "versions".into(), limit: u64::MAX, found: u64::MAX });
+        };
+        if batch.first != next {
+            return Ok(Appended::Conflict(self.last));
+        }
+        let Some(last) = batch.last() else {
+            return Err(Error::InvalidStorageCall {
+                message: "a batch makes at least one version, and none above 2^64",
+            });
+        };
+        if self.format == Format::JsonLines && batch.payload.last().is_some_and(|byte| *byte != b'\n') {
+            return Err(Error::InvalidStorageCall { message: "a payload of JSON Lines ends in a line feed" });
+        }
+        if self.end > self.start && self.end.saturating_add(batch.payload.len() as u64) > self.options.segment_bytes {
+            self.rotate(syncs)?;
+        }
+        let Some(live) = self.live.clone() else { return Err(not_claimed()) };
+        let header = FrameHeader::of(batch, self.id, syncs.durable());
+        #[cfg(feature = "testing")]
+        let header = match is_planted(Plant::WrapLength) {
+            true => FrameHeader { length: header.length & 0x7f, ..header },
+            false => header,
+        };
+        self.buffer.clear();
+        frame::write_frame_header(self.format, &header, &mut self.buffer);
+        let copied = if batch.payload.len() <= COPIED_BYTES_MAX { batch.payload } else { b"" };
+        self.buffer.extend_from_slice(copied);
+        let rest = &batch.payload[copied.len()..];
+        let rest_at = self.end + self.buffer.len() as u64;
+        let end = rest_at + rest.len() as u64;
+        if end > self.filled {
+            self.write_ahead(&*live, end);
+        }
+        let written = write_all(&*live, &self.buffer, self.end).and_then(|()| write_all(&*live, rest, rest_at));
+        if let Err(error) = written {
+            self.cut_back(&*live, end, syncs)?;
+            return Err(failed("append to", LIVE, error));
+        }
+        self.batch_bytes += end - self.end;
+        (self.end, self.last) = (end, last);
+        self.filled = self.filled.max(end);
+        syncs.note_append(last);
+        Ok(Appended::At(last))
+    }
+
+    /// Writes filler behind `end`. What fails here fails nothing: a batch can be written without, and near the end of the
+    /// disk it must be.
+    fn write_ahead(&mut self, live: &dyn RandomAccessFile, end: u64) {
+        let step = end.next_power_of_two().max(STEP_BYTES_MIN).min(self.options.preallocate_bytes);
+        let to = end.saturating_add(step).min(self.options.segment_bytes);
+        let filler = match self.format {
+            Format::Binary => &ZEROS,
+            Format::JsonLines => &LINE_FEEDS,
+        };
+        let mut at = end.max(self.filled);
+        while at < to {
+            let piece = &filler[..usize::try_from(to - at).unwrap_or(FILLER_BYTES).min(FILLER_BYTES)];
+            if write_all(live, piece, at).is_err() {
+                return;
+            }
+            at += piece.len() as u64;
+            self.filled = at;
+        }
+    }
+
+    /// L3, after an append that failed. Where that fails too, nobody knows what is there, and nothing more is written.
+    fn cut_back(&mut self, live: &dyn RandomAccessFile, end: u64, syncs: &Syncs) -> Result<()> {
+        #[cfg(feature = "testing")]
+        if is_planted(Plant::AppendBehindGarbage) {
+            self.end = end;
+            return Ok(());
+        }
+        let _ = end;
+        let turn = syncs.turn();
+        set_length(live, self.end).map_err(|error| syncs.poison("cut", LIVE, error))?;
+        self.filled = self.end;
+        turn.sync()
+    }
+
+    /// Seals the live segment and begins the next; see the module. Nothing happens without a batch in it.
+    pub(super) fn rotate(&mut self, syncs: &Syncs) -> Result<()> {
+        let Some(live) = self.live.clone() else { return Err(not_claimed()) };
+        let turn = syncs.turn();
+        if self.end == self.start {
+            return turn.sync();
+        }
+        set_length(&*live, self.end).map_err(|error| failed("cut", LIVE, error))?;
+        self.filled = self.end;
+        #[cfg(feature = "testing")]
+        let is_unsynced = is_planted(Plant::RotateUnsynced);
+        #[cfg(not(feature = "testing"))]
+        let is_unsynced = false;
+        if !is_unsynced {
+            turn.sync()?;
+        }
+        let next = self.last.checked_add(1).ok_or(Error::Limit {
+            what: "versions".into(),
+            limit: u64::MAX,
+            found: u64::MAX,
+        })?;
+        let next = self.create_next(next, syncs)?;
+        let files = &*self.files;
+        rename(files, syncs, WAL, LIVE, &archive_path(self.first))?;
+        syncs.sync_folder(files, WAL)?;
+        // From here to the end there is no way back that could not fail as well.
+        uninterrupted(|| files.rename(NEXT, LIVE)).map_err(|error| syncs.poison("rename", NEXT, error))?;
+        syncs.sync_folder(files, WAL)?;
+        self.archive.add(self.first, self.end);
+        self.switch(&turn, next);
+        Ok(())
+    }
+
+    pub(super) fn switch(&mut self, turn: &Turn<'_>, live: Live) {
+        turn.switch(Arc::clone(&live.file));
+        self.install(live);
+    }
+
+    /// Makes the segment that begins with version `first`, durable with its name.
+    fn create_next(&self, first: u64, syncs: &Syncs) -> Result<Live> {
+        let (header, number) = self.header(first, self.last);
+        let file = create_anew(&*self.files, NEXT)?;
+        if let Err(error) = write_all(&*file, &header, 0) {
+            // If it stays, the next attempt or the next opening removes it.
+            let _ = uninterrupted(|| self.files.remove(NEXT));
+            return Err(failed("write", NEXT, error));
+        }
+        syncs.sync_file(&*file, NEXT)?;
+        syncs.sync_folder(&*self.files, WAL)?;
+        let start = header.len() as u64;
+        Ok(Live { file, first, number, start, end: start, last: self.last })
+    }
+
+    /// Cuts filler and syncs: the log as it is left.
+    pub(super) fn close(&mut self, syncs: &Syncs) -> Result<()> {
+        let Some(live) = self.live.clone() else { return Ok(()) };
+        let turn = syncs.turn();
+        syncs.check()?;
+        set_length(&*live, self.end).map_err(|error| failed("cut", LIVE, error))?;
+        self.filled = self.end;
+        turn.sync()
+    }
+}
+
+/// A number that no other log or segment has: what the system gives to seed hashing, hashed.
+pub(super) fn random_number() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+#[cold]
+pub(super) fn not_claimed() -> Error {
+    Error::InvalidStorageCall { message: "the storage is not claimed, or closed" }
+}

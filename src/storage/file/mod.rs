@@ -1,0 +1,21 @@
+//! The file engine: a log, objects and a manifest in a directory, above a small file-system trait.
+
+mod archive;
+mod engine;
+mod files;
+mod frame;
+mod layout;
+mod log;
+mod manifest;
+mod objects;
+mod os;
+mod recover;
+mod scan;
+mod syncs;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use engine::{FileEngine, FileOptions};
+pub use files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
+pub use os::OsFiles;

@@ -1,0 +1,168 @@
+//! The operating system's files.
+
+use super::files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The files of a directory of the operating system.
+#[derive(Debug)]
+pub struct OsFiles {
+    root: PathBuf,
+}
+
+impl OsFiles {
+    /// The directory `root`, made with those above it if it is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(root: impl AsRef<Path>) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
+        create_folders(&root)?;
+        Ok(Self { root })
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
+    }
+
+    /// Opens with `options`, and no link, pipe or device: opening a pipe would wait for its other end.
+    fn open_file(&self, path: &str, options: &mut OpenOptions) -> io::Result<Arc<dyn RandomAccessFile>> {
+        #[cfg(target_os = "linux")]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_CLOEXEC);
+        Ok(Arc::new(options.open(self.path(path))?))
+    }
+}
+
+/// As `create_dir_all`, with each new name synced into its parent.
+fn create_folders(folder: &Path) -> io::Result<()> {
+    match fs::metadata(folder) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
+    }
+    let Some(parent) = folder.parent() else { return Err(io::ErrorKind::NotFound.into()) };
+    create_folders(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder(parent),
+    }
+}
+
+/// Windows has no such call; its file systems keep names in their own journal.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { File::open(folder)?.sync_all() }
+}
+
+impl Files for OsFiles {
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn create_folder(&self, path: &str) -> io::Result<()> {
+        fs::create_dir(self.path(path))
+    }
+
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        fs::remove_dir(self.path(path))
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
+        let path = self.path(folder);
+        // A link in place of a folder would lead out of the directory.
+        if !folder.is_empty() && !fs::symlink_metadata(&path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let found = entry.file_type()?;
+            let kind = match (found.is_file(), found.is_dir()) {
+                (true, _) => EntryKind::File,
+                (_, true) => EntryKind::Folder,
+                _ => EntryKind::Other,
+            };
+            entries.push(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), kind });
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
+        if !fs::symlink_metadata(self.path(path))?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
+        }
+        self.open_file(path, OpenOptions::new().read(true).write(true))
+    }
+
+    fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
+        self.open_file(path, OpenOptions::new().read(true).write(true).create_new(true))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.path(path))
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        sync_folder(&self.path(folder))
+    }
+
+    fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
+        let full = self.path(path);
+        match fs::symlink_metadata(&full) {
+            Ok(found) if !found.is_file() => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(target_os = "linux")]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_CLOEXEC);
+        let file = options.open(full)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(OsLock(file)))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// The system releases the lock when the file is closed, also by the end of the process.
+struct OsLock(#[allow(dead_code)] File);
+
+impl FileLock for OsLock {}
+
+impl RandomAccessFile for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_at(self, into, offset);
+        #[cfg(windows)]
+        return std::os::windows::fs::FileExt::seek_read(self, into, offset);
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::write_at(self, bytes, offset);
+        #[cfg(windows)]
+        return std::os::windows::fs::FileExt::seek_write(self, bytes, offset);
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,20 @@
+//! Storage: what keeps a database beyond its process.
+//!
+//! [`StorageEngine`] is the contract: a log of batches with checkpoints. [`FileEngine`] keeps it in a directory,
+//! [`MemoryEngine`] in memory. To both, a batch's payload and an object's content are bytes; what they mean is decided in
+//! the layers above. PERSISTENCE.md has the bytes on disk and the order of file operations.
+
+mod engine;
+#[cfg(any(unix, windows))]
+pub(crate) mod file;
+mod memory;
+#[cfg(all(feature = "testing", any(unix, windows)))]
+pub(crate) mod plant;
+
+pub use engine::{
+    Appended, Batch, Checkpoint, Damage, Format, Manifest, Object, ObjectKind, ObjectReader, ObjectWriter, OpenReport,
+    Placement, Recovery, StorageEngine, StorageStats,
+};
+#[cfg(any(unix, windows))]
+pub use file::{DirEntry, EntryKind, FileEngine, FileLock, FileOptions, Files, OsFiles, RandomAccessFile};
+pub use memory::{MemoryEngine, MemoryStorage};

@@ -1,0 +1,11 @@
+//! For those who test storage: the conformance suite that any engine can run on itself, a simulated file system with
+//! faults, and the images that a crash may leave of it. With the feature `testing`.
+
+mod conformance;
+mod crash;
+mod sim;
+
+pub use crate::storage::plant::{Plant, plant};
+pub use conformance::{Storage, conformance};
+pub use crash::{CrashPoint, Cut, each_crash_image};
+pub use sim::{DevicePlant, Fault, FaultKind, Image, SimFiles, Trace};

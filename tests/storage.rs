@@ -1,0 +1,16 @@
+//! The file engine on a simulated device: crashes at every operation, faults at every call, damage to every bit; and bugs
+//! planted to see that all this finds them.
+#![cfg(any(unix, windows))]
+
+#[path = "storage/crash.rs"]
+mod crash;
+#[path = "storage/damage.rs"]
+mod damage;
+#[path = "storage/faults.rs"]
+mod faults;
+#[path = "storage/oracle.rs"]
+mod oracle;
+#[path = "storage/plants.rs"]
+mod plants;
+#[path = "storage/workload.rs"]
+mod workload;
