@@ -6,6 +6,8 @@
 
 #[path = "list_append/checker.rs"]
 mod checker;
+#[path = "common/ending.rs"]
+mod ending;
 #[path = "list_append/history.rs"]
 mod history;
 #[path = "list_append/lists.rs"]

@@ -6,6 +6,8 @@
 //! A failure prints its seed. One case again: `FOLIO_SEED=<seed> cargo test --test model -- --nocapture`. The soak:
 //! `FOLIO_OPERATIONS=300000000 cargo test --release --test model -- --nocapture`.
 
+#[path = "common/ending.rs"]
+mod ending;
 #[path = "model/model.rs"]
 mod model;
 #[path = "model/properties.rs"]
@@ -13,6 +15,7 @@ mod properties;
 #[path = "model/workload.rs"]
 mod workload;
 
+use ending::{Ending, Planned, end};
 use folio::{Database, Error, Result, Snapshot, Table, Transaction, TransactionTable, Value};
 use model::{Codes, Condition, ModelDb, ModelTable, ending_code, same_row};
 use properties::{Handles, Queries, Reads};
@@ -21,16 +24,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use workload::{Ending, IndexSpec, Op, Rng, RowInput, TableSpec};
+use workload::{IndexSpec, Op, Rng, RowInput, TableSpec};
 
 /// Operations that the normal run does at least.
 const OPERATIONS_MIN: u64 = 1_000_000;
 /// Operations of the normal run.
 const OPERATIONS: u64 = 2_000_000;
 const CASE_OPERATIONS: u64 = 4_000;
-
-/// What a closure of ours panics with: it goes past the panic hook, so that nothing is printed.
-struct Planned;
 
 /// The writes that are tried, on a table and on one of a transaction.
 trait Writes: Reads + Handles + Queries {
@@ -819,14 +819,6 @@ fn random_ending(rng: &mut Rng) -> Ending {
         0 => Ending::Error,
         1 => Ending::Panic,
         _ => Ending::Success,
-    }
-}
-
-fn end(ending: Ending) -> Result<()> {
-    match ending {
-        Ending::Success => Ok(()),
-        Ending::Error => Err(Error::abort("planned")),
-        Ending::Panic => resume_unwind(Box::new(Planned)),
     }
 }
 

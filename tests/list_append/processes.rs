@@ -1,6 +1,7 @@
 //! Processes that append and read through every handle there is, write down what they saw, and on demand misuse the
 //! database so that the history is wrong.
 
+use crate::ending::{Ending, Planned, end};
 use crate::history::{Element, Key, Outcome, Recorded, Step};
 use crate::lists::{self, FORMS};
 use crate::random::Random;
@@ -77,29 +78,11 @@ impl World {
     }
 }
 
-/// What a closure panics with: it passes by the panic hook, so that nothing is printed.
-struct Planned;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Success,
-    Error,
-    Panic,
-}
-
 fn random_ending(random: &mut Random) -> Ending {
     match random.below(8) {
         0 => Ending::Error,
         1 => Ending::Panic,
         _ => Ending::Success,
-    }
-}
-
-fn end(ending: Ending) -> Result<()> {
-    match ending {
-        Ending::Success => Ok(()),
-        Ending::Error => Err(Error::abort("planned")),
-        Ending::Panic => resume_unwind(Box::new(Planned)),
     }
 }
 

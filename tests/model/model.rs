@@ -1,6 +1,7 @@
 //! What must be: tables as plain maps, and what each operation answers.
 
-use crate::workload::{Ending, IndexSpec, Rng, RowInput, TableSpec, accepts, accepts_row, holds_nan};
+use crate::ending::Ending;
+use crate::workload::{IndexSpec, Rng, RowInput, TableSpec, accepts, accepts_row, holds_nan};
 use folio::{IndexKind, Type, Value};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,6 @@
 //! What is done: random schemas, values that collide often, and operations drawn with the model's state in view.
 
+use crate::ending::Ending;
 use crate::model::{Condition, ModelDb, ModelTable, Ordered, Test};
 use folio::{Column, ColumnDef, Index, IndexKind, Schema, Timestamp, Type, Uuid, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -358,14 +359,6 @@ impl Serialize for RowInput {
             }
         }
     }
-}
-
-/// How a transaction or savepoint ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Success,
-    Error,
-    Panic,
 }
 
 /// One operation on one table.
