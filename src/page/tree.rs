@@ -123,6 +123,15 @@ impl<'g> TreeRef<'g> {
         }
     }
 
+    /// Whether both are the very same tree, and so the same pages.
+    #[inline]
+    pub(crate) fn is_same(self, other: TreeRef<'_>) -> bool {
+        match (self.root, other.root) {
+            (Some(a), Some(b)) => a.same(b) && self.height == other.height,
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
+
     /// The first page at or after `number`.
     pub(crate) fn at_or_after(self, number: u64) -> Option<(u64, BlockRef<'g>)> {
         match self.scan(number, u64::MAX, |number, block| ControlFlow::Break((number, block))) {

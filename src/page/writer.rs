@@ -135,6 +135,14 @@ impl<'s> Transaction<'s> {
         Ok(Guard::of_write(writer.root.0, &self.views))
     }
 
+    /// The root that the write began with. What it reaches is freed no sooner than the write ends, whatever the write
+    /// replaces.
+    pub(crate) fn base(&self) -> BlockRef<'_> {
+        // SAFETY: the base is the newest committed version, which nobody but this write can replace, and what a write
+        // replaces is handed on by `commit`, which takes the transaction that the answer borrows (B1 for not written).
+        unsafe { BlockRef::new(self.base) }
+    }
+
     /// A point to go back to. Cost: O(1).
     pub(crate) fn savepoint(&self) -> Result<Savepoint, Busy> {
         let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;

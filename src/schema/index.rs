@@ -50,7 +50,7 @@ impl Index {
         Index::new(IndexKind::Ordered, columns)
     }
 
-    pub(super) fn new<C: Into<String>>(kind: IndexKind, columns: impl IntoIterator<Item = C>) -> Index {
+    pub(crate) fn new<C: Into<String>>(kind: IndexKind, columns: impl IntoIterator<Item = C>) -> Index {
         let columns = columns.into_iter().map(|column| column.into().into()).collect();
         Index { name: None, kind, columns, unique: false }
     }

@@ -213,6 +213,12 @@ fn reserved<T>(rows: u64) -> Result<Vec<T>> {
 
 /// The key of a row that was stored when its columns were in no index: NaN was allowed then.
 fn new_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) -> Result<IndexKey> {
+    check_no_nan(def, plan, row)?;
+    checked_key(def, plan, row)
+}
+
+/// Refuses rows that no index over these columns can hold: NaN has no place in an order.
+pub(super) fn check_no_nan(def: &TableDef, plan: &IndexPlan, row: &impl Columns) -> Result<()> {
     for &column in &plan.columns {
         let ty = type_of(def, column);
         if let Some(bytes) = row.column_bytes(column)
@@ -221,5 +227,5 @@ fn new_key(def: &TableDef, plan: &IndexPlan, row: &impl Columns) -> Result<Index
             return Err(Error::NanInKey { table: def.name().into(), column: def.column_name(column).into() });
         }
     }
-    checked_key(def, plan, row)
+    Ok(())
 }

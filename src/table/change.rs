@@ -6,6 +6,7 @@
 //! - C1: after each call rows, every index, the row count and the counts in the tree agree.
 //! - C2: a row id is given once: `sequence` is raised past every id that was ever stored, also by writes rolled back.
 
+use super::build::check_no_nan;
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashIndex, HashMeta};
 use super::index::ordered::{KeyKind, OrderedIndex, OrderedMeta, Put};
@@ -58,12 +59,43 @@ impl TableMut<'_, '_> {
         self.check_room(1)?;
         check_values(self.def, row)?;
         let id = self.id_for(row)?;
+        self.insert_at(id, row)?;
+        Ok(id)
+    }
+
+    /// Stores a checked row at an id that no row has.
+    #[inline]
+    fn insert_at(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
         self.number(id, row);
         let keys = self.keys_of(row)?;
         self.check_unique(row, &keys, None)?;
         self.take_id(id);
         self.store(id, row, &keys)?;
-        Ok(id)
+        Ok(())
+    }
+
+    /// Stores a whole row of checked values at this id, whether or not a row is there. Refuses what no index can hold.
+    pub(crate) fn put(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
+        let found = self.view().row(id).is_some();
+        if id > self.last_id_stored() {
+            return Err(self.exhausted());
+        }
+        self.number(id, row);
+        for plan in &self.def.indexes {
+            check_no_nan(self.def, plan, row)?;
+        }
+        if found {
+            return self.replace(id, row).map(drop);
+        }
+        self.check_room(1)?;
+        check_values(self.def, row)?;
+        self.insert_at(id, row)
+    }
+
+    /// Sees to it that no id below this one is given.
+    pub(crate) fn raise_next_id(&mut self, next_id: u64) {
+        self.def.sequence.fetch_max(next_id, Ordering::Relaxed);
+        self.entry.next_id = self.entry.next_id.max(next_id);
     }
 
     /// Stores complete, checked rows without keys of their own at the next ids: at most what is left of one page. All
@@ -426,9 +458,7 @@ impl TableMut<'_, '_> {
 
     /// Notes that `id` and all below it are given (C2).
     fn take_id(&mut self, id: u64) {
-        let next = id.saturating_add(1);
-        self.def.sequence.fetch_max(next, Ordering::Relaxed);
-        self.entry.next_id = self.entry.next_id.max(next);
+        self.raise_next_id(id.saturating_add(1));
     }
 
     /// Writes `id` into the row's key where it is the key and not set. Before the row's index keys are made: an index

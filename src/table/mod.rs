@@ -16,6 +16,8 @@ pub(crate) mod reader;
 pub(crate) mod row;
 pub(crate) mod row_page;
 pub(crate) mod rows;
+#[cfg(test)]
+pub(crate) mod samples;
 pub(crate) mod spot;
 pub(crate) mod version;
 pub(crate) mod view;

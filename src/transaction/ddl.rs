@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::page::{Link, Writer};
 use crate::table::change::{TableMut, empty_record, new_index_block};
 use crate::table::definition::TableDef;
-use crate::table::version::{ENTRY_BYTES, Entry, INDEX_RECORD, TABLES_MAX, root_bytes, table_slots};
+use crate::table::version::{Entry, INDEX_RECORD, TABLES_MAX, root_bytes, table_slots};
 use std::sync::atomic::Ordering;
 
 /// Puts an empty table into a free slot of the root and answers the slot.
@@ -12,32 +12,36 @@ pub(crate) fn create_table(writer: &mut Writer, def: &TableDef) -> Result<usize>
     let root = writer.root.block();
     let slots = table_slots(root);
     let free = (0..slots).find(|&slot| Entry::read(root.bytes(), slot).def == 0);
-    let slot = match free {
-        Some(slot) => slot,
-        None => {
-            grow(writer, slots)?;
-            slots
-        }
-    };
+    let slot = free.unwrap_or(slots);
+    create_table_at(writer, def, slot)?;
+    Ok(slot)
+}
+
+/// Puts an empty table into this slot of the root, which has none.
+pub(crate) fn create_table_at(writer: &mut Writer, def: &TableDef, slot: usize) -> Result<()> {
+    if slot >= table_slots(writer.root.block()) {
+        grow(writer, slot + 1)?;
+    }
     let block = new_index_block(&mut writer.pages, def)?;
     let mut root = writer.pages.make_mut(&mut writer.root)?;
     let (links, bytes) = root.parts();
     links[2 * slot + 1] = block;
     let next_id = def.sequence.load(Ordering::Relaxed);
     Entry { def: def.id, next_id, ..Entry::default() }.write(bytes, slot);
-    Ok(slot)
+    Ok(())
 }
 
-/// Makes the root anew with one more slot.
+/// Makes the root anew with so many slots, which are more.
 fn grow(writer: &mut Writer, slots: usize) -> Result<()> {
-    if slots >= TABLES_MAX {
-        return Err(Error::Limit { what: "tables".into(), limit: TABLES_MAX as u64, found: slots as u64 + 1 });
+    if slots > TABLES_MAX {
+        return Err(Error::Limit { what: "tables".into(), limit: TABLES_MAX as u64, found: slots as u64 });
     }
     let Writer { root, pages, .. } = writer;
-    let mut new = pages.alloc(2 * (slots + 1), root_bytes(slots + 1))?;
+    let old_slots = table_slots(root.block());
+    let mut new = pages.alloc(2 * slots, root_bytes(slots))?;
     let placeholder = pages.alloc(0, 0)?;
     let mut donor = pages.donate(std::mem::replace(root, placeholder));
-    for index in 0..2 * slots {
+    for index in 0..2 * old_slots {
         let moved = pages.take(&mut donor, index);
         if let Some(mut block) = pages.fresh(&mut new) {
             block.links()[index] = moved;
@@ -48,7 +52,6 @@ fn grow(writer: &mut Writer, slots: usize) -> Result<()> {
         let old = donor.block().bytes();
         bytes[..old.len()].copy_from_slice(old);
         bytes[old.len()..].fill(0);
-        debug_assert_eq!(bytes.len() - old.len(), ENTRY_BYTES);
     }
     pages.finish(donor);
     let placeholder = std::mem::replace(root, new);

@@ -3,6 +3,7 @@
 pub(crate) mod catalog;
 pub(crate) mod core;
 mod ddl;
+mod redo;
 pub(crate) mod row_mut;
 pub(crate) mod tables;
 pub(crate) mod tx;

@@ -118,17 +118,7 @@ impl<'t> TransactionTable<'t> {
     /// Runs one change of the table on the private root.
     fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>) -> Result<R> {
         let (slot, def) = (self.reader.source.slot, self.def());
-        self.transaction().write(|writer| {
-            let mut root = writer.pages.make_mut(&mut writer.root)?;
-            let (links, bytes) = root.parts();
-            let mut entry = Entry::read(bytes, slot);
-            let Some([rows, indexes]) = links.get_mut(2 * slot..2 * slot + 2).filter(|_| entry.def == def.id) else {
-                return Err(no_table(def));
-            };
-            let answer = change(&mut TableMut { def, pages: &mut writer.pages, rows, indexes, entry: &mut entry });
-            entry.write(bytes, slot);
-            answer
-        })
+        self.transaction().change_table(slot, def, change)
     }
 
     /// Fills in defaults and runs the checks.

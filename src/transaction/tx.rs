@@ -3,12 +3,16 @@
 use super::catalog::{Catalog, Listed};
 use super::core::Core;
 use super::ddl;
+use super::redo;
 use super::tables::TransactionTable;
 use crate::error::{Error, Result};
 use crate::page::{self, Guard, Writer};
 use crate::schema::{Index, Schema};
+use crate::storage::Format;
+use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
-use crate::table::version::version_number;
+use crate::table::reader::no_table;
+use crate::table::version::{Entry, version_number};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -52,16 +56,41 @@ impl<'d> Transaction<'d> {
     /// # Errors
     /// [`Error::TableExists`], [`Error::Limit`] beyond 4,096 tables, [`Error::OutOfMemory`].
     pub fn create_table(&self, schema: Schema) -> Result<TransactionTable<'_>> {
+        self.create_table_in(schema, ddl::create_table)
+    }
+
+    /// Creates a table where `place` puts it.
+    fn create_table_in(
+        &self,
+        schema: Schema,
+        place: impl FnOnce(&mut Writer, &TableDef) -> Result<usize>,
+    ) -> Result<TransactionTable<'_>> {
         let name: Box<str> = schema.name().into();
         if self.with_catalog(|catalog| catalog.tables.contains_key(&name)) {
             return Err(Error::TableExists { table: name });
         }
         let def = Arc::new(TableDef::new(schema, self.core.lineage.seed.clone()));
-        let slot = self.write(|writer| ddl::create_table(writer, &def))?;
+        let slot = self.write(|writer| place(writer, &def))?;
         self.change_catalog(|catalog| {
             catalog.tables.insert(name, Listed { slot, def: Arc::clone(&def) });
         });
         Ok(TransactionTable::shared(self, slot, def))
+    }
+
+    /// Creates a table in this slot of the root, which must be free.
+    pub(super) fn create_table_at(&self, schema: Schema, slot: usize) -> Result<()> {
+        self.create_table_in(schema, |writer, def| ddl::create_table_at(writer, def, slot).map(|()| slot)).map(drop)
+    }
+
+    /// Appends what this transaction has done so far, for [`redo::apply`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "for databases with a log, which are being built"))]
+    pub(super) fn encode_redo(&self, format: Format, out: &mut Vec<u8>) -> Result<()> {
+        let view = self.view()?;
+        let committed = Arc::clone(&self.core.catalog.read());
+        let pending = self.pending.borrow();
+        let old = redo::Version { root: self.page.base(), catalog: &committed };
+        let new = redo::Version { root: view.root(), catalog: pending.as_ref().unwrap_or(&committed) };
+        redo::encode(old, new, format, out)
     }
 
     /// Drops a table with all its rows. Cost: O(1) now, the memory is given back in slices.
@@ -141,6 +170,27 @@ impl<'d> Transaction<'d> {
         answer
     }
 
+    /// Runs one change of the table in this slot, which `def` describes, on the private root.
+    #[inline]
+    pub(super) fn change_table<R>(
+        &self,
+        slot: usize,
+        def: &TableDef,
+        change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>,
+    ) -> Result<R> {
+        self.write(|writer| {
+            let mut root = writer.pages.make_mut(&mut writer.root)?;
+            let (links, bytes) = root.parts();
+            let mut entry = Entry::read(bytes, slot);
+            let Some([rows, indexes]) = links.get_mut(2 * slot..2 * slot + 2).filter(|_| entry.def == def.id) else {
+                return Err(no_table(def));
+            };
+            let answer = change(&mut TableMut { def, pages: &mut writer.pages, rows, indexes, entry: &mut entry });
+            entry.write(bytes, slot);
+            answer
+        })
+    }
+
     /// The private version as it is now.
     #[inline]
     pub(crate) fn view(&self) -> Result<Guard<'_>> {
@@ -153,7 +203,7 @@ impl<'d> Transaction<'d> {
         if self.failed.get() { Err(Error::TransactionFailed) } else { Ok(()) }
     }
 
-    fn with_catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
+    pub(super) fn with_catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
         match &*self.pending.borrow() {
             Some(pending) => read(pending),
             None => read(&Arc::clone(&self.core.catalog.read())),

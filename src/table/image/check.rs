@@ -7,7 +7,7 @@ use crate::value::{Scalar, Type, check_json, excerpt};
 
 /// What is wrong with a page, and at which of its bytes.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     pub(super) at: usize,
     pub(super) expected: String,
     pub(super) found: String,
@@ -19,7 +19,7 @@ fn fault(at: usize, expected: impl Into<String>, found: impl Into<String>) -> Fa
 }
 
 /// What a page that is sound says of itself.
-pub(super) struct PageShape {
+pub(crate) struct PageShape {
     pub(super) live: u32,
     /// The types of the large values, in the order of their links.
     pub(super) large: Vec<Type>,
@@ -27,7 +27,7 @@ pub(super) struct PageShape {
 
 /// Checks the page `number` with so many large values, whose own bytes are for the caller to check.
 /// Cost: O(bytes).
-pub(super) fn check_page(def: &TableDef, number: u64, bytes: &[u8], links: usize) -> Result<PageShape, Fault> {
+pub(crate) fn check_page(def: &TableDef, number: u64, bytes: &[u8], links: usize) -> Result<PageShape, Fault> {
     let layout = &def.layout;
     let has_large = links > 0;
     let live = word(bytes, 0);
@@ -50,18 +50,23 @@ pub(super) fn check_page(def: &TableDef, number: u64, bytes: &[u8], links: usize
     Ok(PageShape { live, large })
 }
 
-/// Whether the bytes are a value of this type, of variable width or of an array of any.
-pub(super) fn check_value(ty: Type, bytes: &[u8]) -> Result<(), (String, String)> {
+/// Whether the bytes, which have the type's width if it has one, are a value of this type, or several of them.
+pub(crate) fn check_value(ty: Type, bytes: &[u8]) -> Result<(), (String, String)> {
     match ty {
         Type::String => match std::str::from_utf8(bytes) {
             Ok(_) => Ok(()),
             Err(error) => Err(("UTF-8".into(), format!("bytes that are not, from byte {} on", error.valid_up_to()))),
         },
         Type::Json => check_json(bytes).map_err(|error| ("a JSON document".into(), excerpt(&error.to_string()))),
-        Type::Array(array) if array.element() == Scalar::Bool && bytes.iter().any(|byte| *byte > 1) => {
-            Err(("bools of 0 or 1".into(), "another byte".into()))
-        }
-        _ => Ok(()),
+        Type::Array(array) => check_bools(array.element() == Scalar::Bool, bytes),
+        ty => check_bools(ty == Type::Bool, bytes),
+    }
+}
+
+fn check_bools(are_bools: bool, bytes: &[u8]) -> Result<(), (String, String)> {
+    match are_bools && bytes.iter().any(|byte| *byte > 1) {
+        true => Err(("bools of 0 or 1".into(), "another byte".into())),
+        false => Ok(()),
     }
 }
 

@@ -27,6 +27,7 @@ use crate::value::{Columns, RowBuf, RowErrorKind, excerpt, read_json, write_json
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::convert::Infallible;
 use std::fmt;
 
 const VERSION: u64 = 1;
@@ -34,15 +35,7 @@ const VERSION: u64 = 1;
 const BATCH_BYTES: usize = 1 << 20;
 
 pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Result<()> {
-    let names = view.def.schema.shape().columns().iter().map(|column| {
-        let mut name = Vec::new();
-        write_text::<Error>(column.name.as_bytes(), &mut |part| {
-            name.extend_from_slice(part);
-            Ok(())
-        })?;
-        Ok(name)
-    });
-    let names = names.collect::<Result<Vec<_>>>()?;
+    let names = column_names(view.def);
     out.put(format!("{{\"version\":{VERSION},\"next_id\":{}}}\n", view.next_id()).as_bytes())?;
     let mut tally = Tally::new();
     each_change(view, since, |change| match change {
@@ -63,20 +56,45 @@ pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Re
     out.put(format!("{{\"end\":{{\"pages\":{},\"rows\":{}}}}}\n", tally.pages, tally.rows).as_bytes())
 }
 
+/// The names of the columns as JSON text.
+pub(crate) fn column_names(def: &TableDef) -> Vec<Vec<u8>> {
+    let names = def.schema.shape().columns().iter().map(|column| {
+        let mut name = Vec::new();
+        let Ok(()) = write_text::<Infallible>(column.name.as_bytes(), &mut |part| {
+            name.extend_from_slice(part);
+            Ok(())
+        });
+        name
+    });
+    names.collect()
+}
+
 fn write_row(def: &TableDef, names: &[Vec<u8>], row: &RowRef<'_>, out: &mut Output<'_>) -> Result<()> {
-    out.put(format!("{{\"id\":{},\"row\":{{", row.id()).as_bytes())?;
+    out.put(format!("{{\"id\":{},\"row\":", row.id()).as_bytes())?;
+    write_fields(def, names, row, &mut |part| out.put(part))?;
+    out.put(b"}\n")
+}
+
+/// Writes a row's columns, whose names are these, as one JSON object.
+pub(crate) fn write_fields<E>(
+    def: &TableDef,
+    names: &[Vec<u8>],
+    row: &RowRef<'_>,
+    put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    put(b"{")?;
     for (index, (column, name)) in def.layout.columns().iter().zip(names).enumerate() {
         if index > 0 {
-            out.put(b",")?;
+            put(b",")?;
         }
-        out.put(name)?;
-        out.put(b":")?;
+        put(name)?;
+        put(b":")?;
         match row.column_bytes(index) {
-            Some(bytes) => write_json(column.ty, bytes, &mut |part| out.put(part))?,
-            None => out.put(b"null")?,
+            Some(bytes) => write_json(column.ty, bytes, put)?,
+            None => put(b"null")?,
         }
     }
-    out.put(b"}}\n")
+    put(b"}")
 }
 
 /// A line of any kind.
@@ -268,13 +286,14 @@ impl Page {
 }
 
 /// What is wrong with a row.
-struct RowFault {
+pub(crate) struct RowFault {
     column: Option<Box<str>>,
     kind: RowErrorKind,
 }
 
 impl RowFault {
-    fn at(self, at: u64) -> PartError {
+    /// The same as what is wrong with the line at byte `at`.
+    pub(crate) fn at(self, at: u64) -> PartError {
         if let RowErrorKind::OutOfMemory { bytes } = self.kind {
             return Error::OutOfMemory { bytes }.into();
         }
@@ -286,7 +305,8 @@ impl RowFault {
     }
 }
 
-fn read_row(
+/// Reads the columns of the row `id`, all of which there must be, into `row`; `packed` is room to work in.
+pub(crate) fn read_row(
     def: &TableDef,
     id: u64,
     fields: &RawValue,

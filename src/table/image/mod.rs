@@ -19,6 +19,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use check::check_page;
+pub(crate) use check::check_value;
+pub(crate) use lines::{column_names, read_row, write_fields};
+
 use super::view::TableView;
 use crate::error::{Error, Result};
 use crate::page::{OutOfMemory, Since};
@@ -75,7 +80,7 @@ impl From<OutOfMemory> for PartError {
 }
 
 #[cold]
-fn mismatch(at: u64, expected: impl Into<Box<str>>, found: impl Into<Box<str>>) -> PartError {
+pub(crate) fn mismatch(at: u64, expected: impl Into<Box<str>>, found: impl Into<Box<str>>) -> PartError {
     PartError::Mismatch(Box::new(Mismatch { at: Some(at), expected: expected.into(), found: found.into() }))
 }
 

@@ -10,7 +10,6 @@ use crate::table::layout::PAGE_SHIFT;
 use crate::table::page_edit::{Splice, splice};
 use crate::table::row_page::PageRef;
 use crate::value::RowBuf;
-use std::sync::atomic::Ordering;
 
 /// A table on its way back: parts are applied, oldest first, then it is finished. Until then it has no indexes; after
 /// an error it is no table, and the write that it is in must be rolled back.
@@ -53,8 +52,7 @@ impl<'l, 'p> Restore<'l, 'p> {
         let last = self.table.view().rows().at_or_before(u64::MAX);
         let last_id = last.map(|(number, block)| number << PAGE_SHIFT | u64::from(PageRef::new(block).live().ilog2()));
         let next_id = last_id.map_or(0, |id| id.saturating_add(1)).max(self.next_id);
-        self.table.entry.next_id = self.table.entry.next_id.max(next_id);
-        self.table.def.sequence.fetch_max(next_id, Ordering::Relaxed);
+        self.table.raise_next_id(next_id);
         for index in 0..self.table.def.indexes.len() {
             self.table.build_index(index).map_err(|error| match error {
                 error @ Error::OutOfMemory { .. } => PartError::Other(error),

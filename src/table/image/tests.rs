@@ -1,42 +1,16 @@
 //! Tables against what is restored from their parts, and parts that are damaged.
 
-use super::check::check_page;
 use super::restore::Restore;
 use super::*;
 use crate::page::{BlockRef, Guard, Store};
-use crate::schema::{Column, ColumnDef, Index, Schema, holds_nan};
+use crate::schema::{Column, Index, Schema};
 use crate::table::change::{TableMut, new_index_block};
-use crate::table::definition::{IndexKind, TableDef};
+use crate::table::definition::TableDef;
 use crate::table::diff::diff_rows;
-use crate::table::index::ordered::KeyRef;
-use crate::table::key::{IndexKey, index_key};
-use crate::table::row_page::PageRef;
+use crate::table::samples::{Random, check_table, random_changes, random_schema};
 use crate::table::version::{Entry, root_bytes};
 use crate::value::{Columns, HashSeed, RowBuf, Type};
-use std::ops::Bound;
 use std::sync::Arc;
-
-/// SplitMix64: small, and the same numbers for a seed on every machine.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-}
 
 /// A store whose root has one table.
 struct Database {
@@ -127,224 +101,6 @@ fn view<'g>(guard: &'g Guard<'_>, def: &'g TableDef) -> TableView<'g> {
     TableView::new(guard.root(), 0, def)
 }
 
-const TYPES: [&str; 22] = [
-    "i8",
-    "i16",
-    "i32",
-    "i64",
-    "u8",
-    "u16",
-    "u32",
-    "u64",
-    "f32",
-    "f64",
-    "bool",
-    "string",
-    "string",
-    "bytes",
-    "uuid",
-    "timestamp",
-    "json",
-    "3xf32",
-    "5xbool",
-    "2xi64",
-    "2xuuid",
-    "300xf32",
-];
-
-fn random_schema(random: &mut Random) -> Schema {
-    loop {
-        let mut builder = Schema::builder("things");
-        let mut names = Vec::new();
-        let key_form = random.below(5);
-        if key_form < 2 {
-            let ty = ["u64", "i64", "u32", "u8", "i16"][random.below(5) as usize];
-            let key = Column::new("id", ty.parse::<Type>().unwrap()).auto_increment();
-            builder = builder.column(ColumnDef::from(key)).primary_key(["id"]);
-        }
-        for place in 0..1 + random.below(7) {
-            let ty: Type = TYPES[random.below(22) as usize].parse().unwrap();
-            let name = format!("c\"{place}");
-            let mut column = Column::new(&name, ty);
-            let is_key = place == 0 && key_form == 2 && ty != Type::Json;
-            if !is_key && random.one_in(3) {
-                column = column.nullable();
-            }
-            builder = builder.column(ColumnDef::from(column));
-            if is_key {
-                builder = builder.primary_key([&name]);
-            }
-            if ty != Type::Json {
-                names.push(name);
-            }
-        }
-        for place in 0..random.below(4) {
-            if names.is_empty() {
-                break;
-            }
-            let columns: Vec<&String> =
-                (0..1 + random.below(2)).map(|_| &names[random.below(names.len() as u64) as usize]).collect();
-            let index = if random.one_in(2) { Index::hash(columns) } else { Index::ordered(columns) };
-            let index = index.named(format!("x{place}"));
-            builder = builder.index(if random.one_in(3) { index.unique() } else { index });
-        }
-        if let Ok(schema) = builder.build() {
-            return schema;
-        }
-    }
-}
-
-/// The packed bytes of a value, mostly of few.
-fn random_value(random: &mut Random, ty: Type, may_be_nan: bool) -> Vec<u8> {
-    let mut value = random_bytes(random, ty);
-    if !may_be_nan && holds_nan(ty, &value) {
-        value.fill(0);
-    }
-    value
-}
-
-fn random_bytes(random: &mut Random, ty: Type) -> Vec<u8> {
-    let length = match random.below(40) {
-        0 => [1022, 1023, 1024, 1025, 5000, 200_000][random.below(6) as usize],
-        _ => random.below(12) as usize,
-    };
-    match ty {
-        Type::String => {
-            let text: String = (0..length).map(|_| ['a', 'ß', '\n', '"', '…'][random.below(5) as usize]).collect();
-            text.into_bytes()
-        }
-        Type::Bytes => (0..length).map(|_| random.next() as u8).collect(),
-        Type::Json => match random.below(5) {
-            0 => b"[1,\n2]".to_vec(),
-            1 => b"{\"$text\":5}".to_vec(),
-            2 => serde_json::to_vec(&"x".repeat(length)).unwrap(),
-            3 => b"{\"a\":[null,1.50e3]}".to_vec(),
-            _ => b"true".to_vec(),
-        },
-        Type::Bool => vec![random.below(2) as u8],
-        Type::Array(array) => (0..array.len()).flat_map(|_| random_bytes(random, array.element().into())).collect(),
-        ty => {
-            let width = ty.fixed_width().unwrap();
-            let special = [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1];
-            let special = special[random.below(6) as usize];
-            let bytes: Vec<u8> = match (ty, random.below(4)) {
-                (Type::F32, 0) => (special as f32).to_le_bytes().to_vec(),
-                (Type::F64, 0) => special.to_le_bytes().to_vec(),
-                (_, 1) => (0..width).map(|_| random.next() as u8).collect(),
-                _ => std::iter::once(random.below(30) as u8).chain(std::iter::repeat_n(0, width - 1)).collect(),
-            };
-            bytes
-        }
-    }
-}
-
-fn random_row(random: &mut Random, def: &TableDef, row: &mut RowBuf) {
-    let shape = def.schema.shape();
-    row.reset(shape);
-    for (index, column) in shape.columns().iter().enumerate() {
-        if def.row_id == Some(index) {
-            if random.one_in(10) {
-                let is_far = random.one_in(5) && column.ty.fixed_width() == Some(8);
-                row.set_id(index, random.below(if is_far { 1 << 40 } else { 128 }));
-            }
-        } else if column.nullable && random.one_in(3) {
-            row.set_null(shape, index);
-        } else {
-            let may_be_nan = !def.indexes.iter().any(|plan| plan.columns.contains(&index));
-            row.set(shape, index, &random_value(random, column.ty, may_be_nan)).unwrap();
-        }
-    }
-}
-
-/// A few changes; those that the table refuses do nothing.
-fn random_changes(random: &mut Random, table: &mut TableMut<'_, '_>, count: u64) {
-    let mut row = RowBuf::new();
-    for _ in 0..count {
-        let ids = table.entry.next_id.min(300) + 2;
-        let id = random.below(ids);
-        match random.below(100) {
-            0 => table.clear().unwrap(),
-            1..50 => {
-                random_row(random, table.def, &mut row);
-                let _ = table.insert(&mut row);
-            }
-            50..60 => {
-                let rows = 1 + random.below(table.append_room() as u64);
-                let mut rows: Vec<RowBuf> = (0..rows)
-                    .map(|_| {
-                        random_row(random, table.def, &mut row);
-                        if let Some(column) = table.def.row_id {
-                            row.unset(table.def.schema.shape(), column);
-                        }
-                        row.clone()
-                    })
-                    .collect();
-                let _ = table.append(&mut rows);
-            }
-            60..80 => {
-                random_row(random, table.def, &mut row);
-                let _ = table.replace(id, &mut row);
-            }
-            _ => drop(table.remove(id)),
-        }
-    }
-}
-
-/// Rows, their counts and all indexes agree, and every page is as pages are.
-fn check_table(view: TableView<'_>) {
-    let mut rows = 0;
-    let mut entries = vec![Vec::new(); view.def.indexes.len()];
-    let _ = view.rows().scan(0, u64::MAX, |number, block| {
-        // What is between the columns is not of the page.
-        let page = PageRef::new(block);
-        let mut bytes = block.bytes().to_vec();
-        bytes[view.def.layout.padding(page.has_large(), page.rows())].fill(0);
-        check_page(view.def, number, &bytes, block.links().len()).unwrap();
-        for position in 0..page.rows() {
-            let row = page.row(&view.def.layout, number, position);
-            assert_eq!(view.row(row.id()).unwrap().id(), row.id());
-            for (plan, entries) in view.def.indexes.iter().zip(&mut entries) {
-                match index_key(view.def, plan, &row) {
-                    IndexKey::Absent => {}
-                    key => entries.push((key, row.id())),
-                }
-            }
-            rows += 1;
-        }
-        ControlFlow::<()>::Continue(())
-    });
-    assert_eq!((view.len(), view.rows().rank(u64::MAX)), (rows, rows));
-    for (index, mut entries) in entries.into_iter().enumerate() {
-        let plan = &view.def.indexes[index];
-        if plan.unique {
-            for (key, id) in &entries {
-                assert!(view.conflict(index, key, &view.row(*id).unwrap(), Some(*id)).is_none());
-            }
-        }
-        if plan.kind == IndexKind::Hash {
-            let hashes = view.hash_index(index).unwrap();
-            assert_eq!(hashes.len(), entries.len() as u64);
-            for (key, id) in entries {
-                let IndexKey::Hash(hash) = key else { panic!("a hash") };
-                assert!(hashes.candidates(hash).any(|found| found == id));
-            }
-            continue;
-        }
-        entries.sort_unstable();
-        let mut found = Vec::new();
-        let _ = view.ordered_index(index).unwrap().scan(Bound::Unbounded, Bound::Unbounded, false, |key, id| {
-            let key = match (key, plan.kind) {
-                (KeyRef::U64(word), IndexKind::HashMany) => IndexKey::Hash(word),
-                (KeyRef::U64(word), _) => IndexKey::Word(word),
-                (KeyRef::Bytes(bytes), _) => IndexKey::Bytes(bytes.to_vec()),
-            };
-            found.push((key, id));
-            ControlFlow::<()>::Continue(())
-        });
-        assert_eq!(found, entries);
-    }
-}
-
 fn assert_same(a: &Database, b: &Database) {
     let (guard_a, guard_b) = (a.store.pin(), b.store.pin());
     let (view_a, view_b) = (view(&guard_a, &a.def), view(&guard_b, &b.def));
@@ -372,7 +128,7 @@ fn parts_make_the_table_again() {
     for seed in 0..400 {
         println!("seed {seed}");
         let mut random = Random(seed);
-        let schema = random_schema(&mut random);
+        let schema = random_schema(&mut random, "things");
         let database = Database::new(schema.clone(), seed);
         let (mut binary, mut lines, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
         let mut since = 0;
@@ -405,7 +161,7 @@ fn parts_make_the_table_again() {
 
 #[test]
 fn an_unchanged_table_has_an_empty_part() {
-    let database = Database::new(random_schema(&mut Random(1)), 1);
+    let database = Database::new(random_schema(&mut Random(1), "things"), 1);
     database.change(|table| random_changes(&mut Random(1), table, 50));
     let since = database.store.pin().root().birth();
     let lines = String::from_utf8(database.part(since, Format::JsonLines)).unwrap();

@@ -1,0 +1,342 @@
+//! Records as bytes.
+//!
+//! Numbers are in LEB128: seven bits a byte, the lowest first, the high bit set in all but the last. A text is its
+//! length and its UTF-8. A record is a byte that says what it is, and:
+//!
+//! | byte | record | |
+//! |---|---|---|
+//! | 1 | drop | the table's name, a text |
+//! | 2 | create | slot; the schema as JSON, a text |
+//! | 3 | alter | the schema as JSON, a text |
+//! | 4 | rows | slot; what follows up to another of these four is of this table |
+//! | 5 | clear | |
+//! | 6 | delete | id |
+//! | 7 | put | id; bytes of the row; the row |
+//! | 8 | next id | the lowest id never given |
+//!
+//! Ids of deletes and puts are told as how far they are above the lowest that may come: 0 behind `rows`, else one above
+//! the last. A row is a bit for each nullable column, set if it is null, filled up to whole bytes with zeros; then the
+//! values of the other columns in order, packed, those of variable width behind their length. A key that is the row id is
+//! left out.
+
+use super::replay::{Change, Record, Records, StoredRow, TableKey};
+use super::{RedoError, Sink};
+use crate::error::{Error, Result};
+use crate::schema::Schema;
+use crate::table::definition::TableDef;
+use crate::table::image::{check_value, mismatch};
+use crate::table::layout::Place;
+use crate::table::row_page::RowRef;
+use crate::value::{Columns, RowBuf, RowErrorKind};
+
+const DROP: u8 = 1;
+const CREATE: u8 = 2;
+const ALTER: u8 = 3;
+const ROWS: u8 = 4;
+const CLEAR: u8 = 5;
+const DELETE: u8 = 6;
+const PUT: u8 = 7;
+const NEXT_ID: u8 = 8;
+
+#[inline]
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_number(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends records.
+pub(super) struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    /// Where the record of the table's rows begins, and where it ends.
+    begin: usize,
+    body: usize,
+    /// The lowest id that may come.
+    next: u64,
+}
+
+impl<'o> Writer<'o> {
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+        Self { out, begin: 0, body: 0, next: 0 }
+    }
+
+    #[inline]
+    fn put_id(&mut self, kind: u8, id: u64) {
+        self.out.push(kind);
+        put_number(self.out, id.wrapping_sub(self.next));
+        self.next = id.wrapping_add(1);
+    }
+
+    fn put_schema(&mut self, schema: &Schema) {
+        // A schema that was made of parts is JSON: what is not, no column can have for a default.
+        put_text(self.out, &super::lines::schema_text(schema));
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn drop_table(&mut self, name: &str) {
+        self.out.push(DROP);
+        put_text(self.out, name);
+    }
+
+    fn create_table(&mut self, slot: usize, schema: &Schema) {
+        self.out.push(CREATE);
+        put_number(self.out, slot as u64);
+        self.put_schema(schema);
+    }
+
+    fn alter_table(&mut self, schema: &Schema) {
+        self.out.push(ALTER);
+        self.put_schema(schema);
+    }
+
+    fn begin_rows(&mut self, slot: usize, _: &TableDef) {
+        self.begin = self.out.len();
+        self.out.push(ROWS);
+        put_number(self.out, slot as u64);
+        self.body = self.out.len();
+        self.next = 0;
+    }
+
+    fn clear(&mut self) {
+        self.out.push(CLEAR);
+    }
+
+    fn delete(&mut self, id: u64) {
+        self.put_id(DELETE, id);
+    }
+
+    fn put(&mut self, def: &TableDef, row: &RowRef<'_>) -> Result<()> {
+        self.put_id(PUT, row.id());
+        // Most rows are shorter than 128 bytes: one byte is left for their length, and longer ones make room.
+        let at = self.out.len();
+        self.out.push(0);
+        write_row(def, row, self.out)?;
+        let len = self.out.len() - at - 1;
+        if let Some(place) = self.out.get_mut(at).filter(|_| len < 0x80) {
+            *place = len as u8;
+            return Ok(());
+        }
+        let width = (usize::BITS - len.leading_zeros()).div_ceil(7) as usize;
+        let end = self.out.len();
+        self.out.resize(end + width - 1, 0);
+        self.out.copy_within(at + 1..end, at + width);
+        for (index, place) in self.out.iter_mut().skip(at).take(width).enumerate() {
+            *place = (len >> (7 * index)) as u8 & 0x7F | if index + 1 < width { 0x80 } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn next_id(&mut self, next_id: u64) {
+        self.out.push(NEXT_ID);
+        put_number(self.out, next_id);
+    }
+
+    fn end_rows(&mut self) {
+        if self.out.len() == self.body {
+            self.out.truncate(self.begin);
+        }
+    }
+}
+
+/// Bytes of a row's null bits.
+#[inline]
+fn null_bytes(def: &TableDef) -> usize {
+    def.layout.columns().iter().filter(|column| column.nulls.is_some()).count().div_ceil(8)
+}
+
+fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> {
+    let nulls_at = out.len();
+    out.resize(nulls_at + null_bytes(def), 0);
+    let mut nullable = 0;
+    for (index, column) in def.layout.columns().iter().enumerate() {
+        if matches!(column.place, Place::RowId { .. }) {
+            continue;
+        }
+        let value = row.column_bytes(index);
+        if column.nulls.is_some() {
+            if value.is_none()
+                && let Some(byte) = out.get_mut(nulls_at + nullable / 8)
+            {
+                *byte |= 1 << (nullable % 8);
+            }
+            nullable += 1;
+        }
+        let Some(value) = value else { continue };
+        if column.ty.fixed_width().is_none() {
+            put_number(out, value.len() as u64);
+        }
+        match <&[u8; 8]>::try_from(value) {
+            Ok(word) => out.extend_from_slice(word),
+            Err(_) => {
+                out.try_reserve(value.len()).map_err(|_| Error::OutOfMemory { bytes: value.len() })?;
+                out.extend_from_slice(value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that are taken from the front.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    rest: &'a [u8],
+    /// Where `rest` begins in the payload.
+    at: u64,
+}
+
+impl<'a> Input<'a> {
+    fn take(&mut self, len: u64, what: &str) -> Result<&'a [u8], RedoError> {
+        let taken = usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len));
+        let Some((taken, rest)) = taken else {
+            return Err(mismatch(
+                self.at,
+                format!("{len} bytes of {what}"),
+                format!("the end after {}", self.rest.len()),
+            ));
+        };
+        self.rest = rest;
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn number(&mut self, what: &str) -> Result<u64, RedoError> {
+        let (mut number, mut shift, start) = (0u64, 0, self.at);
+        loop {
+            let byte = self.take(1, what)?.first().copied().unwrap_or(0);
+            let bits = u64::from(byte & 0x7F);
+            // The tenth byte has room for one bit.
+            if shift > 63 || bits << shift >> shift != bits {
+                return Err(mismatch(start, what, "a number of more than 64 bits"));
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+            shift += 7;
+        }
+    }
+
+    fn bytes(&mut self, what: &str) -> Result<&'a [u8], RedoError> {
+        let len = self.number(what)?;
+        self.take(len, what)
+    }
+
+    fn text(&mut self, what: &str) -> Result<&'a str, RedoError> {
+        let at = self.at;
+        std::str::from_utf8(self.bytes(what)?).map_err(|_| mismatch(at, what, "bytes that are not UTF-8"))
+    }
+}
+
+/// Reads records.
+#[derive(Clone)]
+pub(super) struct Reader<'a> {
+    input: Input<'a>,
+    /// The slot of the table whose rows these are.
+    table: Option<usize>,
+    /// The lowest id that may come; none behind the highest there is.
+    next: Option<u64>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(payload: &'a [u8]) -> Self {
+        Self { input: Input { rest: payload, at: 0 }, table: None, next: None }
+    }
+
+    fn slot(&mut self) -> Result<usize, RedoError> {
+        let at = self.input.at;
+        let slot = self.input.number("a slot")?;
+        usize::try_from(slot).map_err(|_| mismatch(at, "a slot", slot.to_string()))
+    }
+
+    fn id(&mut self, at: u64) -> Result<u64, RedoError> {
+        let above = self.input.number("a row id")?;
+        let id = self.next.and_then(|next| next.checked_add(above));
+        let id = id.ok_or_else(|| mismatch(at, "a row id of 64 bits", format!("one {above} above the last")))?;
+        self.next = id.checked_add(1);
+        Ok(id)
+    }
+}
+
+impl<'a> Records<'a> for Reader<'a> {
+    fn next(&mut self) -> Result<Option<(u64, Record<'a>)>, RedoError> {
+        loop {
+            let at = self.input.at;
+            if self.input.rest.is_empty() {
+                return Ok(None);
+            }
+            let kind = self.input.take(1, "a record")?.first().copied().unwrap_or(0);
+            let record = match kind {
+                DROP => Record::Drop { name: self.input.text("a name")?.into() },
+                CREATE => Record::Create { slot: self.slot()?, schema: self.input.text("a schema")? },
+                ALTER => Record::Alter { schema: self.input.text("a schema")? },
+                ROWS => {
+                    self.table = Some(self.slot()?);
+                    self.next = Some(0);
+                    continue;
+                }
+                CLEAR | DELETE | PUT | NEXT_ID => {
+                    let Some(slot) = self.table else {
+                        return Err(mismatch(at, "a table before its rows", format!("kind {kind}")));
+                    };
+                    let change = match kind {
+                        CLEAR => Change::Clear,
+                        DELETE => Change::Delete(self.id(at)?),
+                        PUT => Change::Put(self.id(at)?, StoredRow::Packed(self.input.bytes("a row")?)),
+                        _ => Change::NextId(self.input.number("a row id")?),
+                    };
+                    return Ok(Some((at, Record::Change { table: TableKey::Slot(slot), change })));
+                }
+                _ => return Err(mismatch(at, "a record of kind 1 to 8", format!("kind {kind}"))),
+            };
+            self.table = None;
+            return Ok(Some((at, record)));
+        }
+    }
+}
+
+/// Reads the row `id` of the record at byte `at`.
+pub(super) fn read_row(def: &TableDef, at: u64, id: u64, bytes: &[u8], row: &mut RowBuf) -> Result<(), RedoError> {
+    let shape = def.schema.shape();
+    row.reset(shape);
+    let mut input = Input { rest: bytes, at };
+    let nulls = input.take(null_bytes(def) as u64, "null bits")?;
+    let mut nullable = 0;
+    for (index, column) in def.layout.columns().iter().enumerate() {
+        if matches!(column.place, Place::RowId { .. }) {
+            row.set_id(index, id);
+            continue;
+        }
+        if column.nulls.is_some() {
+            let is_null = nulls.get(nullable / 8).is_some_and(|byte| byte >> (nullable % 8) & 1 == 1);
+            nullable += 1;
+            if is_null {
+                row.set_null(shape, index);
+                continue;
+            }
+        }
+        let value = match column.ty.fixed_width() {
+            Some(width) => input.take(width as u64, "a value")?,
+            None => input.bytes("a value")?,
+        };
+        check_value(column.ty, value).map_err(|(expected, found)| mismatch(at, expected, found))?;
+        row.set(shape, index, value).map_err(|error| match error.into_parts().1 {
+            RowErrorKind::OutOfMemory { bytes } => Error::OutOfMemory { bytes }.into(),
+            kind => mismatch(at, format!("a value of column `{}`", def.column_name(index)), kind.to_string()),
+        })?;
+    }
+    if nulls.last().is_some_and(|byte| !nullable.is_multiple_of(8) && byte >> (nullable % 8) != 0) {
+        return Err(mismatch(at, format!("{nullable} null bits"), "more"));
+    }
+    match input.rest.len() {
+        0 => Ok(()),
+        more => Err(mismatch(input.at, "the end of the row", format!("{more} bytes more"))),
+    }
+}

@@ -1,0 +1,211 @@
+//! Records as JSON Lines.
+//!
+//! ```json
+//! {"drop":"pupils"}
+//! {"create":{"name":"users","columns":[{"name":"name","type":"string"}]},"slot":3}
+//! {"alter":{"name":"users","columns":[{"name":"name","type":"string","unique":true}]}}
+//! {"table":"users","clear":true}
+//! {"table":"users","delete":16}
+//! {"table":"users","put":17,"row":{"name":"Ada"}}
+//! {"table":"users","next_id":20}
+//! ```
+//!
+//! Rows are as in images of tables, and so is the precision of their values.
+
+use super::replay::{Change, Record, Records, StoredRow, TableKey};
+use super::{RedoError, Sink};
+use crate::error::{Error, Result};
+use crate::schema::Schema;
+use crate::table::definition::TableDef;
+use crate::table::image::{column_names, mismatch, write_fields};
+use crate::table::row_page::RowRef;
+use crate::value::{excerpt, write_text};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::convert::Infallible;
+use std::io::Write;
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let Ok(()) = write_text::<Infallible>(text.as_bytes(), &mut |part| {
+        out.extend_from_slice(part);
+        Ok(())
+    });
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    let written = write!(out, "{number}");
+    debug_assert!(written.is_ok(), "a vector takes what it is given");
+}
+
+/// A schema as JSON. Every schema has such a form; where one had none, its replay would say so.
+pub(super) fn schema_text(schema: &Schema) -> String {
+    let text = serde_json::to_string(schema);
+    debug_assert!(text.is_ok());
+    text.unwrap_or_default()
+}
+
+/// Appends records.
+pub(super) struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    /// The names of the present table and of its columns as JSON.
+    table: Vec<u8>,
+    columns: Vec<Vec<u8>>,
+}
+
+impl<'o> Writer<'o> {
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+        Self { out, table: Vec::new(), columns: Vec::new() }
+    }
+
+    fn put_change(&mut self, what: &str) {
+        self.out.extend_from_slice(b"{\"table\":");
+        self.out.extend_from_slice(&self.table);
+        self.out.extend_from_slice(what.as_bytes());
+    }
+
+    fn end(&mut self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn drop_table(&mut self, name: &str) {
+        self.out.extend_from_slice(b"{\"drop\":");
+        put_text(self.out, name);
+        self.end();
+    }
+
+    fn create_table(&mut self, slot: usize, schema: &Schema) {
+        self.out.extend_from_slice(b"{\"create\":");
+        self.out.extend_from_slice(schema_text(schema).as_bytes());
+        self.out.extend_from_slice(b",\"slot\":");
+        put_number(self.out, slot as u64);
+        self.end();
+    }
+
+    fn alter_table(&mut self, schema: &Schema) {
+        self.out.extend_from_slice(b"{\"alter\":");
+        self.out.extend_from_slice(schema_text(schema).as_bytes());
+        self.end();
+    }
+
+    fn begin_rows(&mut self, _: usize, def: &TableDef) {
+        self.table.clear();
+        put_text(&mut self.table, def.name());
+        self.columns = column_names(def);
+    }
+
+    fn clear(&mut self) {
+        self.put_change(",\"clear\":true");
+        self.end();
+    }
+
+    fn delete(&mut self, id: u64) {
+        self.put_change(",\"delete\":");
+        put_number(self.out, id);
+        self.end();
+    }
+
+    fn put(&mut self, def: &TableDef, row: &RowRef<'_>) -> Result<()> {
+        self.put_change(",\"put\":");
+        put_number(self.out, row.id());
+        self.out.extend_from_slice(b",\"row\":");
+        write_fields(def, &self.columns, row, &mut |part| {
+            self.out.try_reserve(part.len()).map_err(|_| Error::OutOfMemory { bytes: part.len() })?;
+            self.out.extend_from_slice(part);
+            Ok::<(), Error>(())
+        })?;
+        self.end();
+        Ok(())
+    }
+
+    fn next_id(&mut self, next_id: u64) {
+        self.put_change(",\"next_id\":");
+        put_number(self.out, next_id);
+        self.end();
+    }
+
+    fn end_rows(&mut self) {}
+}
+
+/// A line of any kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    drop: Option<Box<str>>,
+    #[serde(borrow)]
+    create: Option<&'a RawValue>,
+    slot: Option<usize>,
+    #[serde(borrow)]
+    alter: Option<&'a RawValue>,
+    table: Option<Box<str>>,
+    clear: Option<bool>,
+    delete: Option<u64>,
+    put: Option<u64>,
+    #[serde(borrow)]
+    row: Option<&'a RawValue>,
+    next_id: Option<u64>,
+}
+
+impl<'a> Line<'a> {
+    /// What it says, if its fields are those of one kind.
+    fn record(self) -> Option<Record<'a>> {
+        let Line { drop, create, slot, alter, table, clear, delete, put, row, next_id } = self;
+        if let Some(name) = table {
+            let change = match (clear, delete, put.zip(row), next_id) {
+                (Some(true), None, None, None) => Change::Clear,
+                (None, Some(id), None, None) => Change::Delete(id),
+                (None, None, Some((id, row)), None) => Change::Put(id, StoredRow::Json(row)),
+                (None, None, None, Some(next_id)) => Change::NextId(next_id),
+                _ => return None,
+            };
+            let is_rest_absent = drop.is_none() && create.is_none() && slot.is_none() && alter.is_none();
+            return (is_rest_absent && put.is_some() == row.is_some())
+                .then_some(Record::Change { table: TableKey::Name(name), change });
+        }
+        if clear.is_some() || delete.is_some() || put.is_some() || row.is_some() || next_id.is_some() {
+            return None;
+        }
+        match (drop, create, slot, alter) {
+            (Some(name), None, None, None) => Some(Record::Drop { name }),
+            (None, Some(schema), Some(slot), None) => Some(Record::Create { slot, schema: schema.get() }),
+            (None, None, None, Some(schema)) => Some(Record::Alter { schema: schema.get() }),
+            _ => None,
+        }
+    }
+}
+
+/// Reads records.
+#[derive(Clone)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    at: u64,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(payload: &'a [u8]) -> Self {
+        Self { rest: payload, at: 0 }
+    }
+}
+
+impl<'a> Records<'a> for Reader<'a> {
+    fn next(&mut self) -> Result<Option<(u64, Record<'a>)>, RedoError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let at = self.at;
+        let end = self.rest.iter().position(|byte| *byte == b'\n');
+        let end = end.ok_or_else(|| mismatch(at, "a line", "one without its end"))?;
+        let line = self.rest.get(..end).unwrap_or_default();
+        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        self.at += end as u64 + 1;
+        let refuse = |found: String| mismatch(at, "a line of a log", found);
+        let text = std::str::from_utf8(line).map_err(|_| refuse("bytes that are not UTF-8".into()))?;
+        let line: Line<'a> =
+            serde_json::from_str(text).map_err(|error| refuse(format!("`{}`: {error}", excerpt(text))))?;
+        match line.record() {
+            Some(record) => Ok(Some((at, record))),
+            None => Err(refuse(format!("`{}`", excerpt(text)))),
+        }
+    }
+}
