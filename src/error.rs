@@ -27,6 +27,14 @@ pub enum Error {
     #[error("table `{table}` exists already")]
     #[allow(missing_docs)]
     TableExists { table: Box<str> },
+    /// A table that is there with another schema than the one asked for.
+    #[error("table `{table}` is there with another schema: {difference}")]
+    #[allow(missing_docs)]
+    SchemaDiffers { table: Box<str>, difference: Box<str> },
+    /// A write to a table whose schema came back from storage without the closures that are part of it.
+    #[error("table `{table}` was opened without its {closures}: give them back with `ensure_table` before writing")]
+    #[allow(missing_docs)]
+    MissingClosures { table: Box<str>, closures: Box<str> },
     /// No column of the table has this name.
     #[error("table `{table}` has no column `{column}`{}", Similar(.similar))]
     #[allow(missing_docs)]
@@ -167,6 +175,9 @@ pub enum Error {
     #[error("writes are refused until reopened, because of an earlier failure: {reason}")]
     #[allow(missing_docs)]
     Poisoned { reason: Box<str> },
+    /// A write to a database that was closed.
+    #[error("the database is closed")]
+    Closed,
     /// Somebody else has the storage open: another process, or another handle in this one.
     #[error("`{path}` is open already, here or in another process")]
     #[allow(missing_docs)]
@@ -278,6 +289,8 @@ impl Error {
             Error::InvalidSchema { .. } => "invalid-schema",
             Error::NoSuchTable { .. } => "no-such-table",
             Error::TableExists { .. } => "table-exists",
+            Error::SchemaDiffers { .. } => "schema-differs",
+            Error::MissingClosures { .. } => "missing-closures",
             Error::NoSuchColumn { .. } => "no-such-column",
             Error::NoSuchIndex { .. } => "no-such-index",
             Error::IndexExists { .. } => "index-exists",
@@ -312,6 +325,7 @@ impl Error {
             Error::StorageFull { .. } => "storage-full",
             Error::SyncFailed { .. } => "sync-failed",
             Error::Poisoned { .. } => "poisoned",
+            Error::Closed => "closed",
             Error::Locked { .. } => "locked",
             Error::Corrupt { .. } => "corrupt",
             Error::UnsupportedFormat { .. } => "unsupported-format",
@@ -328,6 +342,8 @@ impl Error {
         match self {
             Error::InvalidSchema { .. }
             | Error::TableExists { .. }
+            | Error::SchemaDiffers { .. }
+            | Error::MissingClosures { .. }
             | Error::IndexExists { .. }
             | Error::IndexInUse { .. } => ErrorKind::Schema,
             Error::NotARow { .. }
@@ -354,6 +370,7 @@ impl Error {
             | Error::InvalidQuery { .. }
             | Error::UnrelatedSnapshots
             | Error::Reentrant
+            | Error::Closed
             | Error::NotADatabase { .. }
             | Error::InvalidStorageCall { .. } => ErrorKind::Usage,
             Error::AutoIncrementExhausted { .. } | Error::Limit { .. } | Error::OutOfMemory { .. } => ErrorKind::Limit,

@@ -1,4 +1,4 @@
-//! Folio is an embeddable in-memory database. **The database is a value**: tables and indexes are persistent
+//! Folio is an embeddable in-memory database, durable where wanted. **The database is a value**: tables and indexes are persistent
 //! (copy-on-write) pages under one root, and a commit swaps the root. So reads take no lock and see one version whole;
 //! a snapshot, a rollback and a fork cost O(1); and two versions are compared in time proportional to what changed.
 //!
@@ -91,7 +91,10 @@
 //!
 //! # Durability
 //!
-//! None yet: the data is in memory and ends with the process. PERSISTENCE.md says what that means.
+//! [`Database::in_memory`] ends with its process. [`Database::open`] keeps the database in a directory as well: each commit
+//! goes to a log before readers see it, on stable storage when it returns unless [`Durability`] says otherwise, and
+//! checkpoints write what changed. PERSISTENCE.md says what survives what. Reads are the same, and as fast.
+//! Another [`StorageEngine`](storage::StorageEngine) can take the directory's place.
 //!
 //! # Errors and panics
 //!
@@ -130,7 +133,10 @@ pub mod testing;
 mod transaction;
 mod value;
 
-pub use database::{Change, Database, Diff, MemoryStats, Snapshot, SnapshotTable, Stats, Table, TableStats};
+pub use database::{
+    Change, Database, DatabaseBuilder, Diff, DurableStats, MemoryStats, Snapshot, SnapshotTable, Stats, Table,
+    TableStats,
+};
 pub use error::{Error, ErrorKind, Result, SchemaProblem};
 pub use query::{
     Aggregate, Avg, Count, Filter, Groups, IntoBounds, IntoOrder, Max, Min, Number, OrderTerm, Pick, Predicate,
@@ -141,6 +147,8 @@ pub use schema::{CheckRow, Column, ColumnDef, DefaultValue, Index, IndexDef, Ind
 pub use table::reader::{ColumnName, Reader};
 pub use table::row::{Field, Row};
 pub use table::rows::Rows;
+pub use transaction::durable::Durability;
+pub use transaction::durable::open::Opening;
 pub use transaction::row_mut::RowMut;
 pub use transaction::tables::TransactionTable;
 pub use transaction::tx::Transaction;

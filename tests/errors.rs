@@ -234,6 +234,15 @@ const CASES: &[(&str, ErrorKind, &[&str], Provoke)] = &[
     ("unique-violation", ErrorKind::Constraint, &["row 1 of the batch", "`people`", "ben@home"], |world| {
         world.people.insert_many([row(json!({})), row(json!({ "email": "ben@home" }))]).map(drop)
     }),
+    ("schema-differs", ErrorKind::Schema, &["`cities`", "columns[1].type", "\"u32\"", "\"u64\""], |world| {
+        let other = Schema::builder("cities").column(Column::string("name")).column(Column::u64("zip"));
+        world.db.ensure_table(other.primary_key(["name", "zip"]).build().unwrap()).map(drop)
+    }),
+    ("missing-closures", ErrorKind::Schema, &["`copy`", "\"even\"", "ensure_table"], |world| {
+        let schema = Schema::builder("copy").column(Column::u8("n").check("even", |n| n % 2 == 0)).build().unwrap();
+        let stored = serde_json::from_value(serde_json::to_value(schema).unwrap()).unwrap();
+        world.db.transaction(|tx| tx.create_table(stored)?.insert(&(2,)).map(drop))
+    }),
     ("aborted", ErrorKind::Aborted, &["changed my mind"], |world| {
         world.db.transaction(|tx| {
             tx.drop_table("cities")?;
@@ -265,7 +274,8 @@ fn every_error_names_its_cause_and_has_changed_nothing() {
 }
 
 /// What only storage answers, provoked by its own tests.
-const OF_STORAGE: [&str; 11] = [
+const OF_STORAGE: [&str; 12] = [
+    "closed",
     "io",
     "storage-full",
     "sync-failed",

@@ -1,11 +1,14 @@
 //! The database handle.
 
+use super::builder::DatabaseBuilder;
 use super::live::Table;
 use super::snapshot::Snapshot;
 use super::stats::{Stats, stats_of};
 use crate::error::Result;
 use crate::schema::{Index, Schema};
 use crate::transaction::core::Core;
+use crate::transaction::durable::checkpoint::Extent;
+use crate::transaction::durable::open::Opening;
 use crate::transaction::tx::Transaction;
 use std::sync::Arc;
 
@@ -31,7 +34,8 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Database {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
+    opening: Option<Arc<Opening>>,
 }
 
 impl Database {
@@ -41,13 +45,121 @@ impl Database {
     /// If the process has no memory left for 256 KiB, as any allocation then does.
     pub fn in_memory() -> Self {
         match Core::new() {
-            Ok(core) => Self { core: Arc::new(core) },
+            Ok(core) => Self::of(core),
             Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u64; 1 << 15]>()),
         }
     }
 
     pub(crate) fn of(core: Core) -> Self {
-        Self { core: Arc::new(core) }
+        Self { core: Arc::new(core), opening: None }
+    }
+
+    pub(super) fn opened(core: Arc<Core>, opening: Opening) -> Self {
+        Self { core, opening: Some(Arc::new(opening)) }
+    }
+
+    /// Opens the database in the directory `path`, or makes it there, with all settings at their defaults: every commit
+    /// is on stable storage when it returns. See [`Database::builder`] for others, and PERSISTENCE.md for what is in the
+    /// directory and what survives what.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("folio-doc-open-{}", std::process::id()));
+    /// use folio::{Column, Database, Schema};
+    ///
+    /// let cities = Schema::builder("cities").column(Column::string("name").primary_key()).column(Column::u32("people"));
+    /// let cities = cities.build()?;
+    /// let db = Database::open(&directory)?;
+    /// db.ensure_table(cities.clone())?.insert(&("Reykjavík", 140_000))?;
+    /// drop(db); // or a crash
+    ///
+    /// let db = Database::open(&directory)?;
+    /// assert_eq!(db.ensure_table(cities)?.len()?, 1);
+    /// # drop(db); std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), folio::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`DatabaseBuilder::open`].
+    #[cfg(any(unix, windows))]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        Self::builder().open(path)
+    }
+
+    /// The settings of a database that is not in memory alone, to be opened by them.
+    pub fn builder() -> DatabaseBuilder {
+        DatabaseBuilder::new()
+    }
+
+    /// What opening found; none for a database that was made in memory or forked.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.opening.as_deref()
+    }
+
+    /// Saves what changed since the last checkpoint, as a checkpoint of the newest version, which is answered; then the
+    /// log up to there goes, or stays where [`keep_archived`](DatabaseBuilder::keep_archived) says so. Readers and writers
+    /// go on meanwhile. Cost: the pages that changed.
+    ///
+    /// Commits are safe without it: it makes opening quicker and gives the log's space back. It is made by itself when
+    /// the log has grown, and on closing.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull): the checkpoint before stays in
+    /// use. [`Error::SyncFailed`](crate::Error::SyncFailed), [`Error::Poisoned`](crate::Error::Poisoned),
+    /// [`Error::Closed`](crate::Error::Closed); [`Error::InvalidStorageCall`](crate::Error::InvalidStorageCall) in memory.
+    pub fn checkpoint(&self) -> Result<u64> {
+        self.core.checkpoint()
+    }
+
+    /// The same as [`checkpoint`](Database::checkpoint), by its familiar name.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Database::checkpoint).
+    pub fn save(&self) -> Result<u64> {
+        self.checkpoint()
+    }
+
+    /// Gives disk space back: writes every table anew, without what is dead in its files, and removes the old ones.
+    /// Needs space for both meanwhile. Cost: O(rows).
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Database::checkpoint).
+    pub fn compact(&self) -> Result<u64> {
+        self.core.checkpoint_of(Extent::Whole)
+    }
+
+    /// Waits until everything committed so far is on stable storage.
+    ///
+    /// # Errors
+    /// [`Error::SyncFailed`](crate::Error::SyncFailed), [`Error::Poisoned`](crate::Error::Poisoned),
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn sync(&self) -> Result<()> {
+        self.core.sync()
+    }
+
+    /// The last version that is on stable storage: no crash loses it or what came before it. 0 in memory.
+    pub fn durable_version(&self) -> u64 {
+        self.core.log.as_ref().map_or(0, |log| log.engine.durable())
+    }
+
+    /// Makes a checkpoint, ends the log cleanly and unlocks the directory. Writes by any handle are
+    /// [`Error::Closed`](crate::Error::Closed) from here on; reads go on. Dropping the last handle does the same, but has
+    /// nobody to tell of an error. Nothing happens the second time, or in memory.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Database::checkpoint): it is closed all the same, and what was committed is in the log.
+    pub fn close(&self) -> Result<()> {
+        self.core.close()
+    }
+
+    /// The table of this schema: made if it is not there; else checked to be of the same columns, keys and indexes, and
+    /// given the closures of `schema` (defaults and checks), which are code and not stored.
+    ///
+    /// # Errors
+    /// [`Error::SchemaDiffers`](crate::Error::SchemaDiffers) names what differs. As [`create_table`](Database::create_table).
+    pub fn ensure_table(&self, schema: Schema) -> Result<Table> {
+        let name = schema.name().to_string();
+        self.transaction(|tx| tx.ensure_table(schema).map(drop))?;
+        self.table(&name)
     }
 
     /// Creates a table. Cost: O(tables).

@@ -1,13 +1,16 @@
 //! The database and its handles: tables, snapshots, forks, differences, figures.
 
+mod backup;
+mod builder;
 mod db;
 mod diff;
 mod live;
 mod snapshot;
 mod stats;
 
+pub use builder::DatabaseBuilder;
 pub use db::Database;
 pub use diff::{Change, Diff};
 pub use live::Table;
 pub use snapshot::{Snapshot, SnapshotTable};
-pub use stats::{MemoryStats, Stats, TableStats};
+pub use stats::{DurableStats, MemoryStats, Stats, TableStats};

@@ -8,6 +8,7 @@ use crate::table::definition::TableDef;
 use crate::table::reader::{Reader, Source, sealed};
 use crate::table::version::version_number;
 use crate::transaction::catalog::Catalog;
+use crate::transaction::clock::Clock;
 use crate::transaction::core::{Core, Lineage};
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub struct Snapshot {
     pub(super) pinned: Pinned,
     pub(super) catalog: Arc<Catalog>,
     lineage: Arc<Lineage>,
+    clock: Clock,
 }
 
 /// A table of a [`Snapshot`]: the reads of a [`Reader`] on that version.
@@ -67,7 +69,7 @@ impl Source for InSnapshot {
 impl Snapshot {
     pub(super) fn of(core: &Core) -> Self {
         let (pinned, catalog) = core.snapshot();
-        Self { pinned, catalog, lineage: Arc::clone(&core.lineage) }
+        Self { pinned, catalog, lineage: Arc::clone(&core.lineage), clock: core.clock.clone() }
     }
 
     /// The table `name` in this version.
@@ -92,7 +94,8 @@ impl Snapshot {
 
     /// A writable database that begins at this version; see [`Database::fork`].
     pub fn fork(&self) -> Database {
-        Database::of(Core::fork(self.pinned.clone(), &self.catalog, Arc::clone(&self.lineage)))
+        let lineage = Arc::clone(&self.lineage);
+        Database::of(Core::fork(self.pinned.clone(), &self.catalog, lineage, self.clock.clone()))
     }
 
     /// What changed from this version to `later`: rows inserted, updated, deleted. Either may be the older, and either

@@ -1,8 +1,10 @@
 //! Figures about a database.
 
+use crate::storage::{Object, StorageStats};
 use crate::table::reader::view_of;
 use crate::table::version::version_number;
 use crate::transaction::core::Core;
+use crate::value::Timestamp;
 
 /// Figures about a database at one moment; see [`Database::stats`](crate::Database::stats).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Stats {
     pub memory: MemoryStats,
     /// Named snapshots that live, forks included: each fork holds one of its origin.
     pub snapshots: usize,
+    /// Log and checkpoints; none in a database that is in memory alone.
+    pub storage: Option<DurableStats>,
     /// Threads that have read the database; each keeps 128 bytes, which threads to come take over.
     pub reader_slots: usize,
 }
@@ -30,6 +34,26 @@ pub struct TableStats {
     pub rows: u64,
     /// Its indexes, the primary key's included.
     pub indexes: usize,
+    /// Bytes that its last checkpoint takes on disk: rows and schema. 0 in memory.
+    pub stored_bytes: u64,
+}
+
+/// Figures about the log and the checkpoints of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DurableStats {
+    /// The engine's: log bytes, positions, syncs, commits per sync, file sizes.
+    pub engine: StorageStats,
+    /// The version of the last checkpoint.
+    pub checkpoint: u64,
+    /// When that was made, by the database's clock; none if it was before this opening.
+    pub checkpoint_time: Option<Timestamp>,
+    /// Bytes of commits since, which opening would replay.
+    pub unsaved_bytes: u64,
+    /// Commits that wait to become durable before readers see them: at most as many as threads that commit.
+    pub waiting_commits: usize,
+    /// Why the last work in the background, a sync or a checkpoint, failed.
+    pub background_failure: Option<Box<str>>,
 }
 
 /// Where the memory of a database is, in bytes. Pages shared with the database that this one was forked from count
@@ -49,10 +73,14 @@ pub struct MemoryStats {
 
 pub(super) fn stats_of(core: &Core) -> Stats {
     let (pinned, catalog) = core.snapshot();
+    let manifest = core.log.as_ref().and_then(|log| log.engine.manifest());
+    let objects = manifest.as_ref().map_or(&[][..], |manifest| &manifest.checkpoint.objects);
+    let stored = |name: &str| objects.iter().filter(|object| object.table() == name).map(Object::length).sum();
     let tables = catalog.tables.iter().map(|(name, listed)| TableStats {
         name: name.to_string(),
         rows: view_of(pinned.root(), listed.slot, &listed.def).len(),
         indexes: listed.def.indexes.len(),
+        stored_bytes: stored(name),
     });
     let (tables, version) = (tables.collect(), version_number(pinned.root()));
     drop(pinned);
@@ -67,6 +95,14 @@ pub(super) fn stats_of(core: &Core) -> Stats {
             held_bytes: memory.held_bytes,
         },
         snapshots: memory.snapshots,
+        storage: core.log.as_ref().map(|log| DurableStats {
+            engine: log.engine.stats(),
+            checkpoint: manifest.map_or(0, |manifest| manifest.checkpoint.version),
+            checkpoint_time: log.checkpoint_time(),
+            unsaved_bytes: log.unsaved_bytes(),
+            waiting_commits: log.waiting_commits(),
+            background_failure: log.background.failure(),
+        }),
         reader_slots: memory.reader_slots,
     }
 }

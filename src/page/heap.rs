@@ -134,6 +134,8 @@ pub(super) struct Heap {
     large: *mut Large,
     used_bytes: usize,
     reserved_bytes: usize,
+    /// More than this is not taken from the process's allocator.
+    limit_bytes: usize,
     used_blocks: usize,
     /// Blocks that are still given before there is "no memory" for the next ones.
     #[cfg(test)]
@@ -159,10 +161,20 @@ impl Heap {
             large: ptr::null_mut(),
             used_bytes: 0,
             reserved_bytes: 0,
+            limit_bytes: usize::MAX,
             used_blocks: 0,
             #[cfg(test)]
             blocks_until_full: None,
         }
+    }
+
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.limit_bytes = bytes;
+    }
+
+    fn check_limit(&self, bytes: usize) -> Result<(), OutOfMemory> {
+        let is_within = self.reserved_bytes.checked_add(bytes).is_some_and(|sum| sum <= self.limit_bytes);
+        if is_within { Ok(()) } else { Err(OutOfMemory { bytes }) }
     }
 
     /// Bytes of the blocks handed out, rounded up to their classes.
@@ -481,6 +493,7 @@ impl Heap {
 
     fn add_chunk(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let out_of_memory = OutOfMemory { bytes };
+        self.check_limit(bytes)?;
         let layout = Layout::from_size_align(bytes, chunk_align(bytes)).map_err(|_| out_of_memory)?;
         self.spans_free.try_reserve(bytes / SPAN_BYTES).map_err(|_| out_of_memory)?;
         // SAFETY: the layout's size is not zero.
@@ -528,6 +541,7 @@ impl Heap {
     #[cold]
     fn alloc_large(&mut self, size: usize) -> Result<NonNull<u8>, OutOfMemory> {
         let bytes = size + LARGE_HEAD;
+        self.check_limit(bytes)?;
         let layout = Layout::from_size_align(bytes, 16).map_err(|_| OutOfMemory { bytes })?;
         // SAFETY: the layout's size is not zero.
         let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory { bytes })?;

@@ -19,4 +19,4 @@ pub(crate) use block::{BLOCK_BYTES_MAX, BlockRef, Link};
 pub(crate) use heap::OutOfMemory;
 pub(crate) use store::{BeginError, Guard, Held, Pinned, Store};
 pub(crate) use tree::{Since, Tree, TreeRef};
-pub(crate) use writer::{Busy, Donor, Pages, Savepoint, Transaction, Writer};
+pub(crate) use writer::{Busy, Committed, Donor, Pages, Savepoint, Transaction, Writer};

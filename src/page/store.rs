@@ -76,7 +76,6 @@ impl Store {
     }
 
     /// The same for a store whose versions may be published later than they are committed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for databases with a log, which are being built"))]
     pub(crate) fn deferring(link_count: usize, bytes: &[u8]) -> Result<Arc<Self>, OutOfMemory> {
         Self::first(link_count, bytes, Some(Mutex::new(())))
     }
@@ -234,6 +233,11 @@ impl Store {
             pages.reclaimer.bury_deep(block, birth + 1);
         }
         self.reclaim_all();
+    }
+
+    /// From here on the store takes no more than so many bytes from the process's allocator.
+    pub(crate) fn limit_memory(&self, bytes: usize) {
+        self.writer.lock().get_mut().pages.heap.limit(bytes);
     }
 
     /// Waits for the running write, if any, unless it is this thread's: then answers nothing.

@@ -198,7 +198,6 @@ impl<'s> Transaction<'s> {
 
     /// Makes the private root the one that the next write begins with, in a store that defers. Readers go on with what
     /// they see until it is published.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for databases with a log, which are being built"))]
     pub(crate) fn commit_unpublished(mut self) -> Committed {
         let committed = self.end();
         if !self.store.defers() {

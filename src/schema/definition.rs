@@ -32,6 +32,8 @@ struct Parts {
     ordered_floats: Box<[usize]>,
     /// Columns with checks that can run.
     checked: Box<[usize]>,
+    /// Whether a check has lost its closure.
+    lacks_checks: bool,
 }
 
 /// What a column that is not set becomes.
@@ -67,6 +69,8 @@ impl Schema {
         };
         let ordered_floats = places(&|column| float_width(column.ty).is_some()).into_iter().filter(in_key).collect();
         let checked = places(&|column| column.checks.iter().any(|check| check.test.is_some())).into();
+        let lacks_checks = columns.iter().flat_map(|column| &column.checks).any(|check| check.test.is_none())
+            || checks.iter().any(|check| check.test.is_none());
         let parts = Parts {
             name,
             columns: columns.into(),
@@ -78,6 +82,7 @@ impl Schema {
             fills,
             ordered_floats,
             checked,
+            lacks_checks,
         };
         Schema(Arc::new(parts))
     }
@@ -153,8 +158,8 @@ impl Schema {
         self.0.shape.fixed_bytes() + 4 * self.0.shape.var_count()
     }
 
-    /// The closures that were lost on the way through the JSON form. Lost checks are not run; rows have to mention a
-    /// column whose default is lost.
+    /// The closures that were lost on the way through the JSON form. Without a check, nothing is written to the table
+    /// ([`Error::MissingClosures`](crate::Error::MissingClosures)); rows have to mention a column whose default is lost.
     pub fn missing_closures(&self) -> Vec<String> {
         let of_columns = self.0.columns.iter().flat_map(|column| {
             let default = matches!(column.default, DefaultValue::MissingClosure)
@@ -165,6 +170,20 @@ impl Schema {
         });
         let lost = self.0.checks.iter().filter(|check| check.test.is_none());
         of_columns.chain(lost.map(|check| format!("check \"{}\"", check.name))).collect()
+    }
+
+    /// Where `other` is another schema, by their JSON forms: the first place that differs, as it is here and there.
+    pub(crate) fn difference(&self, other: &Schema) -> Option<Box<str>> {
+        let (Ok(here), Ok(there)) = (serde_json::to_value(self), serde_json::to_value(other)) else {
+            return Some("one of them has no JSON form".into());
+        };
+        first_difference(&here, &there, "schema".into()).map(Into::into)
+    }
+
+    /// Whether a check has lost its closure, so that rows cannot be checked.
+    #[inline]
+    pub(crate) fn lacks_checks(&self) -> bool {
+        self.0.lacks_checks
     }
 
     /// The columns as the encoding sees them.
@@ -247,6 +266,25 @@ impl Schema {
             }
         }
         Ok(())
+    }
+}
+
+fn first_difference(here: &serde_json::Value, there: &serde_json::Value, place: String) -> Option<String> {
+    use serde_json::Value;
+    match (here, there) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            let absent = Value::Null;
+            keys.into_iter().find_map(|key| {
+                let (a, b) = (a.get(key).unwrap_or(&absent), b.get(key).unwrap_or(&absent));
+                first_difference(a, b, format!("{place}.{key}"))
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(at, (a, b))| first_difference(a, b, format!("{place}[{at}]")))
+        }
+        (a, b) if a == b => None,
+        (a, b) => Some(format!("{place} is {}, asked for {}", excerpt(&a.to_string()), excerpt(&b.to_string()))),
     }
 }
 

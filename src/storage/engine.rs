@@ -93,6 +93,14 @@ impl Object {
         &self.table
     }
 
+    /// Where it is, for messages: the file engine's path within its directory.
+    pub(crate) fn place(&self) -> String {
+        #[cfg(any(unix, windows))]
+        return super::file::object_path(self.kind, &self.table, self.generation);
+        #[cfg(not(any(unix, windows)))]
+        return format!("{:?} of `{}`, generation {}", self.kind, self.table, self.generation);
+    }
+
     /// Bytes of its content.
     pub fn length(&self) -> u64 {
         self.length

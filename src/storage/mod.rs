@@ -18,3 +18,9 @@ pub use engine::{
 #[cfg(any(unix, windows))]
 pub use file::{DirEntry, EntryKind, FileEngine, FileLock, FileOptions, Files, OsFiles, RandomAccessFile};
 pub use memory::{MemoryEngine, MemoryStorage};
+
+/// The folder of a database of this name: any name, encoded as one that no file system takes for a path.
+#[cfg(any(unix, windows))]
+pub(crate) fn directory_name(name: &str) -> String {
+    file::encode_name(name)
+}

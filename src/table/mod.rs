@@ -1,11 +1,11 @@
 //! Tables: rows and indexes on pages. Does no I/O and knows nothing of transactions: it changes the private root that it
 //! is given, and reads the version that it is given.
 
+pub(crate) mod agree;
 mod build;
 pub(crate) mod change;
 pub(crate) mod definition;
 pub(crate) mod diff;
-#[cfg_attr(not(test), expect(dead_code))] // until checkpoints use it
 pub(crate) mod image;
 pub(crate) mod index;
 pub(crate) mod key;

@@ -65,6 +65,17 @@ pub(crate) fn version_number(root: BlockRef<'_>) -> u64 {
     word(root.bytes(), 0)
 }
 
+/// The number of the version behind the one with these root bytes. It stays at the highest there is: a log refuses that.
+pub(crate) fn next_version(root: &[u8]) -> u64 {
+    word(root, 0).saturating_add(1)
+}
+
+pub(crate) fn set_version_number(root: &mut [u8], version: u64) {
+    if let Some(number) = root.first_chunk_mut::<8>() {
+        *number = version.to_le_bytes();
+    }
+}
+
 /// How many table slots a root has.
 pub(crate) fn table_slots(root: BlockRef<'_>) -> usize {
     root.bytes().len().saturating_sub(ROOT_HEAD) / ENTRY_BYTES

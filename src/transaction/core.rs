@@ -3,10 +3,13 @@
 //! Lock order: the store's writer lock, then the catalogue's, then the store's snapshot registry.
 
 use super::catalog::Catalog;
+use super::clock::Clock;
+use super::durable::checkpoint::Extent;
+use super::durable::log::Log;
 use super::tx::Transaction;
 use crate::error::{Error, Result};
 use crate::page::{BeginError, Busy, Pinned, Store};
-use crate::table::version::{ROOT_HEAD, root_bytes};
+use crate::table::version::root_bytes;
 use crate::value::HashSeed;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -25,6 +28,8 @@ impl From<Busy> for Error {
     }
 }
 
+const EMPTY_ROOT: [u8; root_bytes(0)] = [0; root_bytes(0)];
+
 /// See the module.
 pub(crate) struct Core {
     pub(crate) store: Arc<Store>,
@@ -32,6 +37,9 @@ pub(crate) struct Core {
     /// catalogue that belongs to it.
     pub(crate) catalog: RwLock<Arc<Catalog>>,
     pub(crate) lineage: Arc<Lineage>,
+    pub(crate) clock: Clock,
+    /// What commits go through before readers see them; none in a database that is in memory alone.
+    pub(crate) log: Option<Log>,
 }
 
 /// What a database and all its forks have in common.
@@ -40,20 +48,34 @@ pub(crate) struct Lineage {
     pub(crate) seed: HashSeed,
 }
 
-/// The last handle is gone: what snapshots do not hold is not held.
+/// The last handle is gone: a log is left as a clean end, and what snapshots do not hold is not held.
 impl Drop for Core {
     fn drop(&mut self) {
+        // There is nobody left to tell of an error; `Database::close` is how to learn of it.
+        let _ = self.close();
         self.store.close();
     }
 }
 
 impl Core {
-    /// An empty database.
+    /// An empty database in memory.
     pub(crate) fn new() -> Result<Self> {
-        let bytes = [0; root_bytes(0)];
-        debug_assert_eq!(bytes.len(), ROOT_HEAD);
-        let store = Store::new(0, &bytes)?;
-        Ok(Self { store, catalog: RwLock::default(), lineage: Arc::new(Lineage { seed: HashSeed::random() }) })
+        Ok(Self::of(Store::new(0, &EMPTY_ROOT)?))
+    }
+
+    /// An empty database whose versions may be published later than they are committed, since a log comes first.
+    pub(crate) fn deferring() -> Result<Self> {
+        Ok(Self::of(Store::deferring(0, &EMPTY_ROOT)?))
+    }
+
+    fn of(store: Arc<Store>) -> Self {
+        Self {
+            store,
+            catalog: RwLock::default(),
+            lineage: Arc::new(Lineage { seed: HashSeed::random() }),
+            clock: Clock::SYSTEM,
+            log: None,
+        }
     }
 
     /// The newest version with its catalogue.
@@ -63,13 +85,55 @@ impl Core {
     }
 
     /// A database that begins at this version.
-    pub(crate) fn fork(pinned: Pinned, catalog: &Catalog, lineage: Arc<Lineage>) -> Self {
-        Self { store: Store::fork(pinned), catalog: RwLock::new(Arc::new(catalog.for_fork())), lineage }
+    pub(crate) fn fork(pinned: Pinned, catalog: &Catalog, lineage: Arc<Lineage>, clock: Clock) -> Self {
+        let catalog = RwLock::new(Arc::new(catalog.for_fork()));
+        Self { store: Store::fork(pinned), catalog, lineage, clock, log: None }
     }
 
     /// Begins a write, waiting for the one that runs.
     #[inline]
     pub(crate) fn begin(&self, is_single: bool) -> Result<Transaction<'_>> {
-        Ok(Transaction::new(self, self.store.begin()?, is_single))
+        let write = self.store.begin()?;
+        if let Some(log) = &self.log {
+            // Asked when it is this write's turn: the one before may have failed.
+            log.check()?;
+        }
+        Ok(Transaction::new(self, write, is_single))
+    }
+
+    /// Makes all that was committed durable. Nothing to do in memory.
+    pub(crate) fn sync(&self) -> Result<()> {
+        match &self.log {
+            Some(log) => {
+                log.check()?;
+                log.settle(&self.store, log.engine.appended())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Saves what changed since the last checkpoint, and answers the version that it is. In memory there is nothing to
+    /// save to.
+    pub(crate) fn checkpoint(&self) -> Result<u64> {
+        self.checkpoint_of(Extent::Changes)
+    }
+
+    pub(crate) fn checkpoint_of(&self, extent: Extent) -> Result<u64> {
+        match &self.log {
+            Some(log) => {
+                log.check()?;
+                log.checkpoint(self, extent)
+            }
+            None => Err(Error::InvalidStorageCall { message: "a database in memory has nowhere to be saved to" }),
+        }
+    }
+
+    /// Ends the life of the log: a checkpoint, and a clean end. Writes are refused from here on. The second time it does
+    /// nothing.
+    pub(crate) fn close(&self) -> Result<()> {
+        match &self.log {
+            Some(log) => log.close(self),
+            None => Ok(()),
+        }
     }
 }

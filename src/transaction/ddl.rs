@@ -25,7 +25,9 @@ pub(crate) fn create_table_at(writer: &mut Writer, def: &TableDef, slot: usize) 
     let block = new_index_block(&mut writer.pages, def)?;
     let mut root = writer.pages.make_mut(&mut writer.root)?;
     let (links, bytes) = root.parts();
-    links[2 * slot + 1] = block;
+    if let Some(link) = links.get_mut(2 * slot + 1) {
+        *link = block;
+    }
     let next_id = def.sequence.load(Ordering::Relaxed);
     Entry { def: def.id, next_id, ..Entry::default() }.write(bytes, slot);
     Ok(())
@@ -70,6 +72,14 @@ pub(crate) fn drop_table(writer: &mut Writer, slot: usize) -> Result<()> {
         }
     }
     Entry::default().write(bytes, slot);
+    Ok(())
+}
+
+/// Lets the table in this slot be described by `new`, which has the same columns and indexes.
+pub(crate) fn redefine(writer: &mut Writer, slot: usize, new: &TableDef) -> Result<()> {
+    let mut root = writer.pages.make_mut(&mut writer.root)?;
+    let bytes = root.bytes();
+    Entry { def: new.id, ..Entry::read(bytes, slot) }.write(bytes, slot);
     Ok(())
 }
 

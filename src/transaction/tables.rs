@@ -5,6 +5,7 @@ use super::tx::Transaction;
 use crate::error::{Error, Result};
 use crate::page::Guard;
 use crate::query::Filter;
+use crate::schema::Schema;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::key::{IndexKey, index_key};
@@ -125,6 +126,9 @@ impl<'t> TransactionTable<'t> {
     #[inline]
     fn finish(&self, row: &mut RowBuf) -> Result<()> {
         let schema = &self.def().schema;
+        if schema.lacks_checks() {
+            return Err(missing_closures(schema));
+        }
         schema.complete(row).and_then(|()| schema.check(row)).map_err(|error| error.in_table(schema.name()))
     }
 
@@ -306,6 +310,9 @@ impl<'t> TransactionTable<'t> {
     /// Gives a stored row the values that `buffer` sets.
     fn store_patch(&self, row: Row<'_>, buffer: &mut RowBuf) -> Result<()> {
         let schema = &self.def().schema;
+        if schema.lacks_checks() {
+            return Err(missing_closures(schema));
+        }
         schema.check(&Patched { patch: buffer, old: &row }).map_err(|error| error.in_table(schema.name()))?;
         let id = row.id();
         // Its view ends here: while one is open, what rows change is copied again and again.
@@ -414,6 +421,12 @@ impl Batch {
         }
         &mut self.rows[self.used]
     }
+}
+
+#[cold]
+fn missing_closures(schema: &Schema) -> Error {
+    let closures = schema.missing_closures().join(", ").into();
+    Error::MissingClosures { table: schema.name().into(), closures }
 }
 
 #[cold]

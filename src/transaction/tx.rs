@@ -3,6 +3,7 @@
 use super::catalog::{Catalog, Listed};
 use super::core::Core;
 use super::ddl;
+use super::durable::log::Log;
 use super::redo;
 use super::tables::TransactionTable;
 use crate::error::{Error, Result};
@@ -12,7 +13,8 @@ use crate::storage::Format;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::reader::no_table;
-use crate::table::version::{Entry, version_number};
+use crate::table::version::{Entry, next_version, set_version_number, version_number};
+use crate::value::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -29,12 +31,24 @@ pub struct Transaction<'d> {
     failed: Cell<bool>,
     /// Whether this is one operation on its own, undone by dropping the transaction.
     is_single: bool,
+    /// Whether it is to be durable on return, whatever the others are.
+    wants_sync: Cell<bool>,
+    /// The time of this transaction, once asked for.
+    now: Cell<Option<Timestamp>>,
 }
 
 impl<'d> Transaction<'d> {
     #[inline]
     pub(crate) fn new(core: &'d Core, page: page::Transaction<'d>, is_single: bool) -> Self {
-        Self { core, page, pending: RefCell::new(None), failed: Cell::new(false), is_single }
+        Self {
+            core,
+            page,
+            pending: RefCell::new(None),
+            failed: Cell::new(false),
+            is_single,
+            wants_sync: Cell::new(false),
+            now: Cell::new(None),
+        }
     }
 
     /// The table `name`, as this transaction has left it.
@@ -77,13 +91,34 @@ impl<'d> Transaction<'d> {
         Ok(TransactionTable::shared(self, slot, def))
     }
 
+    /// See [`Database::ensure_table`](crate::Database::ensure_table).
+    ///
+    /// # Errors
+    /// [`Error::SchemaDiffers`], and as [`create_table`](Transaction::create_table).
+    pub fn ensure_table(&self, schema: Schema) -> Result<TransactionTable<'_>> {
+        let found = self.with_catalog(|catalog| catalog.tables.get(schema.name()).cloned());
+        let Some(Listed { slot, def }) = found else { return self.create_table(schema) };
+        if let Some(difference) = def.schema.difference(&schema) {
+            return Err(Error::SchemaDiffers { table: schema.name().into(), difference });
+        }
+        if def.schema.missing_closures().is_empty() {
+            return Ok(TransactionTable::shared(self, slot, def));
+        }
+        // A definition as after a schema change, which is none to the log: the schema is stored the same.
+        let new = Arc::new(def.with_schema(schema));
+        self.write(|writer| ddl::redefine(writer, slot, &new))?;
+        self.change_catalog(|catalog| {
+            catalog.tables.insert(def.name().into(), Listed { slot, def: Arc::clone(&new) });
+        });
+        Ok(TransactionTable::shared(self, slot, new))
+    }
+
     /// Creates a table in this slot of the root, which must be free.
     pub(super) fn create_table_at(&self, schema: Schema, slot: usize) -> Result<()> {
         self.create_table_in(schema, |writer, def| ddl::create_table_at(writer, def, slot).map(|()| slot)).map(drop)
     }
 
     /// Appends what this transaction has done so far, for [`redo::apply`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "for databases with a log, which are being built"))]
     pub(super) fn encode_redo(&self, format: Format, out: &mut Vec<u8>) -> Result<()> {
         let view = self.view()?;
         let committed = Arc::clone(&self.core.catalog.read());
@@ -215,22 +250,44 @@ impl<'d> Transaction<'d> {
         change(pending.get_or_insert_with(|| (**self.core.catalog.read()).clone()));
     }
 
-    /// Makes everything visible in one step.
+    /// Makes everything visible in one step, when the log of the database, if it has one, has it.
+    #[inline]
     pub(crate) fn commit(self) -> Result<()> {
         self.check_alive()?;
-        self.page.write(|writer| -> Result<()> {
-            if writer.is_changed() {
-                let mut root = writer.pages.make_mut(&mut writer.root)?;
-                let bytes = root.bytes();
-                if let Some(number) = bytes.first_chunk_mut::<8>() {
-                    *number = (u64::from_le_bytes(*number) + 1).to_le_bytes();
-                }
+        let version = self.page.write(|writer| -> Result<Option<u64>> {
+            if !writer.is_changed() {
+                return Ok(None);
             }
+            let mut root = writer.pages.make_mut(&mut writer.root)?;
+            let version = next_version(root.bytes());
+            set_version_number(root.bytes(), version);
+            Ok(Some(version))
+        })??;
+        match &self.core.log {
+            None => {
+                self.publish();
+                Ok(())
+            }
+            Some(log) => self.commit_to(log, version),
+        }
+    }
+
+    /// Commits what was replayed from a log, as the version that it ends at.
+    pub(crate) fn commit_replayed(self, version: u64) -> Result<()> {
+        self.check_alive()?;
+        self.page.write(|writer| -> Result<()> {
+            let mut root = writer.pages.make_mut(&mut writer.root)?;
+            set_version_number(root.bytes(), version);
             Ok(())
         })??;
+        self.publish();
+        Ok(())
+    }
+
+    fn publish(self) {
         let Some(pending) = self.pending.into_inner() else {
             self.page.commit();
-            return Ok(());
+            return;
         };
         let mut catalog = self.core.catalog.write();
         // Handles made before find the new definition behind their own.
@@ -243,7 +300,52 @@ impl<'d> Transaction<'d> {
         }
         self.page.commit();
         *catalog = Arc::new(pending);
+    }
+
+    /// See [`Log`] for the order and its reasons.
+    fn commit_to(self, log: &Log, version: Option<u64>) -> Result<()> {
+        let store = &*self.core.store;
+        let wants_sync = self.wants_sync.get();
+        let Some(version) = version else {
+            // What it has read may be seen by nobody yet: it is answered when others may see it too.
+            let base = version_number(self.view()?.root());
+            drop(self);
+            let is_settled = log.is_settled(base) && !(wants_sync && log.engine.durable() < base);
+            return if is_settled { Ok(()) } else { log.settle(store, base) };
+        };
+        log.append(&self, version)?;
+        if !log.must_wait(wants_sync) {
+            self.publish();
+            return Ok(());
+        }
+        if self.pending.borrow().is_some() {
+            // The catalogue is replaced together with the root. So the next write begins when readers see this one.
+            log.settle(store, version)?;
+            self.publish();
+            return Ok(());
+        }
+        log.enqueue(version, self.page.commit_unpublished());
+        log.settle(store, version)
+    }
+
+    /// Lets this transaction return when it is on stable storage, and with it all before it, whatever the durability of
+    /// the database.
+    ///
+    /// # Errors
+    /// [`Error::InvalidStorageCall`] in a database that is in memory alone.
+    pub fn require_sync(&self) -> Result<()> {
+        if self.core.log.is_none() {
+            return Err(Error::InvalidStorageCall { message: "a database in memory has nothing to sync" });
+        }
+        self.wants_sync.set(true);
         Ok(())
+    }
+
+    /// The time of this transaction by the database's clock, which is read once.
+    pub fn now(&self) -> Timestamp {
+        let now = self.now.get().unwrap_or_else(|| self.core.clock.now());
+        self.now.set(Some(now));
+        now
     }
 
     /// The number of the version that this transaction started from.

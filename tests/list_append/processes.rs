@@ -5,7 +5,7 @@ use crate::ending::{Ending, Planned, end};
 use crate::history::{Element, Key, Outcome, Recorded, Step};
 use crate::lists::{self, FORMS};
 use crate::random::Random;
-use folio::{Database, Error, Result, Snapshot, Transaction};
+use folio::{Database, Result, Snapshot, Transaction};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

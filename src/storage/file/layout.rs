@@ -49,7 +49,7 @@ fn suffix(kind: ObjectKind) -> &'static str {
 }
 
 /// The file of the objects of a kind, table and generation: `data/<table>.records`, then `data/<table>.1.records`.
-pub(super) fn object_path(kind: ObjectKind, table: &str, generation: u64) -> String {
+pub(in crate::storage) fn object_path(kind: ObjectKind, table: &str, generation: u64) -> String {
     let (folder, stem, suffix) = (folder(kind), encode_name(table), suffix(kind));
     match generation {
         0 => format!("{folder}/{stem}{suffix}"),
@@ -101,7 +101,7 @@ fn is_reserved(name: &str) -> bool {
     matches!(name, "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
 }
 
-pub(super) fn encode_name(table: &str) -> String {
+pub(in crate::storage) fn encode_name(table: &str) -> String {
     let mut stem = String::with_capacity(table.len());
     for (index, byte) in table.bytes().enumerate() {
         if is_plain(byte) && !(index == 0 && is_reserved(table)) {

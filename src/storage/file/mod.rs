@@ -18,4 +18,5 @@ mod verify;
 
 pub use engine::{FileEngine, FileOptions};
 pub use files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
+pub(super) use layout::{encode_name, object_path};
 pub use os::OsFiles;

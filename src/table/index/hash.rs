@@ -122,7 +122,6 @@ impl<'g> HashRef<'g> {
     }
 
     /// How many entries the index has.
-    #[cfg(test)]
     pub(crate) fn len(self) -> u64 {
         self.meta.entry_count
     }

@@ -74,9 +74,9 @@ impl<'o> Writer<'o> {
         self.next = id.wrapping_add(1);
     }
 
-    fn put_schema(&mut self, schema: &Schema) {
-        // A schema that was made of parts is JSON: what is not, no column can have for a default.
-        put_text(self.out, &super::lines::schema_text(schema));
+    fn put_schema(&mut self, schema: &Schema) -> Result<()> {
+        put_text(self.out, &super::lines::schema_text(schema)?);
+        Ok(())
     }
 }
 
@@ -86,15 +86,15 @@ impl Sink for Writer<'_> {
         put_text(self.out, name);
     }
 
-    fn create_table(&mut self, slot: usize, schema: &Schema) {
+    fn create_table(&mut self, slot: usize, schema: &Schema) -> Result<()> {
         self.out.push(CREATE);
         put_number(self.out, slot as u64);
-        self.put_schema(schema);
+        self.put_schema(schema)
     }
 
-    fn alter_table(&mut self, schema: &Schema) {
+    fn alter_table(&mut self, schema: &Schema) -> Result<()> {
         self.out.push(ALTER);
-        self.put_schema(schema);
+        self.put_schema(schema)
     }
 
     fn begin_rows(&mut self, slot: usize, _: &TableDef) {

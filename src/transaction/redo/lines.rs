@@ -37,11 +37,13 @@ fn put_number(out: &mut Vec<u8>, number: u64) {
     debug_assert!(written.is_ok(), "a vector takes what it is given");
 }
 
-/// A schema as JSON. Every schema has such a form; where one had none, its replay would say so.
-pub(super) fn schema_text(schema: &Schema) -> String {
-    let text = serde_json::to_string(schema);
-    debug_assert!(text.is_ok());
-    text.unwrap_or_default()
+/// A schema as JSON.
+pub(super) fn schema_text(schema: &Schema) -> Result<String> {
+    serde_json::to_string(schema).map_err(|error| Error::Encode {
+        table: schema.name().into(),
+        column: None,
+        message: error.to_string().into(),
+    })
 }
 
 /// Appends records.
@@ -75,18 +77,20 @@ impl Sink for Writer<'_> {
         self.end();
     }
 
-    fn create_table(&mut self, slot: usize, schema: &Schema) {
+    fn create_table(&mut self, slot: usize, schema: &Schema) -> Result<()> {
         self.out.extend_from_slice(b"{\"create\":");
-        self.out.extend_from_slice(schema_text(schema).as_bytes());
+        self.out.extend_from_slice(schema_text(schema)?.as_bytes());
         self.out.extend_from_slice(b",\"slot\":");
         put_number(self.out, slot as u64);
         self.end();
+        Ok(())
     }
 
-    fn alter_table(&mut self, schema: &Schema) {
+    fn alter_table(&mut self, schema: &Schema) -> Result<()> {
         self.out.extend_from_slice(b"{\"alter\":");
-        self.out.extend_from_slice(schema_text(schema).as_bytes());
+        self.out.extend_from_slice(schema_text(schema)?.as_bytes());
         self.end();
+        Ok(())
     }
 
     fn begin_rows(&mut self, _: usize, def: &TableDef) {

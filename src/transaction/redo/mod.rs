@@ -34,7 +34,6 @@ use crate::table::row_page::{PageRef, RowRef};
 use crate::table::version::Entry;
 use crate::table::view::TableView;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "for databases with a log, which are being built"))]
 pub(crate) use replay::apply;
 
 /// What is wrong with a payload: told as of an image of a table.
@@ -50,8 +49,8 @@ pub(crate) struct Version<'a> {
 /// Where records go.
 trait Sink {
     fn drop_table(&mut self, name: &str);
-    fn create_table(&mut self, slot: usize, schema: &Schema);
-    fn alter_table(&mut self, schema: &Schema);
+    fn create_table(&mut self, slot: usize, schema: &Schema) -> Result<()>;
+    fn alter_table(&mut self, schema: &Schema) -> Result<()>;
     /// The records up to [`Sink::end_rows`] are of this table. Without any between them, nothing is written.
     fn begin_rows(&mut self, slot: usize, def: &TableDef);
     fn clear(&mut self);
@@ -77,7 +76,7 @@ fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()>
     // Most writes change no definition: they have the same catalogue, not one like it.
     let is_same_catalog = std::ptr::eq(old.catalog, new.catalog);
     if !is_same_catalog {
-        write_tables(old.catalog, new.catalog, sink);
+        write_tables(old.catalog, new.catalog, sink)?;
     }
     for listed in new.catalog.tables.values() {
         let before = if is_same_catalog { Some(listed) } else { same_table(old.catalog, listed) };
@@ -90,14 +89,14 @@ fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()>
         if let Some(reduced) = &reduced
             && reduced.indexes().len() < before.def.schema.indexes().len()
         {
-            sink.alter_table(reduced);
+            sink.alter_table(reduced)?;
         }
         let old_rows = TableView::new(old.root, listed.slot, &before.def);
         write_rows(old_rows, TableView::new(new.root, listed.slot, &listed.def), listed, sink)?;
         if let Some(reduced) = &reduced
             && reduced.indexes().len() < listed.def.schema.indexes().len()
         {
-            sink.alter_table(&listed.def.schema);
+            sink.alter_table(&listed.def.schema)?;
         }
     }
     Ok(())
@@ -108,13 +107,14 @@ fn same_table<'a>(old: &'a Catalog, listed: &Listed) -> Option<&'a Listed> {
     old.tables.get(listed.def.name()).filter(|before| before.def.table == listed.def.table)
 }
 
-fn write_tables(old: &Catalog, new: &Catalog, sink: &mut impl Sink) {
+fn write_tables(old: &Catalog, new: &Catalog, sink: &mut impl Sink) -> Result<()> {
     for dropped in old.tables.values().filter(|before| same_table(new, before).is_none()) {
         sink.drop_table(dropped.def.name());
     }
     for created in new.tables.values().filter(|listed| same_table(old, listed).is_none()) {
-        sink.create_table(created.slot, &created.def.schema);
+        sink.create_table(created.slot, &created.def.schema)?;
     }
+    Ok(())
 }
 
 /// The table as it is made.

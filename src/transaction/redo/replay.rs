@@ -52,7 +52,6 @@ pub(super) trait Records<'a>: Clone {
 ///
 /// # Errors
 /// The payload is none, or not of this database; [`Error::OutOfMemory`].
-#[cfg_attr(not(test), expect(dead_code, reason = "for databases with a log, which are being built"))]
 pub(crate) fn apply(tx: &Transaction<'_>, format: Format, payload: &[u8]) -> Result<(), RedoError> {
     match format {
         Format::Binary => replay(tx, binary::Reader::new(payload)),
@@ -133,7 +132,7 @@ fn alter(tx: &Transaction<'_>, at: u64, schema: &str) -> Result<(), RedoError> {
         tx.create_index(name, index).map_err(|error| refuse(at, error))?;
     }
     let made = find(tx, at, &TableKey::Name(name.into()))?;
-    if lines::schema_text(&made.def.schema) != lines::schema_text(&schema) {
+    if made.def.schema.difference(&schema).is_some() {
         return Err(mismatch(at, format!("a schema of the table `{name}` with other indexes"), "another"));
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::*;
 use crate::error::Error;
 use crate::schema::{Column, Index};
 use crate::table::samples::{Random, check_table, random_changes, random_schema};
+use crate::transaction::clock::Clock;
 use crate::transaction::core::Core;
 use crate::transaction::tx::Transaction;
 use crate::value::Value;
@@ -59,7 +60,7 @@ fn assert_same(a: &Core, b: &Core) {
     check_sound(b);
     let ((a, catalog_a), (b, catalog_b)) = (a.snapshot(), b.snapshot());
     let describe = |catalog: &Catalog| -> Vec<(String, usize)> {
-        catalog.tables.values().map(|listed| (lines::schema_text(&listed.def.schema), listed.slot)).collect()
+        catalog.tables.values().map(|listed| (lines::schema_text(&listed.def.schema).unwrap(), listed.slot)).collect()
     };
     assert_eq!(describe(&catalog_a), describe(&catalog_b));
     for (a_listed, b_listed) in catalog_a.tables.values().zip(catalog_b.tables.values()) {
@@ -152,7 +153,10 @@ fn people(name: &str) -> Schema {
 }
 
 /// Runs transactions on a database and on replicas, and answers the lines of the last.
-fn lines_of(bodies: &[&dyn Fn(&Transaction<'_>) -> Result<()>]) -> String {
+/// What one transaction of a test does.
+type Body<'a> = &'a dyn Fn(&Transaction<'_>) -> Result<()>;
+
+fn lines_of(bodies: &[Body<'_>]) -> String {
     let database = Core::new().unwrap();
     let replicas = FORMATS.map(|format| (format, Core::new().unwrap()));
     let mut last = Vec::new();
@@ -303,7 +307,12 @@ fn small_payloads() -> (Core, [Vec<u8>; 2]) {
         tx.create_table(people("cleared"))?.insert(&json!({ "name": "Eve" }))?;
         tx.create_table(people("dropped")).map(drop)
     });
-    let origin = Core::fork(database.snapshot().0, &database.snapshot().1, std::sync::Arc::clone(&database.lineage));
+    let origin = Core::fork(
+        database.snapshot().0,
+        &database.snapshot().1,
+        std::sync::Arc::clone(&database.lineage),
+        Clock::SYSTEM,
+    );
     let payloads = commit(&database, |tx| {
         tx.drop_table("dropped")?;
         tx.create_table(Schema::builder("new").column(Column::i8("n").nullable()).build()?)?;
@@ -323,7 +332,7 @@ fn small_payloads() -> (Core, [Vec<u8>; 2]) {
 /// An error, or a database that is sound.
 fn check_damaged(origin: &Core, format: Format, payload: &[u8]) -> bool {
     let (pinned, catalog) = origin.snapshot();
-    let replica = Core::fork(pinned, &catalog, std::sync::Arc::clone(&origin.lineage));
+    let replica = Core::fork(pinned, &catalog, std::sync::Arc::clone(&origin.lineage), Clock::SYSTEM);
     match try_apply(&replica, format, payload) {
         Ok(()) => {
             check_sound(&replica);
@@ -377,7 +386,7 @@ fn what_no_table_holds_is_refused() {
     let (origin, _) = small_payloads();
     let refused = |line: &str, why: &str| {
         let (pinned, catalog) = origin.snapshot();
-        let replica = Core::fork(pinned, &catalog, std::sync::Arc::clone(&origin.lineage));
+        let replica = Core::fork(pinned, &catalog, std::sync::Arc::clone(&origin.lineage), Clock::SYSTEM);
         match try_apply(&replica, Format::JsonLines, format!("{line}\n").as_bytes()) {
             Err(RedoError::Mismatch(mismatch)) => {
                 assert!(mismatch.to_string().contains(why), "{line}: {mismatch}");

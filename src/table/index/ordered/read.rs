@@ -45,7 +45,6 @@ impl<'g> OrderedRef<'g> {
     }
 
     /// Whether the index has this entry. Cost: O(log n).
-    #[cfg(test)]
     pub(crate) fn contains(self, key: KeyRef<'_>, id: u64) -> bool {
         let edge = Edge { key, id, after: false };
         let Some(mut block) = self.root.filter(|_| key.kind() == self.meta.kind) else { return false };

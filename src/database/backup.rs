@@ -1,0 +1,150 @@
+//! Copies of a version that are databases of their own on disk, and the check of what is there.
+
+use super::db::Database;
+use super::snapshot::Snapshot;
+use crate::error::{Error, Result};
+use crate::storage::{Batch, Damage, Format, OpenReport, StorageEngine};
+use crate::table::agree::disagreements;
+use crate::table::reader::view_of;
+use crate::transaction::core::Core;
+use crate::transaction::durable::checkpoint::save_whole;
+use crate::transaction::durable::open::load;
+use std::sync::Arc;
+#[cfg(any(unix, windows))]
+use {
+    crate::storage::{FileEngine, FileOptions},
+    std::path::Path,
+};
+
+/// Stands in the log of a copy until it is whole. A copy that was not finished cannot be opened for it; one that was has
+/// a checkpoint behind it.
+const UNFINISHED: [(Format, &[u8]); 2] =
+    [(Format::Binary, b"an unfinished copy"), (Format::JsonLines, b"\"an unfinished copy\"\n")];
+
+impl Snapshot {
+    /// Copies this version into the directory `path`, which is made and must not hold a database yet. The copy can be
+    /// opened as a database; it holds no log, only a checkpoint. Writers and readers of the origin go on meanwhile. It
+    /// also brings a database in memory to disk. Cost: O(rows).
+    ///
+    /// # Errors
+    /// [`Error::NotADatabase`] where there is something already, [`Error::Locked`], [`Error::Io`],
+    /// [`Error::StorageFull`]. What is there of the copy then cannot be opened, and can be removed.
+    #[cfg(any(unix, windows))]
+    pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.backup_in(path, Format::Binary)
+    }
+
+    /// The same in a chosen format.
+    ///
+    /// # Errors
+    /// As [`backup_to`](Snapshot::backup_to).
+    #[cfg(any(unix, windows))]
+    pub fn backup_in(&self, path: impl AsRef<Path>, format: Format) -> Result<()> {
+        let engine = FileEngine::open(&path, FileOptions { format, ..FileOptions::default() })?;
+        self.backup_on(&engine, &path.as_ref().display().to_string())
+    }
+
+    fn backup_on(&self, engine: &dyn StorageEngine, path: &str) -> Result<()> {
+        if engine.recovery().report != OpenReport::Empty {
+            return Err(Error::NotADatabase { path: path.into(), found: "a database is there already".into() });
+        }
+        engine.claim()?;
+        let payload =
+            UNFINISHED.iter().find(|(format, _)| *format == engine.format()).map_or(&b""[..], |found| found.1);
+        let (version, mut last) = (self.version(), 0_u64);
+        while last < version {
+            let count = u32::try_from(version - last).unwrap_or(u32::MAX);
+            let _ = engine.append(Batch { first: last + 1, count, payload })?;
+            last += u64::from(count);
+        }
+        let generation = engine.manifest().map_or(0, |manifest| manifest.generation);
+        save_whole(engine, &self.pinned, &self.catalog, generation)?;
+        engine.seal()?;
+        engine.release_log(version)?;
+        engine.close()
+    }
+}
+
+impl Database {
+    /// Copies the newest version into the directory `path`; see [`Snapshot::backup_to`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::backup_to`].
+    #[cfg(any(unix, windows))]
+    pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.snapshot().backup_to(path)
+    }
+
+    /// Reads every byte that is stored and checks every checksum, and that in the newest version rows, counts and indexes
+    /// agree. Answers all damage that there is, nothing if all is well. Readers and writers go on meanwhile. Cost:
+    /// O(stored bytes + rows · log rows).
+    ///
+    /// # Errors
+    /// [`Error::Io`] where reading was not possible at all.
+    pub fn verify(&self) -> Result<Vec<Damage>> {
+        let mut damages = Vec::new();
+        if let Some(log) = &self.core.log {
+            log.engine.verify(&mut |damage| damages.push(damage))?;
+        }
+        self.snapshot().verify_into(&mut damages);
+        Ok(damages)
+    }
+
+    /// The same for the database in the directory `path`, which nobody has open: it is read, not changed. What
+    /// [`open`](Database::open) would answer as an error is among the damage.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::NotADatabase`], [`Error::UnsupportedFormat`], [`Error::Io`],
+    /// [`Error::OutOfMemory`].
+    #[cfg(any(unix, windows))]
+    pub fn verify_at(path: impl AsRef<Path>) -> Result<Vec<Damage>> {
+        match FileEngine::open(path, FileOptions::default()) {
+            Ok(engine) => Self::verify_on(Arc::new(engine)),
+            Err(error) => damage_of(error).map(|damage| vec![damage]),
+        }
+    }
+
+    /// The same for what an opened engine, which is not claimed, has stored.
+    ///
+    /// # Errors
+    /// As [`verify_at`](Database::verify_at).
+    pub fn verify_on(engine: Arc<dyn StorageEngine>) -> Result<Vec<Damage>> {
+        let mut damages = Vec::new();
+        engine.verify(&mut |damage| damages.push(damage))?;
+        let core = Core::deferring()?;
+        match load(&core, &*engine) {
+            Ok(_) => Database::of(core).snapshot().verify_into(&mut damages),
+            Err(error) => {
+                let damage = damage_of(error)?;
+                // Most of what cannot be loaded has been told by the engine.
+                if !damages.iter().any(|known| known.file == damage.file) {
+                    damages.push(damage);
+                }
+            }
+        }
+        Ok(damages)
+    }
+}
+
+impl Snapshot {
+    fn verify_into(&self, damages: &mut Vec<Damage>) {
+        for (name, listed) in &self.catalog.tables {
+            disagreements(view_of(self.pinned.root(), listed.slot, &listed.def), &mut |found| {
+                damages.push(Damage {
+                    file: format!("table `{name}` in memory").into(),
+                    offset: 0,
+                    expected: "rows, counts and indexes that agree".into(),
+                    found: found.into(),
+                });
+            });
+        }
+    }
+}
+
+/// Damage that was answered as an error.
+fn damage_of(error: Error) -> Result<Damage> {
+    match error {
+        Error::Corrupt { file, offset, expected, found } => Ok(Damage { file, offset, expected, found }),
+        error => Err(error),
+    }
+}

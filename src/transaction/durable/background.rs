@@ -1,0 +1,145 @@
+//! The threads of a database with a log: one syncs at intervals, one makes checkpoints when asked. Apart, since a
+//! checkpoint may take long and the interval is a promise.
+
+use super::Durability;
+use crate::error::{Error, Result};
+use crate::transaction::core::Core;
+use parking_lot::{Condvar, Mutex};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// See the module. Where no thread was started, asking does nothing.
+#[derive(Default)]
+pub(crate) struct Background {
+    syncs: Worker,
+    checkpoints: Worker,
+}
+
+/// A thread and what it is told. It holds the database weakly, so that dropping the last handle ends both.
+#[derive(Default)]
+struct Worker {
+    orders: Arc<Orders>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Orders {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stop: bool,
+    is_asked: bool,
+    /// Why the last work failed.
+    failure: Option<Box<str>>,
+}
+
+impl Background {
+    /// Starts the threads that the database has work for.
+    pub(crate) fn start(core: &Arc<Core>) -> std::io::Result<()> {
+        let Some(log) = &core.log else { return Ok(()) };
+        if let Durability::Interval(interval) = log.durability {
+            log.background.syncs.start(core, "folio sync", Some(interval), Core::sync)?;
+        }
+        if log.checkpoint_bytes.is_some() {
+            log.background.checkpoints.start(core, "folio checkpoint", None, |core| core.checkpoint().map(drop))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_for_checkpoint(&self) {
+        self.checkpoints.orders.state.lock().is_asked = true;
+        self.checkpoints.orders.changed.notify_one();
+    }
+
+    /// Ends the threads and waits for them.
+    pub(super) fn stop(&self) {
+        self.syncs.stop();
+        self.checkpoints.stop();
+    }
+
+    /// Why the last sync or the last checkpoint failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Box<str>> {
+        [&self.syncs, &self.checkpoints].into_iter().find_map(|worker| worker.orders.state.lock().failure.clone())
+    }
+}
+
+impl Worker {
+    fn start(
+        &self,
+        core: &Arc<Core>,
+        name: &str,
+        interval: Option<Duration>,
+        work: impl Fn(&Core) -> Result<()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (orders, core) = (Arc::clone(&self.orders), Arc::downgrade(core));
+        let thread =
+            std::thread::Builder::new().name(name.into()).spawn(move || orders.follow(&core, interval, &work))?;
+        *self.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    fn stop(&self) {
+        self.orders.state.lock().stop = true;
+        self.orders.changed.notify_one();
+        let thread = self.thread.lock().take();
+        // The last handle may have been the one that this very thread held for its work.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            // It catches its own panics.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Orders {
+    fn follow(&self, core: &Weak<Core>, interval: Option<Duration>, work: &impl Fn(&Core) -> Result<()>) {
+        let mut start = Instant::now();
+        loop {
+            // From the start of the work before, so that no commit waits longer than the interval for a sync to begin.
+            // A time that the clock cannot say never comes.
+            let next = interval.and_then(|interval| start.checked_add(interval));
+            if self.wait(next) {
+                return;
+            }
+            start = Instant::now();
+            let Some(core) = core.upgrade() else { return };
+            let failure = match catch_unwind(AssertUnwindSafe(|| work(&core))) {
+                // Closed meanwhile: the order to stop is on its way.
+                Ok(Ok(()) | Err(Error::Closed)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => {
+                    if let Some(log) = &core.log {
+                        log.poison();
+                    }
+                    Some("it panicked".into())
+                }
+            };
+            self.state.lock().failure = failure.map(Into::into);
+        }
+    }
+
+    /// Waits until `next` or until asked. Answers whether to stop.
+    fn wait(&self, next: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            if state.stop {
+                return true;
+            }
+            if std::mem::take(&mut state.is_asked) {
+                return false;
+            }
+            match next {
+                None => self.changed.wait(&mut state),
+                Some(next) => {
+                    if self.changed.wait_until(&mut state, next).timed_out() {
+                        return state.stop;
+                    }
+                }
+            }
+        }
+    }
+}

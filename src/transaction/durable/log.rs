@@ -1,0 +1,212 @@
+//! The log of a database: what a commit passes through before readers see it.
+//!
+//! - D1: a version is published when the log has its batch, and with [`Durability::Sync`] when that is durable.
+//! - D2: the version in a root is the position of its batch.
+//! - D3: versions are published in their order. A commit that need not be durable itself waits where an older one does.
+//! - D4: after a failure whose outcome is unknown no write begins.
+
+use super::Durability;
+use super::background::Background;
+use super::checkpoint::{Extent, Saved};
+use crate::error::{Error, Result};
+use crate::page::{Committed, Store};
+use crate::storage::{Appended, Batch, StorageEngine};
+use crate::transaction::core::Core;
+use crate::transaction::tx::Transaction;
+use crate::value::Timestamp;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// A buffer that a large batch has made larger is given back.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
+
+const OPEN: u8 = 0;
+const POISONED: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// See the module.
+pub(crate) struct Log {
+    pub(crate) engine: Arc<dyn StorageEngine>,
+    pub(crate) durability: Durability,
+    /// What the log has and readers do not see yet, oldest first.
+    waiting: Mutex<VecDeque<(u64, Committed)>>,
+    /// Where batches are put together. Taken under the writer's lock alone.
+    buffer: Mutex<Vec<u8>>,
+    state: AtomicU8,
+    /// Bytes of batches since the last checkpoint began.
+    unsaved_bytes: AtomicU64,
+    /// The same since one was last asked for.
+    unreported_bytes: AtomicU64,
+    /// At so many of them a checkpoint is made in the background.
+    pub(super) checkpoint_bytes: Option<u64>,
+    pub(super) saved: Mutex<Saved>,
+    pub(crate) background: Background,
+    checkpoint_time: Mutex<Option<Timestamp>>,
+}
+
+impl Log {
+    pub(super) fn new(
+        engine: Arc<dyn StorageEngine>,
+        durability: Durability,
+        checkpoint_bytes: Option<u64>,
+        saved: Saved,
+    ) -> Self {
+        Self {
+            engine,
+            durability,
+            waiting: Mutex::default(),
+            buffer: Mutex::default(),
+            state: AtomicU8::new(OPEN),
+            unsaved_bytes: AtomicU64::new(0),
+            unreported_bytes: AtomicU64::new(0),
+            checkpoint_bytes,
+            saved: Mutex::new(saved),
+            background: Background::default(),
+            checkpoint_time: Mutex::default(),
+        }
+    }
+
+    /// Whether writes may begin (D4).
+    #[inline]
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.state.load(Ordering::Acquire) {
+            OPEN => Ok(()),
+            state => Err(refused(state)),
+        }
+    }
+
+    /// Appends what a write did as the batch of `version`. After an error the write must be rolled back.
+    pub(crate) fn append(&self, write: &Transaction<'_>, version: u64) -> Result<()> {
+        let mut buffer = self.buffer.lock();
+        buffer.clear();
+        write.encode_redo(self.engine.format(), &mut buffer)?;
+        let batch = Batch { first: version, count: 1, payload: &buffer };
+        let appended = self.engine.append(batch).map_err(|error| self.note(error))?;
+        let bytes = buffer.len() as u64;
+        if buffer.capacity() > BUFFER_BYTES_KEPT {
+            *buffer = Vec::new();
+        }
+        match appended {
+            Appended::At(_) => {
+                self.count(bytes);
+                Ok(())
+            }
+            Appended::Conflict(found) => {
+                // Someone else writes this log: what is here is no longer the newest.
+                self.state.fetch_max(POISONED, Ordering::AcqRel);
+                Err(Error::Conflict { what: "the log", expected: version.saturating_sub(1), found })
+            }
+        }
+    }
+
+    fn count(&self, bytes: u64) {
+        self.unsaved_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let Some(most) = self.checkpoint_bytes else { return };
+        if self.unreported_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > most {
+            // Asked once for each such stretch, also where the checkpoint then fails.
+            self.unreported_bytes.store(0, Ordering::Relaxed);
+            self.background.ask_for_checkpoint();
+        }
+    }
+
+    /// What is appended from here on a checkpoint that begins now may not cover.
+    pub(super) fn start_counting(&self) {
+        self.unsaved_bytes.store(0, Ordering::Relaxed);
+        self.unreported_bytes.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_checkpoint(&self, time: Timestamp) {
+        *self.checkpoint_time.lock() = Some(time);
+    }
+
+    pub(crate) fn checkpoint_time(&self) -> Option<Timestamp> {
+        *self.checkpoint_time.lock()
+    }
+
+    /// Bytes of batches behind the last checkpoint, as far as they were written since the opening.
+    pub(crate) fn unsaved_bytes(&self) -> u64 {
+        self.unsaved_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn waiting_commits(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
+    /// Whether a commit has to be durable before it is seen (D1, D3).
+    #[inline]
+    pub(crate) fn must_wait(&self, wants_sync: bool) -> bool {
+        wants_sync || self.durability == Durability::Sync || !self.waiting.lock().is_empty()
+    }
+
+    /// Notes a commit that readers are to see once it is durable. Called under the writer's lock, in order of versions.
+    pub(crate) fn enqueue(&self, version: u64, committed: Committed) {
+        self.waiting.lock().push_back((version, committed));
+    }
+
+    /// Waits until the log is durable up to `version`, and publishes what is.
+    pub(crate) fn settle(&self, store: &Store, version: u64) -> Result<()> {
+        self.engine.sync(version).map_err(|error| self.note(error))?;
+        self.publish_durable(store);
+        Ok(())
+    }
+
+    /// Publishes what is durable.
+    pub(crate) fn publish_durable(&self, store: &Store) {
+        let durable = self.engine.durable();
+        let mut waiting = self.waiting.lock();
+        let mut newest = None;
+        while waiting.front().is_some_and(|(version, _)| *version <= durable) {
+            newest = waiting.pop_front();
+        }
+        // Under the lock, so that nothing waiting means that all is published.
+        if let Some((_, committed)) = newest {
+            store.publish(&committed);
+        }
+    }
+
+    /// Whether readers see all up to `version`.
+    pub(crate) fn is_settled(&self, version: u64) -> bool {
+        self.waiting.lock().front().is_none_or(|(first, _)| *first > version)
+    }
+
+    /// After an error that leaves open what is stored, no write begins (D4).
+    pub(super) fn note(&self, error: Error) -> Error {
+        if matches!(error, Error::SyncFailed { .. } | Error::Poisoned { .. }) {
+            self.poison();
+        }
+        error
+    }
+
+    pub(super) fn poison(&self) {
+        self.state.fetch_max(POISONED, Ordering::AcqRel);
+    }
+
+    /// See [`Core::close`].
+    pub(crate) fn close(&self, core: &Core) -> Result<()> {
+        // The running write, unless it is this thread's own, ends first; the next one finds it closed.
+        let write = core.store.begin()?;
+        let before = self.state.swap(CLOSED, Ordering::AcqRel);
+        drop(write);
+        if before == CLOSED {
+            return Ok(());
+        }
+        self.background.stop();
+        let saved = match before {
+            OPEN => self.checkpoint(core, Extent::Changes).map(drop),
+            _ => Ok(()),
+        };
+        let closed = self.engine.close();
+        self.publish_durable(&core.store);
+        saved.and(closed)
+    }
+}
+
+#[cold]
+fn refused(state: u8) -> Error {
+    match state {
+        CLOSED => Error::Closed,
+        _ => Error::Poisoned { reason: "an earlier write's outcome is unknown".into() },
+    }
+}

@@ -1,0 +1,252 @@
+//! Opening: the newest checkpoint, then the log behind it. Changes nothing that is stored before all of it has been read.
+
+use super::checkpoint::{Saved, SavedTable};
+use super::log::Log;
+use super::parts::{Contents, NamedTable, damaged, image_format};
+use super::{Durability, background::Background};
+use crate::error::{Error, Result};
+use crate::page::Writer;
+use crate::schema::Schema;
+use crate::storage::{Manifest, Object, ObjectReader, OpenReport, StorageEngine};
+use crate::table::change::TableMut;
+use crate::table::definition::TableDef;
+use crate::table::image::PartError;
+use crate::table::image::restore::Restore;
+use crate::table::version::{Entry, set_version_number};
+use crate::transaction::catalog::{Catalog, Listed};
+use crate::transaction::clock::Clock;
+use crate::transaction::core::Core;
+use crate::transaction::redo;
+use crate::transaction::{ddl, tx::Transaction};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The log is replayed in writes of so many bytes of batches: within one, pages are changed in place; between two, the
+/// memory of what was replaced comes back.
+const REPLAY_BYTES: usize = 4 << 20;
+
+/// How a database works that was built.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) clock: Clock,
+    /// The most memory that pages may take.
+    pub(crate) memory_bytes: Option<usize>,
+    pub(crate) durability: Durability,
+    /// A checkpoint is made in the background when the log has grown by so many bytes; none: never.
+    pub(crate) checkpoint_bytes: Option<u64>,
+}
+
+/// What opening a database found, from [`Database::opening`](crate::Database::opening).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opening {
+    /// How the log ended.
+    pub log: OpenReport,
+    /// The version of the checkpoint; 0 without one.
+    pub checkpoint: u64,
+    /// The version that the database has been opened at.
+    pub version: u64,
+    /// Batches of the log that were replayed.
+    pub replayed: u64,
+    /// Tables whose schemas had closures, which are code and not stored: give them back with
+    /// [`Database::ensure_table`](crate::Database::ensure_table) before writing.
+    pub missing_closures: Vec<(String, Vec<String>)>,
+}
+
+/// Opens what `engine` has stored, and claims it.
+pub(crate) fn open(engine: Arc<dyn StorageEngine>, options: &Options) -> Result<(Arc<Core>, Opening)> {
+    let mut core = Core::deferring()?;
+    options.apply(&mut core);
+    let (saved, mut opening) = load(&core, &*engine)?;
+    engine.claim()?;
+    let generation = engine.manifest().map_or(0, |manifest| manifest.generation);
+    opening.missing_closures = missing_closures(&core.catalog.read());
+    let saved = Saved { generation, ..saved };
+    core.log = Some(Log::new(engine, options.durability, options.checkpoint_bytes, saved));
+    let core = Arc::new(core);
+    Background::start(&core).map_err(|source| Error::Io {
+        operation: "start",
+        file: "a background thread".into(),
+        source,
+    })?;
+    Ok((core, opening))
+}
+
+impl Options {
+    pub(crate) fn apply(&self, core: &mut Core) {
+        core.clock = self.clock.clone();
+        if let Some(bytes) = self.memory_bytes {
+            core.store.limit_memory(bytes);
+        }
+    }
+}
+
+/// Makes `core`, which is empty, what `engine` has stored. The engine is only read.
+pub(crate) fn load(core: &Core, engine: &dyn StorageEngine) -> Result<(Saved, Opening)> {
+    let recovery = engine.recovery().clone();
+    let checkpoint = recovery.manifest.as_ref().map_or(0, |manifest| manifest.checkpoint.version);
+    let mut saved = match &recovery.manifest {
+        Some(manifest) => restore(core, engine, manifest)?,
+        None => Saved { generation: 0, version: 0, stamp: 0, tables: BTreeMap::new() },
+    };
+    saved.stamp = core.store.snapshot().stamp();
+    let replayed = replay(core, engine, checkpoint, recovery.last)?;
+    let opening =
+        Opening { log: recovery.report, checkpoint, version: recovery.last, replayed, missing_closures: Vec::new() };
+    Ok((saved, opening))
+}
+
+fn missing_closures(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
+    let missing = catalog.tables.iter().map(|(name, listed)| (name.to_string(), listed.def.schema.missing_closures()));
+    missing.filter(|(_, closures)| !closures.is_empty()).collect()
+}
+
+/// Makes the tables of the checkpoint.
+fn restore(core: &Core, engine: &dyn StorageEngine, manifest: &Manifest) -> Result<Saved> {
+    let contents = Contents::read(manifest)?;
+    let version = manifest.checkpoint.version;
+    let (mut tables, mut catalog) = (BTreeMap::new(), Catalog::default());
+    let write = core.store.begin()?;
+    for named in contents.tables(manifest)? {
+        let schema = read_schema(engine, named.name, named.schema)?;
+        let def = Arc::new(TableDef::new(schema, core.lineage.seed.clone()));
+        write.write(|writer| restore_table(writer, engine, &named, &def))??;
+        let listed = Listed { slot: named.slot, def: Arc::clone(&def) };
+        if catalog.tables.insert(named.name.into(), listed).is_some() {
+            return Err(damaged("a name for each table", format!("`{}` twice", named.name)));
+        }
+        let entry = Entry::read(write.view()?.root().bytes(), named.slot);
+        let saved = SavedTable {
+            slot: named.slot,
+            table: def.table,
+            entry,
+            schema: named.schema.clone(),
+            parts: named.parts.to_vec(),
+        };
+        tables.insert(named.name.into(), saved);
+    }
+    write.write(|writer| set_number(writer, version))??;
+    write.commit();
+    *core.catalog.write() = Arc::new(catalog);
+    Ok(Saved { generation: manifest.generation, version, stamp: 0, tables })
+}
+
+fn set_number(writer: &mut Writer, version: u64) -> Result<()> {
+    let mut root = writer.pages.make_mut(&mut writer.root)?;
+    set_version_number(root.bytes(), version);
+    Ok(())
+}
+
+fn read_schema(engine: &dyn StorageEngine, name: &str, object: &Object) -> Result<Schema> {
+    let text = engine.open_object(object)?.read_to_end()?;
+    let corrupt = |found: String| Error::Corrupt {
+        file: object.place().into(),
+        offset: object.offset,
+        expected: format!("the schema of `{name}`").into(),
+        found: found.into(),
+    };
+    let schema: Schema = serde_json::from_slice(&text).map_err(|error| corrupt(error.to_string()))?;
+    if schema.name() != name {
+        return Err(corrupt(format!("that of `{}`", schema.name())));
+    }
+    Ok(schema)
+}
+
+fn restore_table(
+    writer: &mut Writer,
+    engine: &dyn StorageEngine,
+    named: &NamedTable<'_>,
+    def: &TableDef,
+) -> Result<()> {
+    ddl::create_table_at(writer, def, named.slot)?;
+    let Writer { root, pages, .. } = writer;
+    let mut root = pages.make_mut(root)?;
+    let (links, bytes) = root.parts();
+    let Some([rows, indexes]) = links.get_mut(2 * named.slot..2 * named.slot + 2) else { return Ok(()) };
+    let mut entry = Entry::read(bytes, named.slot);
+    let mut restore = Restore::new(TableMut { def, pages, rows, indexes, entry: &mut entry });
+    for object in named.parts {
+        let mut reader = engine.open_object(object)?;
+        let applied = restore.apply(image_format(engine.format()), &mut |into| reader.read(into));
+        applied.map_err(|error| in_object(object, error))?;
+        read_out(&mut *reader, object)?;
+    }
+    restore.finish().map_err(|error| in_object(named.parts.last().unwrap_or(named.schema), error))?;
+    entry.write(bytes, named.slot);
+    Ok(())
+}
+
+/// An object is whole when its end has been read.
+fn read_out(reader: &mut dyn ObjectReader, object: &Object) -> Result<()> {
+    if reader.read(&mut [0; 1])? == 0 {
+        return Ok(());
+    }
+    Err(Error::Corrupt {
+        file: object.place().into(),
+        offset: object.offset,
+        expected: "the end of the part".into(),
+        found: "more".into(),
+    })
+}
+
+fn in_object(object: &Object, error: PartError) -> Error {
+    match error {
+        PartError::Other(error) => error,
+        PartError::Mismatch(mismatch) => Error::Corrupt {
+            file: object.place().into(),
+            offset: object.offset.saturating_add(mismatch.at.unwrap_or(0)),
+            expected: mismatch.expected,
+            found: mismatch.found,
+        },
+    }
+}
+
+/// Applies the batches behind version `checkpoint` up to `last`, and answers how many they were.
+fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -> Result<u64> {
+    let (mut version, mut replayed, mut bytes) = (checkpoint, 0, 0);
+    if last == checkpoint {
+        return Ok(0);
+    }
+    let mut running: Option<Transaction<'_>> = None;
+    engine.read_from(checkpoint.saturating_add(1), &mut |batch| {
+        let corrupt = |at: u64, expected: &str, found: &str| Error::Corrupt {
+            file: format!("the log's batch of version {}", batch.first).into(),
+            offset: at,
+            expected: expected.into(),
+            found: found.into(),
+        };
+        let tx = match &mut running {
+            Some(tx) => tx,
+            none => none.insert(core.begin(false)?),
+        };
+        // A batch without content makes versions that change nothing.
+        if !batch.payload.is_empty() {
+            redo::apply(tx, engine.format(), batch.payload).map_err(|error| match error {
+                PartError::Other(error) => error,
+                PartError::Mismatch(mismatch) => corrupt(mismatch.at.unwrap_or(0), &mismatch.expected, &mismatch.found),
+            })?;
+        }
+        version = batch.last().ok_or_else(|| corrupt(0, "a version below 2^64", "more"))?;
+        replayed += 1;
+        bytes += batch.payload.len();
+        if bytes >= REPLAY_BYTES {
+            bytes = 0;
+            if let Some(tx) = running.take() {
+                tx.commit_replayed(version)?;
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(tx) = running {
+        tx.commit_replayed(version)?;
+    }
+    if version != last {
+        return Err(Error::Corrupt {
+            file: "the log".into(),
+            offset: 0,
+            expected: format!("versions up to {last}").into(),
+            found: format!("an end at {version}").into(),
+        });
+    }
+    Ok(replayed)
+}

@@ -1,0 +1,101 @@
+//! What a manifest says of the tables: which of its objects are whose.
+
+use crate::error::{Error, Result};
+use crate::storage::{Format, Manifest, Object, ObjectKind};
+use crate::table::image;
+use crate::table::version::TABLES_MAX;
+use serde::{Deserialize, Serialize};
+
+/// The newest form that this version reads.
+const FORM: u64 = 1;
+const FILE: &str = "manifest";
+
+/// The content of a manifest: the tables in the order of their objects, which are for each its schema, then its parts.
+#[derive(Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Contents {
+    pub(super) tables: Vec<TableContents>,
+}
+
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableContents {
+    pub(super) name: String,
+    pub(super) slot: usize,
+    pub(super) parts: usize,
+}
+
+/// A table as a manifest names it.
+#[derive(Debug)]
+pub(super) struct NamedTable<'m> {
+    pub(super) name: &'m str,
+    pub(super) slot: usize,
+    pub(super) schema: &'m Object,
+    pub(super) parts: &'m [Object],
+}
+
+impl Contents {
+    pub(super) fn to_json(&self) -> Result<serde_json::Value> {
+        let tables = serde_json::to_value(&self.tables).map_err(|error| damaged("tables", error.to_string()))?;
+        Ok(serde_json::json!({ "form": FORM, "tables": tables }))
+    }
+
+    /// What the manifest's content says. A new storage's has nothing.
+    pub(super) fn read(manifest: &Manifest) -> Result<Self> {
+        let content = &manifest.checkpoint.content;
+        if content.is_null() && manifest.checkpoint.objects.is_empty() {
+            return Ok(Self::default());
+        }
+        let form = content.get("form").and_then(serde_json::Value::as_u64);
+        match form {
+            Some(FORM) => {}
+            Some(found) => {
+                return Err(Error::UnsupportedFormat { file: FILE.into(), what: "form", found, supported: FORM });
+            }
+            None => return Err(damaged("a form", format!("{content}"))),
+        }
+        let tables = content.get("tables").cloned().unwrap_or_default();
+        let tables = serde_json::from_value(tables).map_err(|error| damaged("tables", error.to_string()))?;
+        Ok(Self { tables })
+    }
+
+    /// The tables with their objects, in the order of their slots.
+    pub(super) fn tables<'m>(&'m self, manifest: &'m Manifest) -> Result<Vec<NamedTable<'m>>> {
+        let mut objects = &manifest.checkpoint.objects[..];
+        let mut tables = Vec::with_capacity(self.tables.len().min(objects.len()));
+        for table in &self.tables {
+            let too_few = || damaged("objects for each table", format!("too few for `{}`", table.name));
+            let (schema, rest) = objects.split_first().ok_or_else(too_few)?;
+            let (parts, rest) = rest.split_at_checked(table.parts).ok_or_else(too_few)?;
+            objects = rest;
+            let is_own = |object: &Object, kind| object.kind() == kind && object.table() == table.name;
+            if !is_own(schema, ObjectKind::Schema) || !parts.iter().all(|part| is_own(part, ObjectKind::Records)) {
+                return Err(damaged(format!("the objects of `{}`", table.name), "others"));
+            }
+            if table.slot >= TABLES_MAX {
+                return Err(damaged(format!("slots below {TABLES_MAX}"), table.slot.to_string()));
+            }
+            tables.push(NamedTable { name: &table.name, slot: table.slot, schema, parts });
+        }
+        if !objects.is_empty() {
+            return Err(damaged("objects of tables", format!("{} more", objects.len())));
+        }
+        tables.sort_by_key(|table| table.slot);
+        if tables.windows(2).any(|pair| pair[0].slot == pair[1].slot) {
+            return Err(damaged("a slot for each table", "one for two"));
+        }
+        Ok(tables)
+    }
+}
+
+pub(super) fn image_format(format: Format) -> image::Format {
+    match format {
+        Format::Binary => image::Format::Binary,
+        Format::JsonLines => image::Format::JsonLines,
+    }
+}
+
+#[cold]
+pub(super) fn damaged(expected: impl Into<Box<str>>, found: impl Into<Box<str>>) -> Error {
+    Error::Corrupt { file: FILE.into(), offset: 0, expected: expected.into(), found: found.into() }
+}
