@@ -154,6 +154,15 @@ pub enum Error {
     #[error("row {row} of the batch: {source}")]
     #[allow(missing_docs)]
     InBatch { row: u64, source: Box<Error> },
+    /// Something that was to be imported is wrong, at this place of the file. Lines and columns count from 1, columns in
+    /// characters. Of the import nothing was stored, unless it was asked to skip what is wrong.
+    #[error("{file}:{line}:{column}: {source}")]
+    #[allow(missing_docs)]
+    Import { file: Box<str>, line: u64, column: u64, source: Box<Error> },
+    /// Text that is not of the format that it was read as.
+    #[error("{message}")]
+    #[allow(missing_docs)]
+    Syntax { message: Box<str> },
     /// An operation of the transaction failed half-way or its closure's error was swallowed: it can only roll back.
     #[error("the transaction has failed and can only be rolled back")]
     TransactionFailed,
@@ -218,7 +227,7 @@ pub enum Error {
 pub enum ErrorKind {
     /// A table, column or index is declared or named wrongly: fix the program.
     Schema,
-    /// A row does not fit its table, or a type its row: fix the row.
+    /// A row does not fit its table, a type its row, or text its format: fix the row.
     Row,
     /// A row is refused by a unique key or a check.
     Constraint,
@@ -319,7 +328,8 @@ impl Error {
             Error::Limit { .. } => "limit",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Reentrant => "reentrant-write",
-            Error::InBatch { source, .. } => source.code(),
+            Error::InBatch { source, .. } | Error::Import { source, .. } => source.code(),
+            Error::Syntax { .. } => "syntax",
             Error::TransactionFailed => "transaction-failed",
             Error::Io { .. } => "io",
             Error::StorageFull { .. } => "storage-full",
@@ -357,7 +367,8 @@ impl Error {
             | Error::NanInKey { .. }
             | Error::InvalidValue { .. }
             | Error::Encode { .. }
-            | Error::Decode { .. } => ErrorKind::Row,
+            | Error::Decode { .. }
+            | Error::Syntax { .. } => ErrorKind::Row,
             Error::Unique { .. } | Error::Check { .. } => ErrorKind::Constraint,
             Error::NoSuchTable { .. }
             | Error::NoSuchColumn { .. }
@@ -378,7 +389,7 @@ impl Error {
             Error::Conflict { .. } => ErrorKind::Conflict,
             Error::SyncFailed { .. } | Error::Poisoned { .. } => ErrorKind::Reopen,
             Error::Corrupt { .. } | Error::UnsupportedFormat { .. } => ErrorKind::Corrupt,
-            Error::InBatch { source, .. } => source.kind(),
+            Error::InBatch { source, .. } | Error::Import { source, .. } => source.kind(),
             Error::TransactionFailed | Error::Aborted { .. } => ErrorKind::Aborted,
         }
     }

@@ -123,6 +123,7 @@
 mod compile_fail;
 mod database;
 mod error;
+mod exchange;
 mod page;
 mod query;
 mod schema;
@@ -138,6 +139,7 @@ pub use database::{
     TableStats,
 };
 pub use error::{Error, ErrorKind, Result, SchemaProblem};
+pub use exchange::{Exported, ImportOptions, Imported, OnError};
 pub use query::{
     Aggregate, Avg, Count, Filter, Groups, IntoBounds, IntoOrder, Max, Min, Number, OrderTerm, Pick, Predicate,
     ReadOwned, Select, Sum, count,

@@ -1,7 +1,7 @@
 //! Every error that there is, provoked through the public API: its code, its kind, and what it names; and after each the
 //! database is as it was.
 
-use folio::{Array, Column, Database, Error, ErrorKind, Index, Result, Scalar, Schema, Snapshot, Table};
+use folio::{Array, Column, Database, Error, ErrorKind, ImportOptions, Index, Result, Scalar, Schema, Snapshot, Table};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -242,6 +242,14 @@ const CASES: &[(&str, ErrorKind, &[&str], Provoke)] = &[
         let schema = Schema::builder("copy").column(Column::u8("n").check("even", |n| n % 2 == 0)).build().unwrap();
         let stored = serde_json::from_value(serde_json::to_value(schema).unwrap()).unwrap();
         world.db.transaction(|tx| tx.create_table(stored)?.insert(&(2,)).map(drop))
+    }),
+    // What is wrong with a row that is imported is the import's code, with the file's place.
+    ("wrong-type", ErrorKind::Row, &["input:2:9: ", "`people.name`"], |world| {
+        let lines = "{\"name\":\"Carl\",\"email\":\"carl@home\"}\n{\"name\":7}";
+        world.people.import_json_lines(lines.as_bytes(), &ImportOptions::new()).map(drop)
+    }),
+    ("syntax", ErrorKind::Row, &["input:1:2: ", "the end of the file"], |world| {
+        world.people.import_json(&b"["[..], &ImportOptions::new()).map(drop)
     }),
     ("aborted", ErrorKind::Aborted, &["changed my mind"], |world| {
         world.db.transaction(|tx| {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// From low to high. `page` and `value` import nothing of each other's, `storage` knows nothing of tables and is known by
 /// none of theirs; the rest may import what is below.
-const LAYERS: [&str; 10] =
-    ["page", "value", "error", "schema", "storage", "table", "query", "transaction", "database", "testing"];
+const LAYERS: [&str; 11] =
+    ["page", "value", "error", "schema", "storage", "table", "query", "transaction", "database", "exchange", "testing"];
 /// What `storage` may import beside itself: to it, batches and objects are bytes.
 const BELOW_STORAGE: [&str; 3] = ["value", "error", "storage"];
 /// Layers that must not know of storage.

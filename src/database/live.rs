@@ -1,5 +1,6 @@
 //! The table handle: reads of the newest version, and writes that are transactions of their own.
 
+use super::snapshot::{Snapshot, SnapshotTable};
 use crate::error::Result;
 use crate::page::Guard;
 use crate::query::Filter;
@@ -67,9 +68,15 @@ impl Table {
         Self { reader: Reader { source: Live { core, slot: listed.slot, def: listed.def } } }
     }
 
+    /// The table in a snapshot of now.
+    pub(crate) fn snapshot(&self) -> Result<SnapshotTable> {
+        let Live { core, def, .. } = &self.reader.source;
+        Snapshot::of(core).table_of(def)
+    }
+
     /// Runs one operation as a transaction.
     #[inline]
-    fn write<T>(&self, operation: impl FnOnce(&TransactionTable<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn write<T>(&self, operation: impl FnOnce(&TransactionTable<'_>) -> Result<T>) -> Result<T> {
         let Live { core, slot, def } = &self.reader.source;
         let transaction = core.begin(true)?;
         let answer = operation(&TransactionTable::borrowed(&transaction, *slot, def)?)?;

@@ -5,9 +5,9 @@ use super::diff::Diff;
 use crate::error::{Error, Result};
 use crate::page::{Guard, Pinned};
 use crate::table::definition::TableDef;
-use crate::table::reader::{Reader, Source, sealed};
+use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::version::version_number;
-use crate::transaction::catalog::Catalog;
+use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::clock::Clock;
 use crate::transaction::core::{Core, Lineage};
 use std::sync::Arc;
@@ -77,9 +77,18 @@ impl Snapshot {
     /// # Errors
     /// [`Error::NoSuchTable`].
     pub fn table(&self, name: impl AsRef<str>) -> Result<SnapshotTable> {
-        let listed = self.catalog.find(name.as_ref())?;
+        Ok(self.listed(self.catalog.find(name.as_ref())?))
+    }
+
+    /// The table that a handle with this definition is of.
+    pub(super) fn table_of(&self, def: &TableDef) -> Result<SnapshotTable> {
+        let listed = self.catalog.find(def.name()).ok().filter(|listed| listed.def.table == def.table);
+        listed.map(|listed| self.listed(listed)).ok_or_else(|| no_table(def))
+    }
+
+    fn listed(&self, listed: &Listed) -> SnapshotTable {
         let source = InSnapshot { pinned: self.pinned.clone(), slot: listed.slot, def: Arc::clone(&listed.def) };
-        Ok(Reader { source })
+        Reader { source }
     }
 
     /// The names of all tables of this version, sorted.

@@ -125,8 +125,12 @@ impl TableMut<'_, '_> {
 
     /// How many rows [`TableMut::append`] takes now.
     pub(crate) fn append_room(&self) -> usize {
-        let next = self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id);
-        PAGE_ROWS - next as usize % PAGE_ROWS
+        PAGE_ROWS - self.lowest_free() as usize % PAGE_ROWS
+    }
+
+    /// The lowest id never given, be there a key for it or not.
+    pub(crate) fn lowest_free(&self) -> u64 {
+        self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id)
     }
 
     /// Checks the rows against the table and one another. Answers their keys, all of the first index, then all of the
@@ -403,9 +407,9 @@ impl TableMut<'_, '_> {
         Error::NoSuchRow { table: self.def.name().into(), key: id.to_string().into() }
     }
 
-    /// The lowest id never given.
+    /// The id that comes next.
     fn next_id(&self) -> Result<u64> {
-        let next = self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id);
+        let next = self.lowest_free();
         if next > self.last_id() { Err(self.exhausted()) } else { Ok(next) }
     }
 

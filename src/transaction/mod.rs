@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod core;
 mod ddl;
 pub(crate) mod durable;
+pub(crate) mod load;
 mod redo;
 pub(crate) mod row_mut;
 pub(crate) mod tables;

@@ -108,7 +108,7 @@ impl<'t> TransactionTable<'t> {
         Ok(Self { reader: Reader { source: InTransaction { transaction, slot, def: Definition::Borrowed(def) } } })
     }
 
-    fn def(&self) -> &TableDef {
+    pub(super) fn def(&self) -> &TableDef {
         self.reader.source.def()
     }
 
@@ -117,7 +117,7 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// Runs one change of the table on the private root.
-    fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>) -> Result<R> {
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>) -> Result<R> {
         let (slot, def) = (self.reader.source.slot, self.def());
         self.transaction().change_table(slot, def, change)
     }
@@ -205,6 +205,14 @@ impl<'t> TransactionTable<'t> {
             self.flush(&mut batch)?;
             let _ = BATCH.try_with(|place| place.set(std::mem::take(&mut batch.rows)));
             Ok(batch.stored)
+        })
+    }
+
+    /// Makes `next` the lowest number to be given, unless it is higher already.
+    pub(crate) fn raise_next(&self, next: u64) -> Result<()> {
+        self.change(|table| {
+            table.raise_next_id(next);
+            Ok(())
         })
     }
 

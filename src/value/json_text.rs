@@ -194,7 +194,9 @@ fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowE
         Scalar::U16 => number!(u16),
         Scalar::U32 => number!(u32),
         Scalar::U64 => number!(u64),
-        Scalar::F32 | Scalar::F64 if json.starts_with('"') => read_special(scalar, json, out),
+        Scalar::F32 | Scalar::F64 if json.starts_with('"') => {
+            with_text(scalar.into(), json, |text| read_special(scalar, text, out))
+        }
         // Of the column's own width: by way of the other it would be rounded twice.
         Scalar::F32 => match json.parse::<f32>() {
             Ok(value) if value.is_finite() => append(out, &value.to_le_bytes()),
@@ -209,38 +211,61 @@ fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowE
             "false" => append(out, &[0]),
             _ => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
         },
-        Scalar::Uuid | Scalar::Timestamp => with_text(scalar.into(), json, |text| {
-            let mut place = [0; 16];
-            let place = &mut place[..scalar.width()];
-            pack_text(scalar, text, place).map_err(|error| error.into_parts().1)?;
-            append(out, place)
-        }),
+        Scalar::Uuid | Scalar::Timestamp => with_text(scalar.into(), json, |text| read_named(scalar, text, out)),
     }
 }
 
-fn read_special(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
-    with_text(scalar.into(), json, |text| {
-        let bits = |bits: u64| bits.to_le_bytes();
-        let special = match (scalar, text) {
-            (_, "NaN") => return append(out, &nan(scalar)),
-            (Scalar::F32, "Infinity") => bits(f32::INFINITY.to_bits().into()),
-            (Scalar::F32, "-Infinity") => bits(f32::NEG_INFINITY.to_bits().into()),
-            (_, "Infinity") => bits(f64::INFINITY.to_bits()),
-            (_, "-Infinity") => bits(f64::NEG_INFINITY.to_bits()),
-            (_, text) => {
-                let of_nan = |bits: &u64| match scalar {
-                    Scalar::F32 => u32::try_from(*bits).is_ok_and(|bits| f32::from_bits(bits).is_nan()),
-                    _ => f64::from_bits(*bits).is_nan(),
-                };
-                let named = text.strip_prefix("NaN:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
-                match named.filter(of_nan) {
-                    Some(named) => bits(named),
-                    None => return Err(RowErrorKind::invalid(text, "a float")),
-                }
+/// Appends the packed bytes of the value that bare text stands for, as a field of CSV has it: what is text in JSON,
+/// without its quotes; the rest, and arrays and documents, as they are there.
+///
+/// # Errors
+/// As [`read_json`].
+#[cfg(feature = "csv")]
+pub(crate) fn read_text(ty: Type, text: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    match ty {
+        Type::String => append(out, text.as_bytes()),
+        Type::Bytes => read_hex(text, out),
+        Type::Json => {
+            check_json(text.as_bytes())?;
+            append(out, text.as_bytes())
+        }
+        Type::Uuid => read_named(Scalar::Uuid, text, out),
+        Type::Timestamp => read_named(Scalar::Timestamp, text, out),
+        Type::F32 if text.contains("NaN") || text.ends_with("Infinity") => read_special(Scalar::F32, text, out),
+        Type::F64 if text.contains("NaN") || text.ends_with("Infinity") => read_special(Scalar::F64, text, out),
+        ty => read_json(ty, text, out),
+    }
+}
+
+/// What is written as text in a form of its own.
+fn read_named(scalar: Scalar, text: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    let mut place = [0; 16];
+    let place = &mut place[..scalar.width()];
+    pack_text(scalar, text, place).map_err(|error| error.into_parts().1)?;
+    append(out, place)
+}
+
+fn read_special(scalar: Scalar, text: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    let bits = |bits: u64| bits.to_le_bytes();
+    let special = match (scalar, text) {
+        (_, "NaN") => return append(out, &nan(scalar)),
+        (Scalar::F32, "Infinity") => bits(f32::INFINITY.to_bits().into()),
+        (Scalar::F32, "-Infinity") => bits(f32::NEG_INFINITY.to_bits().into()),
+        (_, "Infinity") => bits(f64::INFINITY.to_bits()),
+        (_, "-Infinity") => bits(f64::NEG_INFINITY.to_bits()),
+        (_, text) => {
+            let of_nan = |bits: &u64| match scalar {
+                Scalar::F32 => u32::try_from(*bits).is_ok_and(|bits| f32::from_bits(bits).is_nan()),
+                _ => f64::from_bits(*bits).is_nan(),
+            };
+            let named = text.strip_prefix("NaN:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            match named.filter(of_nan) {
+                Some(named) => bits(named),
+                None => return Err(RowErrorKind::invalid(text, "a float")),
             }
-        };
-        append(out, special.get(..scalar.width()).unwrap_or_default())
-    })
+        }
+    };
+    append(out, special.get(..scalar.width()).unwrap_or_default())
 }
 
 fn read_hex(text: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {

@@ -10,7 +10,7 @@
 //!
 //! The first line names the format and the lowest row id never given. `page` says that all rows of this page, those with
 //! ids from 32 times its number on, are replaced by the rows that follow; `absent`, that no rows are on the pages from
-//! the first to the last. Pages and rows come in rising order. Values are as [`write_json`] says: they come back bit for
+//! the first to the last. Pages and rows come in rising order. Values are as [`JsonRows`] writes them: they come back bit for
 //! bit, from any JSON text that means the same.
 
 use super::restore::Restore;
@@ -21,13 +21,12 @@ use crate::page::Since;
 use crate::table::change::check_values;
 use crate::table::definition::TableDef;
 use crate::table::layout::{PAGE_ROWS, PAGE_SHIFT};
-use crate::table::row_page::{PageRef, RowRef};
+use crate::table::row_page::PageRef;
 use crate::table::view::TableView;
-use crate::value::{Columns, RowBuf, RowErrorKind, excerpt, read_json, write_json, write_text};
+use crate::value::{Columns, JsonRows, RowBuf, RowErrorKind, excerpt, read_json};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::convert::Infallible;
 use std::fmt;
 
 const VERSION: u64 = 1;
@@ -35,7 +34,7 @@ const VERSION: u64 = 1;
 const BATCH_BYTES: usize = 1 << 20;
 
 pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Result<()> {
-    let names = column_names(view.def);
+    let rows = JsonRows::new(view.def.schema.shape());
     out.put(format!("{{\"version\":{VERSION},\"next_id\":{}}}\n", view.next_id()).as_bytes())?;
     let mut tally = Tally::new();
     each_change(view, since, |change| match change {
@@ -45,7 +44,10 @@ pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Re
             tally.rows += page.rows() as u64;
             out.put(format!("{{\"page\":{number}}}\n").as_bytes())?;
             (0..page.rows()).try_for_each(|position| {
-                write_row(view.def, &names, &page.row(&view.def.layout, number, position), out)
+                let row = page.row(&view.def.layout, number, position);
+                out.put(format!("{{\"id\":{},\"row\":", row.id()).as_bytes())?;
+                rows.write(&row, &mut |part| out.put(part))?;
+                out.put(b"}\n")
             })
         }
         Since::Absent(first, last) => {
@@ -54,47 +56,6 @@ pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Re
         }
     })?;
     out.put(format!("{{\"end\":{{\"pages\":{},\"rows\":{}}}}}\n", tally.pages, tally.rows).as_bytes())
-}
-
-/// The names of the columns as JSON text.
-pub(crate) fn column_names(def: &TableDef) -> Vec<Vec<u8>> {
-    let names = def.schema.shape().columns().iter().map(|column| {
-        let mut name = Vec::new();
-        let Ok(()) = write_text::<Infallible>(column.name.as_bytes(), &mut |part| {
-            name.extend_from_slice(part);
-            Ok(())
-        });
-        name
-    });
-    names.collect()
-}
-
-fn write_row(def: &TableDef, names: &[Vec<u8>], row: &RowRef<'_>, out: &mut Output<'_>) -> Result<()> {
-    out.put(format!("{{\"id\":{},\"row\":", row.id()).as_bytes())?;
-    write_fields(def, names, row, &mut |part| out.put(part))?;
-    out.put(b"}\n")
-}
-
-/// Writes a row's columns, whose names are these, as one JSON object.
-pub(crate) fn write_fields<E>(
-    def: &TableDef,
-    names: &[Vec<u8>],
-    row: &RowRef<'_>,
-    put: &mut impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    put(b"{")?;
-    for (index, (column, name)) in def.layout.columns().iter().zip(names).enumerate() {
-        if index > 0 {
-            put(b",")?;
-        }
-        put(name)?;
-        put(b":")?;
-        match row.column_bytes(index) {
-            Some(bytes) => write_json(column.ty, bytes, put)?,
-            None => put(b"null")?,
-        }
-    }
-    put(b"}")
 }
 
 /// A line of any kind.

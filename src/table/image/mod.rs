@@ -15,14 +15,14 @@ mod binary;
 mod check;
 mod lines;
 pub(crate) mod restore;
-mod stream;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
 #[cfg(test)]
 pub(crate) use check::check_page;
 pub(crate) use check::check_value;
-pub(crate) use lines::{column_names, read_row, write_fields};
+pub(crate) use lines::read_row;
 
 use super::view::TableView;
 use crate::error::{Error, Result};

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Collects what is written into chunks.
-pub(super) struct Output<'o> {
+pub(crate) struct Output<'o> {
     chunk: Vec<u8>,
     out: &'o mut dyn FnMut(&[u8]) -> Result<()>,
 }
@@ -17,13 +17,13 @@ fn reserve(buffer: &mut Vec<u8>, bytes: usize) -> Result<()> {
 }
 
 impl<'o> Output<'o> {
-    pub(super) fn new(out: &'o mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Self> {
+    pub(crate) fn new(out: &'o mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Self> {
         let mut chunk = Vec::new();
         reserve(&mut chunk, CHUNK_BYTES)?;
         Ok(Self { chunk, out })
     }
 
-    pub(super) fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
         while self.chunk.len() + bytes.len() >= CHUNK_BYTES {
             let (first, rest) = bytes.split_at(CHUNK_BYTES - self.chunk.len());
             if self.chunk.is_empty() {
@@ -39,7 +39,7 @@ impl<'o> Output<'o> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         if self.chunk.is_empty() { Ok(()) } else { (self.out)(&self.chunk) }
     }
 }

@@ -17,9 +17,9 @@ use super::{RedoError, Sink};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::table::definition::TableDef;
-use crate::table::image::{column_names, mismatch, write_fields};
+use crate::table::image::mismatch;
 use crate::table::row_page::RowRef;
-use crate::value::{excerpt, write_text};
+use crate::value::{JsonRows, excerpt, write_text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::convert::Infallible;
@@ -49,14 +49,14 @@ pub(super) fn schema_text(schema: &Schema) -> Result<String> {
 /// Appends records.
 pub(super) struct Writer<'o> {
     out: &'o mut Vec<u8>,
-    /// The names of the present table and of its columns as JSON.
+    /// The name of the present table as JSON.
     table: Vec<u8>,
-    columns: Vec<Vec<u8>>,
+    rows: Option<JsonRows>,
 }
 
 impl<'o> Writer<'o> {
     pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
-        Self { out, table: Vec::new(), columns: Vec::new() }
+        Self { out, table: Vec::new(), rows: None }
     }
 
     fn put_change(&mut self, what: &str) {
@@ -96,7 +96,7 @@ impl Sink for Writer<'_> {
     fn begin_rows(&mut self, _: usize, def: &TableDef) {
         self.table.clear();
         put_text(&mut self.table, def.name());
-        self.columns = column_names(def);
+        self.rows = None;
     }
 
     fn clear(&mut self) {
@@ -114,7 +114,8 @@ impl Sink for Writer<'_> {
         self.put_change(",\"put\":");
         put_number(self.out, row.id());
         self.out.extend_from_slice(b",\"row\":");
-        write_fields(def, &self.columns, row, &mut |part| {
+        let rows = self.rows.get_or_insert_with(|| JsonRows::new(def.schema.shape()));
+        rows.write(row, &mut |part| {
             self.out.try_reserve(part.len()).map_err(|_| Error::OutOfMemory { bytes: part.len() })?;
             self.out.extend_from_slice(part);
             Ok::<(), Error>(())

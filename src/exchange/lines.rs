@@ -1,0 +1,173 @@
+//! JSON Lines: the rows of one table, or a whole database.
+//!
+//! ```json
+//! {"folio":"export","format":1}
+//! {"table":{"schema":{"name":"cities","columns":[{"name":"name","type":"string"}]}}}
+//! {"row":{"name":"Oslo"}}
+//! {"end":{"tables":1,"rows":1}}
+//! ```
+//!
+//! Of one table the rows stand alone, as they do in other programs' files. Of a database each line says what it is: a line
+//! that is wrong can be skipped only if it begins as a row, since behind a lost table rows would go astray; and the end
+//! shows that none are missing. Empty lines are passed over.
+
+use super::row::{Fault, text_of};
+use super::session::{Rows, Session};
+use crate::error::{Error, Result};
+use crate::schema::Schema;
+use crate::transaction::tx::Transaction;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::io::Read;
+use std::ops::Range;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    folio: String,
+    format: u64,
+}
+
+/// A line of a database, behind the head.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'a> {
+    #[serde(borrow)]
+    Row(&'a RawValue),
+    Table(Box<TableHead>),
+    End(End),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableHead {
+    schema: Schema,
+    next_id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    tables: u64,
+    rows: u64,
+}
+
+/// What follows the rows of a table.
+enum Next {
+    Table(Box<TableHead>),
+    End(End),
+}
+
+impl<R: Read> Session<R> {
+    /// Takes the next line that is not empty, and answers where in it the text is.
+    fn line(&mut self) -> Result<Option<Range<usize>>> {
+        while self.input.line(&mut self.record)? {
+            let text = &self.record.text;
+            let part = text.len() - text.trim_ascii_start().len()..text.trim_ascii_end().len();
+            if !part.is_empty() || self.input.check_length(&self.record).is_err() {
+                return Ok(Some(part));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes rows, if there is a table for them, up to what is none.
+    fn rows_of_lines(&mut self, mut rows: Option<Rows<'_, '_>>) -> Result<Next> {
+        let next = loop {
+            let Some(part) = self.line()? else {
+                return Err(self.unexpected("a line with a row, a table or the end"));
+            };
+            let line = self.input.check_length(&self.record).map_err(|error| Fault::new(0, error));
+            let line = line.and_then(|()| parse(&self.record.text));
+            let fault = match (line, &mut rows) {
+                (Ok(Parsed::Row(part)), Some(rows)) => {
+                    self.take_object(rows, part)?;
+                    continue;
+                }
+                (Ok(Parsed::Row(_)), None) => {
+                    Fault::new(part.start, Error::Syntax { message: "expected a table before its rows".into() })
+                }
+                (Ok(Parsed::Next(next)), _) => break next,
+                (Err(fault), Some(rows)) if self.record.text.trim_ascii_start().starts_with(b"{\"row\"") => {
+                    let place = self.record.at(fault.offset);
+                    self.tally.take(rows, self.record.place, Err((place, fault.error)))?;
+                    continue;
+                }
+                (Err(fault), _) => fault,
+            };
+            return Err(self.tally.at(self.record.at(fault.offset), fault.error));
+        };
+        if let Some(rows) = &mut rows {
+            self.tally.store(rows)?;
+        }
+        Ok(next)
+    }
+}
+
+enum Parsed {
+    /// Where the row is.
+    Row(Range<usize>),
+    Next(Next),
+}
+
+fn parse(line: &[u8]) -> Result<Parsed, Fault> {
+    let text = text_of(line)?;
+    Ok(match serde_json::from_str(text).map_err(|error| Fault::syntax(text, &error))? {
+        Line::Row(row) => {
+            let start = row.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
+            Parsed::Row(start..start + row.get().len())
+        }
+        Line::Table(head) => Parsed::Next(Next::Table(head)),
+        Line::End(end) => Parsed::Next(Next::End(end)),
+    })
+}
+
+/// The rows of one table.
+pub(super) fn import_rows<R: Read>(mut session: Session<R>, mut rows: Rows<'_, '_>) -> Result<Session<R>> {
+    while let Some(part) = session.line()? {
+        session.take_object(&mut rows, part)?;
+    }
+    session.tally.store(&mut rows)?;
+    Ok(session)
+}
+
+/// A whole database.
+pub(super) fn import_all<R: Read>(mut session: Session<R>, transaction: &Transaction<'_>) -> Result<Session<R>> {
+    if session.line()?.is_none() {
+        return Err(session.unexpected("the head of an export"));
+    }
+    let Head { folio, format } = session.parsed()?;
+    session.check_head(&folio, format)?;
+    let mut tables = 0;
+    let mut next = session.rows_of_lines(None)?;
+    loop {
+        match next {
+            Next::Table(head) => {
+                let TableHead { schema, next_id } = *head;
+                let table = session.table(transaction, schema)?;
+                tables += 1;
+                next = session.rows_of_lines(Some(Rows::new(&table)))?;
+                if let Some(next_id) = next_id {
+                    table.raise_next(next_id)?;
+                }
+            }
+            Next::End(end) => {
+                let found = (tables, session.tally.records);
+                if (end.tables, end.rows) != found {
+                    let message = format!(
+                        "the end of {} tables with {} rows, where {} tables with {} rows came",
+                        end.tables, end.rows, found.0, found.1
+                    );
+                    return Err(session.tally.at(session.record.place, Error::Syntax { message: message.into() }));
+                }
+                return match session.line()? {
+                    None => Ok(session),
+                    Some(_) => {
+                        let message = "expected nothing behind the end".into();
+                        Err(session.tally.at(session.record.place, Error::Syntax { message }))
+                    }
+                };
+            }
+        }
+    }
+}

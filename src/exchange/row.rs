@@ -1,0 +1,259 @@
+//! A JSON object as a row of a table: by names, each value straight into packed form.
+//!
+//! Values are what exports write, and beside that what a row handed to `insert` may have where JSON has no better: bytes
+//! as an array of numbers, times in microseconds.
+
+use crate::error::Error;
+use crate::table::definition::TableDef;
+use crate::value::{RowBuf, RowError, RowErrorKind, Type, ValueRef, excerpt, read_json};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What is wrong with a record, and at which of its bytes.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) offset: usize,
+    pub(super) error: Error,
+}
+
+impl Fault {
+    pub(super) fn new(offset: usize, error: Error) -> Self {
+        Self { offset, error }
+    }
+
+    /// A text that is no JSON, or not of the form wanted.
+    pub(super) fn syntax(text: &str, error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let lines = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len);
+        let offset = lines.sum::<usize>() + column.saturating_sub(1);
+        let message = error.to_string();
+        // Its own place is in the record, ours in the file.
+        let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
+        Self::new(offset, Error::Syntax { message: message.into() })
+    }
+}
+
+/// The record as text.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| Fault::new(error.valid_up_to(), Error::Syntax { message: "bytes that are not UTF-8".into() }))
+}
+
+/// Makes rows of records, one after the other.
+pub(super) struct RowReader {
+    /// Where in the record each column's value is.
+    offsets: Vec<Option<usize>>,
+    packed: Vec<u8>,
+}
+
+impl RowReader {
+    pub(super) fn new() -> Self {
+        Self { offsets: Vec::new(), packed: Vec::new() }
+    }
+
+    /// Begins a row.
+    pub(super) fn begin(&mut self, def: &TableDef, row: &mut RowBuf) {
+        let shape = def.schema.shape();
+        row.reset(shape);
+        self.offsets.clear();
+        self.offsets.resize(shape.len(), None);
+    }
+
+    /// Reads an object into `row`, with defaults and checks.
+    pub(super) fn read(&mut self, def: &TableDef, text: &str, row: &mut RowBuf) -> Result<(), Fault> {
+        self.begin(def, row);
+        if !text.starts_with('{') {
+            let sound: Result<IgnoredAny, _> = serde_json::from_str(text);
+            sound.map_err(|error| Fault::syntax(text, &error))?;
+            let error = Error::NotARow { table: def.name().into(), found: excerpt(text).into() };
+            return Err(Fault::new(0, error));
+        }
+        let mut fault = None;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let fields = Fields { def, text, reader: self, row, fault: &mut fault };
+        let read = json.deserialize_map(fields).and_then(|()| json.end());
+        match (read, fault) {
+            (_, Some(fault)) => Err(fault),
+            (Err(error), None) => Err(Fault::syntax(text, &error)),
+            (Ok(()), None) => self.finish(def, row),
+        }
+    }
+
+    /// Fills in defaults and runs the checks.
+    pub(super) fn finish(&self, def: &TableDef, row: &mut RowBuf) -> Result<(), Fault> {
+        let schema = &def.schema;
+        schema.complete(row).and_then(|()| schema.check(row)).map_err(|error| {
+            let (column, kind) = error.into_parts();
+            let index = column.as_ref().and_then(|column| schema.shape().column_index(column));
+            let offset = index.and_then(|index| *self.offsets.get(index)?).unwrap_or(0);
+            let error = match &column {
+                Some(column) => RowError::at(column, kind),
+                None => RowError::new(kind),
+            };
+            Fault::new(offset, error.in_table(def.name()))
+        })
+    }
+
+    /// Notes where a column's value is, and refuses a second one.
+    pub(super) fn claim(&mut self, def: &TableDef, index: usize, offset: usize) -> Result<(), Fault> {
+        match self.offsets.get_mut(index) {
+            Some(place @ None) => {
+                *place = Some(offset);
+                Ok(())
+            }
+            _ => {
+                let error = RowError::at(def.column_name(index), RowErrorKind::DuplicateField);
+                Err(Fault::new(offset, error.in_table(def.name())))
+            }
+        }
+    }
+
+    /// Packs a value by `read`.
+    pub(super) fn set(
+        &mut self,
+        def: &TableDef,
+        (index, offset): (usize, usize),
+        row: &mut RowBuf,
+        read: impl FnOnce(Type, &mut Vec<u8>) -> Result<(), RowErrorKind>,
+    ) -> Result<(), Fault> {
+        let shape = def.schema.shape();
+        let Some(column) = shape.column(index) else { return Ok(()) };
+        self.packed.clear();
+        let read = read(column.ty, &mut self.packed).map_err(|kind| RowError::at(&column.name, kind));
+        let set = read.and_then(|()| row.set(shape, index, &self.packed));
+        set.map_err(|error| Fault::new(offset, error.in_table(def.name())))
+    }
+
+    fn set_json(
+        &mut self,
+        def: &TableDef,
+        (index, offset): (usize, usize),
+        row: &mut RowBuf,
+        json: &str,
+    ) -> Result<(), Fault> {
+        let shape = def.schema.shape();
+        let Some(column) = shape.column(index) else { return Ok(()) };
+        let other = match (column.ty, json.as_bytes()) {
+            (_, b"null") => Some(row.set_value(shape, index, ValueRef::Null)),
+            (Type::Bytes, [b'[', ..]) => serde_json::from_str::<Vec<u8>>(json)
+                .ok()
+                .map(|bytes| row.set_value(shape, index, ValueRef::Bytes(&bytes))),
+            (Type::Timestamp, [b'-' | b'0'..=b'9', ..]) => {
+                json.parse().ok().map(|micros| row.set_value(shape, index, ValueRef::Int(micros)))
+            }
+            _ => None,
+        };
+        match other {
+            Some(set) => set.map_err(|error| Fault::new(offset, error.in_table(def.name()))),
+            None => self.set(def, (index, offset), row, |ty, packed| match ty {
+                Type::Json => read_json(ty, &compact(json), packed),
+                _ => read_json(ty, json, packed),
+            }),
+        }
+    }
+}
+
+/// A document without the white space that means nothing: as a table holds it.
+pub(super) fn compact(json: &str) -> Cow<'_, str> {
+    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    if !json.contains(is_space) {
+        return Cow::Borrowed(json);
+    }
+    let (mut in_string, mut is_escaped) = (false, false);
+    let keep = |c: &char| {
+        match *c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = in_string,
+            '"' => in_string = !in_string,
+            c => return in_string || !is_space(c),
+        }
+        true
+    };
+    Cow::Owned(json.chars().filter(keep).collect())
+}
+
+/// Reads a row's fields. What is wrong with one of them goes to `fault`, since serde has no place for it.
+struct Fields<'a, 'r> {
+    def: &'a TableDef,
+    text: &'a str,
+    reader: &'r mut RowReader,
+    row: &'r mut RowBuf,
+    fault: &'r mut Option<Fault>,
+}
+
+impl<'de> Visitor<'de> for Fields<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of columns")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Fields { def, text, reader, row, fault } = self;
+        let mut next = 0;
+        while let Some(name) = map.next_key_seed(Name { def, next })? {
+            let within = |part: &str| part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+            let read = match name {
+                Found::Column(index) => {
+                    next = index + 1;
+                    let value: &RawValue = map.next_value()?;
+                    let at = (index, within(value.get()));
+                    reader.claim(def, index, at.1).and_then(|()| reader.set_json(def, at, row, value.get()))
+                }
+                Found::Unknown(error) => {
+                    let value: &RawValue = map.next_value()?;
+                    Err(Fault::new(within(value.get()), error))
+                }
+            };
+            if let Err(found) = read {
+                *fault = Some(found);
+                return Err(serde::de::Error::custom("see `fault`"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a field's name says.
+enum Found {
+    Column(usize),
+    Unknown(Error),
+}
+
+/// Reads a column's name; most probably it is the `next` one.
+struct Name<'a> {
+    def: &'a TableDef,
+    next: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a column's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Found, E> {
+        let shape = self.def.schema.shape();
+        if shape.column(self.next).is_some_and(|column| *column.name == *name) {
+            return Ok(Found::Column(self.next));
+        }
+        Ok(shape.column_index(name).map_or_else(|| Found::Unknown(unknown(self.def, name)), Found::Column))
+    }
+}
+
+/// A name that no column has.
+pub(super) fn unknown(def: &TableDef, name: &str) -> Error {
+    let similar = def.schema.shape().similar_column(name).map(Into::into);
+    RowError::new(RowErrorKind::UnknownField { field: excerpt(name).into(), similar }).in_table(def.name())
+}

@@ -1,0 +1,152 @@
+//! An import under way: its input, and the tally of what was stored and what was refused.
+
+use super::input::{Input, Place, Record};
+use super::options::{ImportOptions, Imported, OnError};
+use super::row::{Fault, RowReader, text_of};
+use super::{EXPORT, FORMAT};
+use crate::error::{Error, Result};
+use crate::schema::Schema;
+use crate::transaction::load::Load;
+use crate::transaction::tables::TransactionTable;
+use crate::transaction::tx::Transaction;
+use serde::de::DeserializeOwned;
+use std::io::Read;
+
+/// How many of the errors skipped are kept.
+const ERRORS_KEPT_MAX: usize = 100;
+
+/// Rows on their way into one table, with the place of each.
+pub(super) type Rows<'l, 't> = Load<'l, 't, Place>;
+
+/// What was stored and what was refused.
+pub(super) struct Tally {
+    file: Box<str>,
+    on_error: OnError,
+    /// Records that were rows, stored or refused.
+    pub(super) records: u64,
+    answer: Imported,
+}
+
+impl Tally {
+    /// The error at its place.
+    pub(super) fn at(&self, place: Place, error: Error) -> Error {
+        let Place { line, column } = place;
+        Error::Import { file: self.file.clone(), line, column, source: Box::new(error) }
+    }
+
+    /// Refuses a record: an error, unless such are to be skipped.
+    pub(super) fn refuse(&mut self, place: Place, error: Error) -> Result<()> {
+        let error = self.at(place, error);
+        match self.on_error {
+            OnError::Stop => Err(error),
+            OnError::Skip => {
+                self.answer.skipped += 1;
+                if self.answer.first_errors.len() < ERRORS_KEPT_MAX {
+                    self.answer.first_errors.push(error);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the row that was read into the buffer of `rows`, or what is wrong with it.
+    pub(super) fn take(
+        &mut self,
+        rows: &mut Rows<'_, '_>,
+        place: Place,
+        read: Result<(), (Place, Error)>,
+    ) -> Result<()> {
+        self.records += 1;
+        match read {
+            Ok(()) => rows.push(place, &mut |place, error| self.refuse(place, error)),
+            Err((place, error)) => {
+                // Rows that came before are refused before.
+                self.store(rows)?;
+                self.refuse(place, error)
+            }
+        }
+    }
+
+    /// Stores what was gathered.
+    pub(super) fn store(&mut self, rows: &mut Rows<'_, '_>) -> Result<()> {
+        rows.store(&mut |place, error| self.refuse(place, error))
+    }
+
+    pub(super) fn finish(self) -> Imported {
+        Imported { rows: self.records - self.answer.skipped, ..self.answer }
+    }
+}
+
+/// See the module.
+pub(super) struct Session<R> {
+    pub(super) input: Input<R>,
+    /// The record at hand.
+    pub(super) record: Record,
+    pub(super) tally: Tally,
+    pub(super) reader: RowReader,
+}
+
+impl<R: Read> Session<R> {
+    pub(super) fn new(reader: R, options: &ImportOptions) -> Result<Self> {
+        let tally =
+            Tally { file: options.source.clone(), on_error: options.on_error, records: 0, answer: Imported::default() };
+        let input = Input::new(reader, options)?;
+        Ok(Self { input, record: Record::new(), tally, reader: RowReader::new() })
+    }
+
+    /// Stores the JSON object at `offset` of the record at hand, up to `end`.
+    pub(super) fn take_object(&mut self, rows: &mut Rows<'_, '_>, part: std::ops::Range<usize>) -> Result<()> {
+        let Self { input, record, tally, reader } = self;
+        let read = input.check_length(record).map_err(|error| Fault::new(0, error)).and_then(|()| {
+            let bytes = record.text.get(part.clone()).unwrap_or_default();
+            let text = text_of(bytes)?;
+            reader.read(rows.def(), text, rows.row())
+        });
+        let read = read.map_err(|Fault { offset, error }| (record.at(part.start + offset), error));
+        tally.take(rows, record.place, read)
+    }
+
+    /// What is wrong where the input is now.
+    pub(super) fn unexpected(&mut self, expected: &str) -> Error {
+        let found = match self.input.peek() {
+            Err(error) => return error,
+            Ok(None) => "the end of the file".to_owned(),
+            Ok(Some(byte)) => format!("`{}`", char::from(byte).escape_debug()),
+        };
+        let message = format!("expected {expected}, found {found}").into();
+        self.tally.at(self.input.place(), Error::Syntax { message })
+    }
+
+    /// The record at hand as a value of this type.
+    pub(super) fn parsed<T: DeserializeOwned>(&self) -> Result<T> {
+        let parse = || {
+            self.input.check_length(&self.record).map_err(|error| Fault::new(0, error))?;
+            let text = text_of(&self.record.text)?;
+            serde_json::from_str(text).map_err(|error| Fault::syntax(text, &error))
+        };
+        parse().map_err(|Fault { offset, error }| self.tally.at(self.record.at(offset), error))
+    }
+
+    /// Refuses what was not written by an export of this version or an earlier one.
+    pub(super) fn check_head(&self, folio: &str, format: u64) -> Result<()> {
+        if folio != EXPORT {
+            let message = format!("expected \"folio\":\"{EXPORT}\", found \"{}\"", folio.escape_debug()).into();
+            return Err(self.tally.at(self.record.place, Error::Syntax { message }));
+        }
+        if format != FORMAT {
+            let file = self.tally.file.clone();
+            return Err(Error::UnsupportedFormat { file, what: "export format", found: format, supported: FORMAT });
+        }
+        Ok(())
+    }
+
+    /// The table that rows of this schema go into: the one of its name, made if it is not there.
+    pub(super) fn table<'t>(&self, transaction: &'t Transaction<'_>, schema: Schema) -> Result<TransactionTable<'t>> {
+        match transaction.table(schema.name()) {
+            Err(Error::NoSuchTable { .. }) => {
+                transaction.create_table(schema).map_err(|error| self.tally.at(self.record.place, error))
+            }
+            found => found,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! A row as a JSON object, a field for each column in order: how rows stand in files of JSON.
+
+use super::columns::Columns;
+use super::json_text::{write_json, write_text};
+use super::shape::{Shape, ShapeColumn};
+use super::types::Type;
+use std::convert::Infallible;
+
+/// Writes rows of one shape.
+pub(crate) struct JsonRows {
+    /// Of each column what stands before its value, the name, quoted, made once; and its type.
+    columns: Vec<(Vec<u8>, Type)>,
+}
+
+impl JsonRows {
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let column = |(index, column): (usize, &ShapeColumn)| {
+            let mut text = if index == 0 { b"{".to_vec() } else { b",".to_vec() };
+            let Ok(()) = write_text(column.name.as_bytes(), &mut |part| {
+                text.extend_from_slice(part);
+                Ok::<(), Infallible>(())
+            });
+            text.push(b':');
+            (text, column.ty)
+        };
+        Self { columns: shape.columns().iter().enumerate().map(column).collect() }
+    }
+
+    /// Values are as [`write_json`] says; null is `null`.
+    pub(crate) fn write<E>(&self, row: &impl Columns, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        for (index, (name, ty)) in self.columns.iter().enumerate() {
+            put(name)?;
+            match row.column_bytes(index) {
+                Some(bytes) => write_json(*ty, bytes, put)?,
+                None => put(b"null")?,
+            }
+        }
+        put(b"}")
+    }
+}
