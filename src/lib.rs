@@ -96,6 +96,13 @@
 //! checkpoints write what changed. PERSISTENCE.md says what survives what. Reads are the same, and as fast.
 //! Another [`StorageEngine`](storage::StorageEngine) can take the directory's place.
 //!
+//! # Export and import
+//!
+//! [`Snapshot::export_json`] and [`Snapshot::export_json_lines`] write a database, the same methods of a table one table;
+//! [`Database::import_json`], [`Table::import_json`] and their like read it, from other programs' files too. With the
+//! feature `csv` a table is also written and read as CSV. What is exported comes back equal, and what is wrong on the way
+//! in is told by file, line and column ([`Error::Import`]).
+//!
 //! # Errors and panics
 //!
 //! One enum, [`Error`], whose variants name table, column and value and what would have been right, with a stable

@@ -141,8 +141,13 @@ impl Table {
 fn import_rows<R: Read>(mut session: Session<R>, mut rows: Rows<'_, '_>) -> Result<Session<R>> {
     let def = rows.def();
     let mut records = Records::new();
-    if !records.next(&mut session)? {
-        return Err(session.unexpected("the names of the columns"));
+    loop {
+        if !records.next(&mut session)? {
+            return Err(session.unexpected("the names of the columns"));
+        }
+        if !session.record.is_empty() {
+            break;
+        }
     }
     let head = session.input.check_length(&session.record).map_err(|error| Fault::new(0, error));
     let head = head.and_then(|()| records.parse(&session.record)).and_then(|()| columns(def, &records));

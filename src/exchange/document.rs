@@ -33,6 +33,7 @@ impl<R: Read> Session<R> {
     fn value(&mut self) -> Result<()> {
         self.input.skip_space()?;
         match self.input.value(&mut self.record)? {
+            true if self.record.is_empty() => Err(self.unexpected("a value")),
             true => Ok(()),
             false => Err(self.unexpected("the rest of a value")),
         }

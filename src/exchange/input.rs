@@ -50,7 +50,6 @@ impl Record {
     }
 
     /// Whether there is nothing in it.
-    #[cfg(feature = "csv")]
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
     }

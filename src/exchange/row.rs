@@ -29,8 +29,9 @@ impl Fault {
         let lines = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len);
         let offset = lines.sum::<usize>() + column.saturating_sub(1);
         let message = error.to_string();
-        // Its own place is in the record, ours in the file.
+        // Its own place and its end are the record's, ours the file's.
         let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
+        let message = message.replacen("EOF", "the record ends", usize::from(error.is_eof()));
         Self::new(offset, Error::Syntax { message: message.into() })
     }
 }

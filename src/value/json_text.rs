@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::pack::{append, check_json_depth, pack_text, unpack_scalar};
+use super::pack::{append, check_json_depth, integer_out_of_range, pack_text, unpack_scalar};
 use super::row_error::RowErrorKind;
 use super::types::{Scalar, Type};
 use super::value_ref::ValueRef;
@@ -181,7 +181,10 @@ fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowE
         ($ty:ty) => {
             match json.parse::<$ty>() {
                 Ok(value) => append(out, &value.to_le_bytes()),
-                Err(_) => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
+                Err(_) => match json.parse() {
+                    Ok(integer) => Err(integer_out_of_range(scalar, integer).into_parts().1),
+                    Err(_) => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
+                },
             }
         };
     }
