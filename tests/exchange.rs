@@ -619,7 +619,7 @@ impl Read for Panicking {
 fn the_streams_errors_are_the_callers() {
     let db = Database::in_memory();
     let table = people(&db);
-    let rows = b"{\"name\":\"A\"}\n".repeat(1);
+    let rows = *b"{\"name\":\"A\"}\n";
     let error = table.import_json_lines(Failing(&rows), &stop()).unwrap_err();
     assert!(matches!(&error, Error::Io { operation: "read", file, .. } if **file == *"file"), "{error}");
     let error = table.import_json_lines(Failing(&rows), &skip()).unwrap_err();
