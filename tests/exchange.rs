@@ -204,7 +204,13 @@ fn numbers_are_not_given_again_after_an_import() {
     for (import, text) in [(ALL_JSON, written(|out| snapshot.export_json(out))), (ALL_LINES, all_lines(&snapshot))] {
         let again = Database::in_memory();
         import(&again, text.as_bytes(), &stop()).unwrap();
-        assert_eq!(again.table("people").unwrap().insert(&json!({ "name": "Dora" })).unwrap(), 4);
+        let table = again.table("people").unwrap();
+        assert_eq!(table.insert(&json!({ "name": "Dora" })).unwrap(), 4);
+        // An import that fails behind it does not use up numbers.
+        table.clear().unwrap();
+        let spoilt = text.replace("\"next_id\":4", "\"next_id\":18446744073709551615") + "x";
+        import(&again, spoilt.as_bytes(), &stop()).unwrap_err();
+        assert_eq!(table.insert(&json!({ "name": "Emil" })).unwrap(), 5);
     }
 }
 

@@ -98,8 +98,7 @@ impl Table {
     /// The first record has the columns' names, in any order; columns that it does not name get their defaults. An empty
     /// field is null where the column may be null; elsewhere it is the empty text or the empty bytes, and in columns of
     /// other types as if the row did not mention it. With quotes, `""`, it is the empty text or the empty bytes wherever
-    /// the column has such.
-    /// Integers and floats are as in JSON, with `NaN`, `Infinity` and `-Infinity`; bools are `true` and `false`, bytes
+    /// the column has such. Integers and floats are as in JSON, with `NaN`, `Infinity` and `-Infinity`; bools are `true` and `false`, bytes
     /// hexadecimal, UUIDs and times text, arrays and documents JSON.
     ///
     /// ```
@@ -159,7 +158,7 @@ fn import_rows<R: Read>(mut session: Session<R>, mut rows: Rows<'_, '_>) -> Resu
         if session.record.is_empty() && !takes_empty {
             continue;
         }
-        let Session { input, record, tally, reader } = &mut session;
+        let Session { input, record, tally, reader, .. } = &mut session;
         let read = read_row(&mut records, input, record, def, &columns, reader, rows.row());
         let read = read.map_err(|Fault { offset, error }| (record.at(offset), error));
         tally.take(&mut rows, record.place, read)?;

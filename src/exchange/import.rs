@@ -100,7 +100,7 @@ impl Table {
 
 impl Database {
     fn import<R: Read>(&self, reader: R, options: &ImportOptions, read: ReadAll<R>) -> Result<Imported> {
-        self.transaction(|transaction| Ok(read(Session::new(reader, options)?, transaction)?.tally.finish()))
+        self.transaction(|transaction| read(Session::new(reader, options)?, transaction)?.finish(transaction))
     }
 
     /// Stores what [`Snapshot::export_json`](crate::Snapshot::export_json) wrote, in one transaction.
