@@ -42,24 +42,25 @@ impl HashSeed {
 pub(crate) fn hash_packed<'a>(seed: &HashSeed, parts: impl IntoIterator<Item = (Type, Option<&'a [u8]>)>) -> u64 {
     let mut hasher = seed.hasher();
     for (ty, bytes) in parts {
-        match bytes {
-            Some(bytes) => hash_part(&mut hasher, ty, bytes),
-            None => hasher.write_u8(0xFF),
+        let Some(bytes) = bytes else {
+            hasher.write_u8(0xFF);
+            continue;
+        };
+        match (ty, bytes.try_into()) {
+            (Type::I64 | Type::U64 | Type::Timestamp, Ok(word)) => hasher.write_u64(u64::from_le_bytes(word)),
+            _ => hasher = hash_part(hasher, ty, bytes),
         }
     }
     hasher.finish()
 }
 
-#[inline]
-fn hash_part(hasher: &mut FoldHasher<'_>, ty: Type, bytes: &[u8]) {
+/// Out of line, and the hasher handed over, so that keys of one integer are hashed in registers.
+#[inline(never)]
+fn hash_part<'s>(mut hasher: FoldHasher<'s>, ty: Type, bytes: &[u8]) -> FoldHasher<'s> {
     match ty {
-        Type::I64 | Type::U64 | Type::Timestamp => match bytes.try_into() {
-            Ok(bytes) => hasher.write_u64(u64::from_le_bytes(bytes)),
-            Err(_) => hasher.write(bytes),
-        },
-        Type::F32 | Type::F64 => hash_float(hasher, bytes),
+        Type::F32 | Type::F64 => hash_float(&mut hasher, bytes),
         Type::Array(array) if matches!(array.element(), Scalar::F32 | Scalar::F64) => {
-            bytes.chunks_exact(array.element().width()).for_each(|bytes| hash_float(hasher, bytes));
+            bytes.chunks_exact(array.element().width()).for_each(|bytes| hash_float(&mut hasher, bytes));
         }
         // A length, so that ("ab", "c") is not ("a", "bc").
         Type::String | Type::Bytes | Type::Json => {
@@ -68,6 +69,7 @@ fn hash_part(hasher: &mut FoldHasher<'_>, ty: Type, bytes: &[u8]) {
         }
         _ => hasher.write(bytes),
     }
+    hasher
 }
 
 fn hash_float(hasher: &mut FoldHasher<'_>, bytes: &[u8]) {

@@ -67,11 +67,7 @@ impl HashMeta {
     /// What [`HashMeta::to_bytes`] wrote; all zeros are an empty index.
     #[inline(always)]
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self {
-            bucket_count: word(bytes, 0).clamp(1, 1 << 48),
-            entry_count: word(bytes, 8),
-            height: bytes[16].min(HEIGHT_MAX),
-        }
+        Self { bucket_count: word(bytes, 0).max(1), entry_count: word(bytes, 8), height: bytes[16].min(HEIGHT_MAX) }
     }
 
     /// Of an index of so many entries, at most 2^32, that [`HashIndex::build_sorted`] is to fill.
@@ -89,15 +85,21 @@ impl HashMeta {
     /// The bucket of a hash.
     #[inline(always)]
     fn address(self, hash: u64) -> u64 {
-        let mask = self.bucket_count.next_power_of_two() - 1;
+        let mask = self.mask();
         let number = hash & mask;
         // Buckets from `bucket_count` on are still part of those that will split into them.
         if number < self.bucket_count { number } else { number & (mask >> 1) }
     }
 
+    /// The low bits that number the buckets; of a single bucket one too many, which changes nothing.
+    #[inline(always)]
+    fn mask(self) -> u64 {
+        u64::MAX >> ((self.bucket_count - 1) | 1).leading_zeros()
+    }
+
     /// How many low bits all hashes in a bucket share.
     fn bits_of(self, number: u64) -> u32 {
-        let mask = self.bucket_count.next_power_of_two() - 1;
+        let mask = self.mask();
         let half = mask - (mask >> 1);
         let is_split = number >= half || number + half < self.bucket_count;
         mask.count_ones() - u32::from(!is_split)
@@ -394,24 +396,26 @@ impl<'a> Bucket<'a> {
     /// The positions of tags equal to that of `hash`; one of the last few may come twice.
     #[inline(always)]
     fn matches(self, hash: u64) -> Matches<'a> {
-        let tag = (hash >> self.base.min(u64::BITS - 1)) as u16;
-        Matches { tags: self.tags, pattern: u64::from(tag) * LANES, start: 0, next: 0, equal: 0 }
+        Matches { tags: self.tags, tag: (hash >> self.base.min(u64::BITS - 1)) as u16, start: 0, next: 0, equal: 0 }
     }
 }
 
-/// A one in each lane of two bytes.
-const LANES: u64 = 0x0001_0001_0001_0001;
-const LANE_COUNT: usize = 4;
+/// Tags compared in one step of the processor, and such steps made before any answer is looked at. Nearly all buckets
+/// have no more tags than that: so no branch depends on which tag is equal, and the processor goes ahead to the row, or
+/// to the next look-up, while the bucket is still on its way.
+const LANES: usize = 8;
+const GROUPS: usize = 6;
 
-/// See [`Bucket::matches`]: four tags at once, in the lanes of a word.
+/// See [`Bucket::matches`].
 struct Matches<'a> {
     tags: &'a [[u8; TAG_BYTES]],
-    pattern: u64,
-    /// Where the lanes in `equal` begin.
+    tag: u16,
+    /// The first of the tags that `equal` speaks of.
     start: usize,
     /// The first tag not looked at yet.
     next: usize,
-    /// The top bit of each lane whose tag is equal.
+    /// A bit is set where the tag is equal: 16 for each of the first four lanes, of these the low half for that lane's
+    /// groups, the high half for those of the lane four further on.
     equal: u64,
 }
 
@@ -420,36 +424,61 @@ impl Iterator for Matches<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        const LOW: u64 = 0x7FFF * LANES;
         while self.equal == 0 {
             if self.next >= self.tags.len() {
                 return None;
             }
-            // The last lanes reach back over tags that were looked at.
-            self.start = self.next.min(self.tags.len().saturating_sub(LANE_COUNT));
-            let lanes = match self.tags.get(self.start..self.start + LANE_COUNT).and_then(<[_]>::first_chunk) {
-                Some(quad) => u64::from_le_bytes(bytemuck::must_cast::<[[u8; TAG_BYTES]; LANE_COUNT], [u8; 8]>(*quad)),
-                None => few_lanes(self.tags, self.pattern),
-            };
-            // The top bit of a lane ends up set where the tags are equal, without carries between lanes.
-            let differ = lanes ^ self.pattern;
-            self.equal = !(((differ & LOW) + LOW) | differ | LOW);
-            self.next += LANE_COUNT;
+            self.start = self.next;
+            self.next += LANES * GROUPS;
+            let mut equal = [0; LANES];
+            compare(self.tags, self.start, self.tag, &mut equal);
+            // The groups' bits fill half a lane, and those of the last four lanes go where the others leave room.
+            let [low, high] = bytemuck::must_cast::<[u16; LANES], [u64; 2]>(equal.map(u16::to_le)).map(u64::from_le);
+            // Groups behind the last tag have compared the last ones again.
+            let groups = (self.tags.len() - self.start).div_ceil(LANES).min(GROUPS);
+            self.equal = (low | high << 8) & (0x0101_0101_0101_0101 * ((1 << groups) - 1));
         }
-        let position = self.start + self.equal.trailing_zeros() as usize / 16;
+        let bit = self.equal.trailing_zeros() as usize;
         self.equal &= self.equal - 1;
-        Some(position)
+        Some(group_at(self.tags, self.start, bit % 8) + bit / 16 + bit % 16 / 8 * (LANES / 2))
     }
 }
 
-/// Fewer tags than a word has lanes, the others set to what is not looked for.
-#[cold]
-fn few_lanes(tags: &[[u8; TAG_BYTES]], pattern: u64) -> u64 {
-    let mut lanes = (!pattern).to_le_bytes();
-    for (place, tag) in lanes.as_chunks_mut::<TAG_BYTES>().0.iter_mut().zip(tags) {
-        *place = *tag;
+/// Sets bit `group` of lane `lane` where that tag of that group is equal. Out of line, with the answer in memory: so the
+/// compiler makes lanes of it.
+#[inline(never)]
+fn compare(tags: &[[u8; TAG_BYTES]], start: usize, tag: u16, equal: &mut [u16; LANES]) {
+    let mut lanes = [0; LANES];
+    let padded;
+    let tags = if tags.len() < LANES {
+        padded = few_tags(tags, tag);
+        &padded
+    } else {
+        tags
+    };
+    for group in 0..GROUPS {
+        let at = group_at(tags, start, group);
+        let Some(tags) = tags.get(at..).and_then(<[_]>::first_chunk::<LANES>) else { return };
+        for (lane, other) in lanes.iter_mut().zip(tags) {
+            *lane |= if u16::from_le_bytes(*other) == tag { 1 << group } else { 0 };
+        }
     }
-    u64::from_le_bytes(lanes)
+    *equal = lanes;
+}
+
+/// Where a group begins: the last ones reach back over tags that were looked at.
+#[inline(always)]
+fn group_at(tags: &[[u8; TAG_BYTES]], start: usize, group: usize) -> usize {
+    (start + LANES * group).min(tags.len().saturating_sub(LANES))
+}
+
+/// Fewer tags than a group has, the others set to what is not looked for.
+#[cold]
+#[inline(never)]
+fn few_tags(tags: &[[u8; TAG_BYTES]], not: u16) -> [[u8; TAG_BYTES]; LANES] {
+    let mut few = [(!not).to_le_bytes(); LANES];
+    few.iter_mut().zip(tags).for_each(|(place, tag)| *place = *tag);
+    few
 }
 
 /// Puts `new` in the place of the slot's block, which is retired.
