@@ -191,18 +191,21 @@ impl Cut {
                 !seen.contains(self.key.as_slice()) && seen.insert(self.key.as_slice().into())
             });
         }
-        let found = u64::from(mask.count_ones());
+        // Rows by an index come one by one; not every processor that this is built for counts bits in one step.
+        let mut found = if mask.is_power_of_two() { 1 } else { u64::from(mask.count_ones()) };
         if found <= self.skip {
             self.skip -= found;
             return ControlFlow::Continue(());
         }
+        found -= self.skip;
         for _ in 0..std::mem::take(&mut self.skip) {
             mask &= mask - 1;
         }
-        while u64::from(mask.count_ones()) > self.left {
+        while found > self.left {
             mask &= !(1 << mask.ilog2());
+            found -= 1;
         }
-        self.left -= u64::from(mask.count_ones());
+        self.left -= found;
         visit(rows, mask)?;
         if self.left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
