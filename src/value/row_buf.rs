@@ -16,7 +16,7 @@ use super::shape::Shape;
 use super::value_ref::ValueRef;
 
 /// A reusable row in packed form.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct RowBuf {
     slots: Option<Arc<[Slot]>>,
     fixed: Vec<u8>,
@@ -27,6 +27,25 @@ pub(crate) struct RowBuf {
     marks: Vec<Marks>,
     /// The fields of the struct encoded last, in their order, with their columns.
     fields: Vec<(&'static str, usize)>,
+}
+
+impl Clone for RowBuf {
+    fn clone(&self) -> RowBuf {
+        let mut clone = RowBuf::new();
+        clone.clone_from(self);
+        clone
+    }
+
+    /// Keeps capacity, as the derived one would not.
+    fn clone_from(&mut self, other: &RowBuf) {
+        let RowBuf { slots, fixed, var, spans, marks, fields } = self;
+        slots.clone_from(&other.slots);
+        fixed.clone_from(&other.fixed);
+        var.clone_from(&other.var);
+        spans.clone_from(&other.spans);
+        marks.clone_from(&other.marks);
+        fields.clone_from(&other.fields);
+    }
 }
 
 /// What is known of 64 columns, one bit each.
