@@ -35,11 +35,31 @@ pub(crate) struct Core {
     pub(crate) store: Arc<Store>,
     /// Replaced under the write lock in one step with the root, so that holding the read lock gives a root and the
     /// catalogue that belongs to it.
-    pub(crate) catalog: RwLock<Arc<Catalog>>,
+    pub(crate) catalog: Arc<RwLock<Arc<Catalog>>>,
     pub(crate) lineage: Arc<Lineage>,
     pub(crate) clock: Clock,
     /// What commits go through before readers see them; none in a database that is in memory alone.
-    pub(crate) log: Option<Log>,
+    pub(crate) log: Option<Arc<Log>>,
+}
+
+/// The newest version of a database, wherever it is by then, and the time. Background threads hold this and not the
+/// database: so the drop of the last handle finds nobody else, ends them, and has unlocked the storage when it returns.
+pub(crate) struct Newest {
+    pub(crate) store: Arc<Store>,
+    catalog: Arc<RwLock<Arc<Catalog>>>,
+    pub(crate) clock: Clock,
+}
+
+impl Newest {
+    /// That version with its catalogue.
+    pub(crate) fn snapshot(&self) -> (Pinned, Arc<Catalog>) {
+        snapshot(&self.store, &self.catalog)
+    }
+}
+
+fn snapshot(store: &Arc<Store>, catalog: &RwLock<Arc<Catalog>>) -> (Pinned, Arc<Catalog>) {
+    let catalog = catalog.read();
+    (store.snapshot(), Arc::clone(&catalog))
 }
 
 /// What a database and all its forks have in common.
@@ -71,7 +91,7 @@ impl Core {
     fn of(store: Arc<Store>) -> Self {
         Self {
             store,
-            catalog: RwLock::default(),
+            catalog: Arc::default(),
             lineage: Arc::new(Lineage { seed: HashSeed::random() }),
             clock: Clock::SYSTEM,
             log: None,
@@ -80,13 +100,17 @@ impl Core {
 
     /// The newest version with its catalogue.
     pub(crate) fn snapshot(&self) -> (Pinned, Arc<Catalog>) {
-        let catalog = self.catalog.read();
-        (self.store.snapshot(), Arc::clone(&catalog))
+        snapshot(&self.store, &self.catalog)
+    }
+
+    pub(crate) fn newest(&self) -> Newest {
+        let (store, catalog) = (Arc::clone(&self.store), Arc::clone(&self.catalog));
+        Newest { store, catalog, clock: self.clock.clone() }
     }
 
     /// A database that begins at this version.
     pub(crate) fn fork(pinned: Pinned, catalog: &Catalog, lineage: Arc<Lineage>, clock: Clock) -> Self {
-        let catalog = RwLock::new(Arc::new(catalog.for_fork()));
+        let catalog = Arc::new(RwLock::new(Arc::new(catalog.for_fork())));
         Self { store: Store::fork(pinned), catalog, lineage, clock, log: None }
     }
 
@@ -104,10 +128,7 @@ impl Core {
     /// Makes all that was committed durable. Nothing to do in memory.
     pub(crate) fn sync(&self) -> Result<()> {
         match &self.log {
-            Some(log) => {
-                log.check()?;
-                log.settle(&self.store, log.engine.appended())
-            }
+            Some(log) => log.sync(&self.store),
             None => Ok(()),
         }
     }
@@ -122,7 +143,7 @@ impl Core {
         match &self.log {
             Some(log) => {
                 log.check()?;
-                log.checkpoint(self, extent)
+                log.checkpoint(&self.newest(), extent)
             }
             None => Err(Error::InvalidStorageCall { message: "a database in memory has nowhere to be saved to" }),
         }
@@ -132,7 +153,7 @@ impl Core {
     /// nothing.
     pub(crate) fn close(&self) -> Result<()> {
         match &self.log {
-            Some(log) => log.close(self),
+            Some(log) => log.close(&self.newest()),
             None => Ok(()),
         }
     }

@@ -2,11 +2,13 @@
 //! checkpoint may take long and the interval is a promise.
 
 use super::Durability;
+use super::checkpoint::Extent;
+use super::log::Log;
 use crate::error::{Error, Result};
-use crate::transaction::core::Core;
+use crate::transaction::core::Newest;
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ pub(crate) struct Background {
     checkpoints: Worker,
 }
 
-/// A thread and what it is told. It holds the database weakly, so that dropping the last handle ends both.
+/// A thread and what it is told.
 #[derive(Default)]
 struct Worker {
     orders: Arc<Orders>,
@@ -40,13 +42,17 @@ struct State {
 
 impl Background {
     /// Starts the threads that the database has work for.
-    pub(crate) fn start(core: &Arc<Core>) -> std::io::Result<()> {
-        let Some(log) = &core.log else { return Ok(()) };
+    pub(crate) fn start(log: &Arc<Log>, newest: impl Fn() -> Newest) -> std::io::Result<()> {
         if let Durability::Interval(interval) = log.durability {
-            log.background.syncs.start(core, "folio sync", Some(interval), Core::sync)?;
+            log.background
+                .syncs
+                .start("folio sync", log, newest(), Some(interval), |log, newest| log.sync(&newest.store))?;
         }
         if log.checkpoint_bytes.is_some() {
-            log.background.checkpoints.start(core, "folio checkpoint", None, |core| core.checkpoint().map(drop))?;
+            log.background.checkpoints.start("folio checkpoint", log, newest(), None, |log, newest| {
+                log.check()?;
+                log.checkpoint(newest, Extent::Changes).map(drop)
+            })?;
         }
         Ok(())
     }
@@ -71,14 +77,15 @@ impl Background {
 impl Worker {
     fn start(
         &self,
-        core: &Arc<Core>,
         name: &str,
+        log: &Arc<Log>,
+        newest: Newest,
         interval: Option<Duration>,
-        work: impl Fn(&Core) -> Result<()> + Send + 'static,
+        work: impl Fn(&Log, &Newest) -> Result<()> + Send + 'static,
     ) -> std::io::Result<()> {
-        let (orders, core) = (Arc::clone(&self.orders), Arc::downgrade(core));
-        let thread =
-            std::thread::Builder::new().name(name.into()).spawn(move || orders.follow(&core, interval, &work))?;
+        let (orders, log) = (Arc::clone(&self.orders), Arc::clone(log));
+        let follow = move || orders.follow(&log, interval, &|| work(&log, &newest));
+        let thread = std::thread::Builder::new().name(name.into()).spawn(follow)?;
         *self.thread.lock() = Some(thread);
         Ok(())
     }
@@ -87,8 +94,7 @@ impl Worker {
         self.orders.state.lock().stop = true;
         self.orders.changed.notify_one();
         let thread = self.thread.lock().take();
-        // The last handle may have been the one that this very thread held for its work.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        if let Some(thread) = thread {
             // It catches its own panics.
             let _ = thread.join();
         }
@@ -96,7 +102,7 @@ impl Worker {
 }
 
 impl Orders {
-    fn follow(&self, core: &Weak<Core>, interval: Option<Duration>, work: &impl Fn(&Core) -> Result<()>) {
+    fn follow(&self, log: &Log, interval: Option<Duration>, work: &impl Fn() -> Result<()>) {
         let mut start = Instant::now();
         loop {
             // From the start of the work before, so that no commit waits longer than the interval for a sync to begin.
@@ -106,15 +112,12 @@ impl Orders {
                 return;
             }
             start = Instant::now();
-            let Some(core) = core.upgrade() else { return };
-            let failure = match catch_unwind(AssertUnwindSafe(|| work(&core))) {
+            let failure = match catch_unwind(AssertUnwindSafe(work)) {
                 // Closed meanwhile: the order to stop is on its way.
                 Ok(Ok(()) | Err(Error::Closed)) => None,
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_) => {
-                    if let Some(log) = &core.log {
-                        log.poison();
-                    }
+                    log.poison();
                     Some("it panicked".into())
                 }
             };

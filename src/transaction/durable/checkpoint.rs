@@ -17,7 +17,7 @@ use crate::table::image;
 use crate::table::reader::view_of;
 use crate::table::version::{Entry, table_links, version_number};
 use crate::transaction::catalog::{Catalog, Listed};
-use crate::transaction::core::Core;
+use crate::transaction::core::Newest;
 use crate::transaction::durable::log::Log;
 use std::collections::BTreeMap;
 
@@ -59,13 +59,15 @@ pub(crate) enum Extent {
 impl Log {
     /// Makes a checkpoint of the newest version that readers see, and answers its number. Neither readers nor writers
     /// wait for it, but for the change of the log's segment.
-    pub(crate) fn checkpoint(&self, core: &Core, extent: Extent) -> Result<u64> {
+    pub(crate) fn checkpoint(&self, newest: &Newest, extent: Extent) -> Result<u64> {
+        // Before all else: it is the user's code, and may panic.
+        let now = newest.clock.now();
         let mut saved = self.saved.lock();
         self.start_counting();
         // Sealed first: then what is sealed is covered, and can go (P2).
         self.engine.seal().map_err(|error| self.note(error))?;
-        self.publish_durable(&core.store);
-        let (pinned, catalog) = core.snapshot();
+        self.publish_durable(&newest.store);
+        let (pinned, catalog) = newest.snapshot();
         let version = version_number(pinned.root());
         if version == saved.version && extent == Extent::Changes {
             return Ok(version);
@@ -79,7 +81,7 @@ impl Log {
         let checkpoint = describe(version, &tables)?;
         let generation =
             self.engine.replace_manifest(saved.generation, checkpoint).map_err(|error| self.note(error))?;
-        self.note_checkpoint(core.clock.now());
+        self.note_checkpoint(now);
         *saved = Saved { generation, version, stamp: pinned.stamp(), tables };
         self.engine.release_log(version).map_err(|error| self.note(error))?;
         Ok(version)

@@ -11,7 +11,7 @@ use super::checkpoint::{Extent, Saved};
 use crate::error::{Error, Result};
 use crate::page::{Committed, Store};
 use crate::storage::{Appended, Batch, StorageEngine};
-use crate::transaction::core::Core;
+use crate::transaction::core::Newest;
 use crate::transaction::tx::Transaction;
 use crate::value::Timestamp;
 use parking_lot::Mutex;
@@ -152,6 +152,12 @@ impl Log {
         Ok(())
     }
 
+    /// Makes all that was appended durable.
+    pub(crate) fn sync(&self, store: &Store) -> Result<()> {
+        self.check()?;
+        self.settle(store, self.engine.appended())
+    }
+
     /// Publishes what is durable.
     pub(crate) fn publish_durable(&self, store: &Store) {
         let durable = self.engine.durable();
@@ -183,10 +189,10 @@ impl Log {
         self.state.fetch_max(POISONED, Ordering::AcqRel);
     }
 
-    /// See [`Core::close`].
-    pub(crate) fn close(&self, core: &Core) -> Result<()> {
+    /// See [`Core::close`](crate::transaction::core::Core::close).
+    pub(crate) fn close(&self, newest: &Newest) -> Result<()> {
         // The running write, unless it is this thread's own, ends first; the next one finds it closed.
-        let write = core.store.begin()?;
+        let write = newest.store.begin()?;
         let before = self.state.swap(CLOSED, Ordering::AcqRel);
         drop(write);
         if before == CLOSED {
@@ -194,11 +200,11 @@ impl Log {
         }
         self.background.stop();
         let saved = match before {
-            OPEN => self.checkpoint(core, Extent::Changes).map(drop),
+            OPEN => self.checkpoint(newest, Extent::Changes).map(drop),
             _ => Ok(()),
         };
         let closed = self.engine.close();
-        self.publish_durable(&core.store);
+        self.publish_durable(&newest.store);
         saved.and(closed)
     }
 }

@@ -62,14 +62,14 @@ pub(crate) fn open(engine: Arc<dyn StorageEngine>, options: &Options) -> Result<
     let generation = engine.manifest().map_or(0, |manifest| manifest.generation);
     opening.missing_closures = missing_closures(&core.catalog.read());
     let saved = Saved { generation, ..saved };
-    core.log = Some(Log::new(engine, options.durability, options.checkpoint_bytes, saved));
-    let core = Arc::new(core);
-    Background::start(&core).map_err(|source| Error::Io {
+    let log = Arc::new(Log::new(engine, options.durability, options.checkpoint_bytes, saved));
+    core.log = Some(Arc::clone(&log));
+    Background::start(&log, || core.newest()).map_err(|source| Error::Io {
         operation: "start",
         file: "a background thread".into(),
         source,
     })?;
-    Ok((core, opening))
+    Ok((Arc::new(core), opening))
 }
 
 impl Options {
