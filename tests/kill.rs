@@ -4,8 +4,13 @@
 //! it makes, and tell every version that has returned through a pipe. The parent kills it, opens the directory itself, and
 //! compares with a model of its own at the version found. Options are drawn anew at every opening.
 //!
+//! Three directories of four are on a memory file system where there is one: the end of a process is the same there, and
+//! a sync costs nothing. Half of the time it is a copy that is opened, so that the next victim finds what the last one left.
+//!
 //! A program of its own (`harness = false`), since it starts itself. `FOLIO_KILL_ROUNDS` makes a soak of it.
 
+#[path = "common/directory.rs"]
+mod directory;
 #[path = "kill/model.rs"]
 mod model;
 #[path = "common/random.rs"]
@@ -13,6 +18,7 @@ mod random;
 #[path = "kill/victim.rs"]
 mod victim;
 
+use directory::{Directory, copy_folder};
 use folio::storage::{Format, OpenReport};
 use folio::{Database, DatabaseBuilder, Durability};
 use model::State;
@@ -76,7 +82,9 @@ impl Drop for Life {
 
 impl Life {
     fn new(number: u64) -> Self {
-        let path = std::env::temp_dir().join(format!("folio-kill-{}-{number}", std::process::id()));
+        let memory = Path::new("/dev/shm");
+        let base = if number % 4 > 0 && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let path = base.join(format!("folio-kill-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let format = [Format::Binary, Format::JsonLines][(number % 2) as usize];
         Self { path, seed: number, format, state: State::default(), acknowledged: 0 }
@@ -118,11 +126,23 @@ impl Life {
         true
     }
 
-    /// Opens what the victims have left, and compares.
+    /// Judges what the victims have left.
     fn judge(&mut self, random: &mut Random, tally: &mut Tally) {
-        let place = format!("life {} at {}", self.seed, self.path.display());
-        let db =
-            builder(random).format(self.format).open(&self.path).unwrap_or_else(|error| panic!("{place}: {error}"));
+        if random.below(2) == 0 {
+            return self.judge_at(&self.path.clone(), random, tally);
+        }
+        let copy = Directory(self.path.with_extension("copy"));
+        // A victim may have been killed before it made anything.
+        if self.path.exists() {
+            copy_folder(&self.path, &copy.0);
+        }
+        self.judge_at(&copy.0, random, tally);
+    }
+
+    /// Opens, and compares.
+    fn judge_at(&mut self, path: &Path, random: &mut Random, tally: &mut Tally) {
+        let place = format!("life {} at {}", self.seed, path.display());
+        let db = builder(random).format(self.format).open(path).unwrap_or_else(|error| panic!("{place}: {error}"));
         let opening = db.opening().unwrap();
         assert!(opening.version >= self.acknowledged, "{place}: {opening:?} after {}", self.acknowledged);
         assert!(opening.version >= self.state.version, "{place}: {opening:?} after {}", self.state.version);
@@ -151,8 +171,8 @@ fn run(rounds: u64) -> Tally {
             life = Life::new(1 + round / LIFE);
         }
         // Half of them while they still open, or soon after.
-        let acknowledgements = random.below(2) * random.below(120);
-        let moment = Duration::from_micros(random.below(12_000));
+        let acknowledgements = random.below(2) * random.below(60);
+        let moment = Duration::from_micros(random.below(8_000));
         tally.acknowledged += life.kill_one(round, acknowledgements, moment);
         tally.kills += 1;
         // Now and then the next victim finds what the last one left, unseen.
@@ -176,5 +196,5 @@ fn main() {
     println!("{tally:?} in {:?}", start.elapsed());
     assert!(tally.kills >= ROUNDS_MIN.min(rounds) && tally.openings > rounds / 2 && tally.clean > 0);
     // Not all of it was killed before it had done anything.
-    assert!(tally.acknowledged > 10 * rounds);
+    assert!(tally.acknowledged > 5 * rounds);
 }

@@ -11,6 +11,8 @@ use crate::value::Timestamp;
 use std::sync::Arc;
 #[cfg(any(unix, windows))]
 use {
+    crate::error::Error,
+    crate::schema::NAME_BYTES_MAX,
     crate::storage::{FileEngine, FileOptions, directory_name},
     std::path::{Path, PathBuf},
 };
@@ -47,8 +49,8 @@ impl DatabaseBuilder {
     }
 
     /// Puts the database into a folder of this name within the path that is opened, so that one path has many. Any text:
-    /// as the folder's name it is encoded so that no name leads out of the path, and no two meet. Default: none, the path
-    /// itself is the database's.
+    /// as the folder's name it is encoded so that no name leads out of the path, and no two meet. At most 128 bytes, as
+    /// all names. Default: none, the path itself is the database's.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -130,11 +132,15 @@ impl DatabaseBuilder {
     /// [`Error::Locked`](crate::Error::Locked), [`Error::NotADatabase`](crate::Error::NotADatabase),
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::UnsupportedFormat`](crate::Error::UnsupportedFormat),
     /// [`Error::Io`](crate::Error::Io), [`Error::StorageFull`](crate::Error::StorageFull),
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Limit`](crate::Error::Limit) for the name.
     #[cfg(any(unix, windows))]
     pub fn open(self, path: impl AsRef<Path>) -> Result<Database> {
         let mut directory = PathBuf::from(path.as_ref());
         if let Some(name) = &self.name {
+            if name.len() > NAME_BYTES_MAX {
+                let (limit, found) = (NAME_BYTES_MAX as u64, name.len() as u64);
+                return Err(Error::Limit { what: "bytes of a database's name".into(), limit, found });
+            }
             directory.push(directory_name(name));
         }
         let options = FileOptions {

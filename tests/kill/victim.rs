@@ -25,8 +25,9 @@ fn work(db: &Database, data: u64, random: &mut Random) -> Result<()> {
     let quota = AtomicU64::new(1 + random.below(300));
     let (threads, sync_share) = (1 + random.below(3), random.below(3) * 25);
     let (is_over, side) = (AtomicBool::new(false), random.below(4));
+    let (quota, is_over) = (&quota, &is_over);
     thread::scope(|scope| {
-        let commit = |mut random: Random| -> Result<()> {
+        let commit = move |mut random: Random| -> Result<()> {
             while quota.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
                 let version = db.transaction(|tx| {
                     if random.below(100) < sync_share {
@@ -38,8 +39,10 @@ fn work(db: &Database, data: u64, random: &mut Random) -> Result<()> {
             }
             Ok(())
         };
-        let writers: Vec<_> =
-            (0..threads).map(|_| Random(random.below(u64::MAX))).map(|random| scope.spawn(|| commit(random))).collect();
+        let writers: Vec<_> = (0..threads)
+            .map(|_| Random(random.below(u64::MAX)))
+            .map(|random| scope.spawn(move || commit(random)))
+            .collect();
         let saver = scope.spawn(|| -> Result<()> {
             while !is_over.load(Ordering::Relaxed) {
                 match side {

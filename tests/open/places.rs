@@ -1,0 +1,168 @@
+//! Paths and names that are not what one hopes for.
+
+use super::directory::Directory;
+use super::{killed, names, tree};
+use folio::{Column, Database, Error, Schema};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs;
+
+fn fails_as_a_place(result: folio::Result<Database>) -> bool {
+    matches!(result, Err(Error::Io { .. } | Error::NotADatabase { .. }))
+}
+
+#[test]
+fn paths_that_can_be_no_directory_are_refused() {
+    let directory = Directory::new("places-paths");
+    assert!(fails_as_a_place(Database::open("")));
+    assert!(fails_as_a_place(Database::open(directory.0.join("with\0nul"))));
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.0.join("file");
+    fs::write(&file, "a file").unwrap();
+    assert!(matches!(Database::open(&file), Err(Error::NotADatabase { .. })));
+    assert!(fails_as_a_place(Database::open(file.join("below"))));
+    assert!(fails_as_a_place(Database::builder().name("below").open(&file)));
+    assert!(Database::in_memory().backup_to(&file).is_err());
+    assert_eq!(tree(&directory.0), [(file, b"a file".to_vec())]);
+    assert!(fails_as_a_place(Database::open(directory.0.join("x".repeat(300)))));
+    // Folders above it are made.
+    drop(Database::open(directory.0.join("a/b/c")).unwrap());
+    assert!(directory.0.join("a/b/c/manifest").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_may_not_be_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = Directory::new("places-readonly");
+    fs::create_dir_all(&directory).unwrap();
+    let set = |mode| fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+    set(0o500);
+    if fs::create_dir(directory.0.join("probe")).is_ok() {
+        println!("skipped: this user may write everywhere");
+    } else {
+        assert!(matches!(Database::open(&directory), Err(Error::Io { .. })));
+        assert!(matches!(Database::open(directory.0.join("below")), Err(Error::Io { .. })));
+    }
+    set(0o700);
+}
+
+#[test]
+fn what_is_not_a_database_is_left_alone() {
+    let directory = Directory::new("places-foreign");
+    fs::create_dir_all(directory.0.join("data")).unwrap();
+    fs::write(directory.0.join("data/results.csv"), "1,2,3").unwrap();
+    fs::write(directory.0.join("thesis.txt"), "years of work").unwrap();
+    let before = tree(&directory.0);
+    assert!(matches!(Database::open(&directory), Err(Error::NotADatabase { .. })));
+    assert!(matches!(Database::verify_at(&directory), Err(Error::NotADatabase { .. })));
+    assert!(matches!(Database::in_memory().backup_to(&directory), Err(Error::NotADatabase { .. })));
+    let kept = tree(&directory.0).into_iter().filter(|(path, _)| !path.ends_with("lock"));
+    assert_eq!(kept.collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn foreign_files_in_a_database_stay() {
+    let directory = Directory::new("places-guests");
+    let db = Database::open(&directory).unwrap();
+    db.ensure_table(names()).unwrap().insert(&json!({ "name": "a" })).unwrap();
+    drop(db);
+    let guests = ["notes.txt", "wal/notes.txt", "data/notes.csv", "schema/notes.json", "data/NAMES.records"];
+    for guest in guests {
+        fs::write(directory.0.join(guest), guest).unwrap();
+    }
+    let db = Database::open(&directory).unwrap();
+    db.table("names").unwrap().insert(&json!({ "name": "b" })).unwrap();
+    db.compact().unwrap();
+    db.close().unwrap();
+    for guest in guests {
+        assert_eq!(fs::read_to_string(directory.0.join(guest)).unwrap(), guest);
+    }
+    assert_eq!(Database::verify_at(&directory).unwrap(), []);
+}
+
+const NAMES: [&str; 19] = [
+    "",
+    ".",
+    "..",
+    "a/b",
+    "a\\b",
+    "/",
+    "../out",
+    "CON",
+    "con",
+    "Nul",
+    "c:",
+    "ünïcödé",
+    "日本語",
+    " ",
+    "a b",
+    "a%2fb",
+    "=",
+    "a.1",
+    "nul\0",
+];
+
+#[test]
+fn any_text_is_the_name_of_a_database() {
+    let directory = Directory::new("places-names");
+    let base = directory.0.join("base");
+    for name in NAMES {
+        let db = Database::builder().name(name).open(&base).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        db.ensure_table(names()).unwrap().insert(&json!({ "name": name })).unwrap();
+    }
+    for name in NAMES {
+        let db = Database::builder().name(name).open(&base).unwrap();
+        let found: Vec<(u64, String)> = db.table("names").unwrap().select().fetch().unwrap();
+        assert_eq!(found, [(1, name.into())]);
+    }
+    // Each has one folder in the base, different also where case is folded, and nothing is elsewhere.
+    let folders = |path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let found: BTreeSet<String> = folders(&base).map(|name| name.to_lowercase()).collect();
+    assert_eq!(found.len(), NAMES.len());
+    assert_eq!(folders(&directory.0).collect::<Vec<_>>(), ["base"]);
+    let too_long = Database::builder().name("n".repeat(300)).open(&base);
+    assert!(matches!(too_long, Err(Error::Limit { limit: 128, found: 300, .. })), "{too_long:?}");
+    drop(Database::builder().name("ü".repeat(64)).open(&base).unwrap());
+}
+
+#[test]
+fn any_name_that_a_table_may_have_is_stored() {
+    let directory = Directory::new("places-tables");
+    let db = Database::open(&directory).unwrap();
+    let long = "ß".repeat(64);
+    let mut made = Vec::new();
+    for name in NAMES.into_iter().chain([&*long, &*"x".repeat(300)]) {
+        match Schema::builder(name).column(Column::string("name")).build() {
+            Ok(schema) => {
+                db.create_table(schema).unwrap().insert(&(name,)).unwrap();
+                made.push(name.to_owned());
+            }
+            Err(error) => {
+                assert!(name.is_empty() || name.len() > 128 || name.contains('\0'), "{name:?}: {error}");
+                assert!(matches!(error, Error::InvalidSchema { .. }));
+            }
+        }
+    }
+    made.sort();
+    assert_eq!(made.len(), NAMES.len() - 1);
+    // In the log, then in a checkpoint.
+    for _ in 0..2 {
+        let killed = killed(&directory);
+        let db = Database::open(&killed).unwrap();
+        assert_eq!(db.table_names(), made);
+        for name in &made {
+            let found: Vec<(String,)> = db.table(name).unwrap().select().fetch().unwrap();
+            assert_eq!(found, [(name.clone(),)]);
+        }
+        drop(db);
+    }
+    db.checkpoint().unwrap();
+    drop(db);
+    let db = Database::open(&directory).unwrap();
+    assert_eq!(db.table_names(), made);
+    let folders: BTreeSet<String> = ["data", "lock", "manifest", "schema", "wal"].map(String::from).into();
+    let found = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(found.collect::<BTreeSet<_>>(), folders);
+}

@@ -1,0 +1,219 @@
+//! What is there again.
+
+use super::directory::Directory;
+use super::{killed, names, tree};
+use folio::storage::{Format, OpenReport};
+use folio::{Column, Database, Durability, Error, Index, Schema, Timestamp};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+fn with_closures() -> Schema {
+    Schema::builder("students")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::string("name").check("not blank", |name| !name.trim().is_empty()))
+        .column(Column::u32("credits").default_with(|| 30_u32))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn closures_are_given_back() {
+    let directory = Directory::new("reopening-closures");
+    let db = Database::open(&directory).unwrap();
+    db.ensure_table(with_closures()).unwrap().insert(&json!({ "name": "Alice" })).unwrap();
+    db.ensure_table(names()).unwrap();
+    drop(db);
+
+    let db = Database::open(&directory).unwrap();
+    let missing = &db.opening().unwrap().missing_closures;
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0].0, "students");
+    assert_eq!(missing[0].1, db.table("students").unwrap().schema().unwrap().missing_closures());
+    // A table without its checks is read, and takes no row.
+    let students = db.table("students").unwrap();
+    assert_eq!(students.len().unwrap(), 1);
+    let blank = json!({ "name": " ", "credits": 1 });
+    assert!(matches!(students.insert(&blank), Err(Error::MissingClosures { .. })));
+    assert!(matches!(students.update(1, &json!({ "name": " " })), Err(Error::MissingClosures { .. })));
+    let inside = db.transaction(|tx| tx.table("students")?.insert(&blank));
+    assert!(matches!(inside, Err(Error::MissingClosures { .. })));
+    let version = db.snapshot().version();
+    // With them it goes on, by handles from before too.
+    db.ensure_table(with_closures()).unwrap();
+    assert!(matches!(students.insert(&blank), Err(Error::Check { .. })));
+    assert_eq!(students.insert(&json!({ "name": "Bob" })).unwrap(), 2);
+    assert_eq!(students.get(2).unwrap().unwrap().decode::<(u64, String, u32)>().unwrap().2, 30);
+    assert!(db.snapshot().version() > version);
+    // That they were given is no part of the log.
+    let killed = killed(&directory);
+    let again = Database::open(&killed).unwrap();
+    assert_eq!(again.opening().unwrap().missing_closures.len(), 1);
+    assert_eq!(again.table("students").unwrap().len().unwrap(), 2);
+    assert!(again.verify().unwrap().is_empty());
+}
+
+#[test]
+fn another_schema_is_told_by_what_differs() {
+    let directory = Directory::new("reopening-differs");
+    drop(Database::open(&directory).unwrap().ensure_table(names()).unwrap());
+    let db = Database::open(&directory).unwrap();
+    let other = |column: Column<_>| {
+        let id = Column::u64("id").primary_key().auto_increment();
+        Schema::builder("names").column(id).column(column).build().unwrap()
+    };
+    for schema in [other(Column::string("name")), other(Column::string("title").unique())] {
+        let Err(Error::SchemaDiffers { table, difference }) = db.ensure_table(schema) else { panic!("it was taken") };
+        assert_eq!(&*table, "names");
+        assert!(difference.contains("columns[1]"), "{difference}");
+    }
+    let indexed = Schema::builder("names")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::string("name").unique())
+        .index(Index::ordered(["name"]))
+        .build()
+        .unwrap();
+    assert!(matches!(db.ensure_table(indexed), Err(Error::SchemaDiffers { .. })));
+    db.ensure_table(names()).unwrap();
+}
+
+/// Ids, numbers, keys and indexes go on where they were: from the log, from a checkpoint, from both.
+#[test]
+fn everything_goes_on_where_it_was() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let directory = Directory::new(&format!("reopening-{}", format.name()));
+        let open = |directory: &Directory| Database::builder().format(format).checkpoint_bytes(None).open(directory);
+        let db = open(&directory).unwrap();
+        let table = db.ensure_table(names()).unwrap();
+        for n in 1..=50 {
+            assert_eq!(table.insert(&json!({ "name": format!("n{n}") })).unwrap(), n);
+        }
+        // The last numbers are given, though their rows are gone, or never came to be.
+        table.delete(50).unwrap();
+        table.delete(49).unwrap();
+        db.create_table(Schema::builder("dropped").column(Column::u64("n")).build().unwrap()).unwrap();
+        db.checkpoint().unwrap();
+        db.transaction(|tx| {
+            tx.drop_table("dropped")?;
+            let made = tx.create_table(Schema::builder("dropped").column(Column::string("s")).build()?)?;
+            made.insert(&("in the same transaction",))?;
+            tx.create_index("names", Index::ordered(["name"]).named("sorted"))?;
+            tx.table("names")?.update(7, &json!({ "name": "seven" })).map(drop)
+        })
+        .unwrap();
+        db.create_table(Schema::builder("empty").column(Column::u64("n")).build().unwrap()).unwrap();
+        let version = db.snapshot().version();
+        let killed = killed(&directory);
+        drop((table, db));
+        for directory in [killed, directory] {
+            let db = open(&directory).unwrap();
+            let opening = db.opening().unwrap();
+            assert_eq!((opening.version, opening.log), (version, OpenReport::Clean));
+            assert_eq!(db.table_names(), ["dropped", "empty", "names"]);
+            let table = db.table("names").unwrap();
+            assert_eq!((table.len().unwrap(), table.find("name", "seven").unwrap().unwrap().id()), (48, 7));
+            assert!(table.schema().unwrap().indexes().iter().any(|index| index.name() == "sorted"));
+            let row: (String,) = db.table("dropped").unwrap().select().first().unwrap().unwrap();
+            assert_eq!(row.0, "in the same transaction");
+            assert_eq!(table.insert(&json!({ "name": "next" })).unwrap(), 51);
+            assert!(matches!(table.insert(&json!({ "name": "next" })), Err(Error::Unique { .. })));
+            assert_eq!(db.verify().unwrap(), []);
+        }
+    }
+}
+
+#[test]
+fn a_clean_close_leaves_nothing_to_do() {
+    let directory = Directory::new("reopening-clean");
+    let db = Database::open(&directory).unwrap();
+    assert_eq!(db.opening().unwrap().log, OpenReport::Empty);
+    assert_eq!(db.durable_version(), 0);
+    db.ensure_table(names()).unwrap().insert(&json!({ "name": "a" })).unwrap();
+    db.close().unwrap();
+    let again = Database::open(&directory).unwrap();
+    let opening = again.opening().unwrap().clone();
+    assert_eq!((opening.log, opening.checkpoint, opening.version, opening.replayed), (OpenReport::Clean, 2, 2, 0));
+    assert_eq!(again.durable_version(), 2);
+    drop(again);
+    assert_eq!(Database::verify_at(&directory).unwrap(), []);
+    // Looking changes nothing.
+    let before = tree(&directory.0);
+    Database::verify_at(&directory).unwrap();
+    assert_eq!(tree(&directory.0), before);
+}
+
+#[test]
+fn a_write_within_a_write_is_refused_and_nothing_of_it_is_stored() {
+    let directory = Directory::new("reopening-reentrant");
+    let db = Database::open(&directory).unwrap();
+    let table = db.ensure_table(names()).unwrap();
+    db.transaction(|tx| {
+        assert!(matches!(table.insert(&json!({ "name": "inside" })), Err(Error::Reentrant)));
+        assert!(matches!(db.close(), Err(Error::Reentrant)));
+        // What does not write goes on within.
+        db.durable_version();
+        tx.table("names")?.insert(&json!({ "name": "by the transaction" }))
+    })
+    .unwrap();
+    let rolled_back = db.transaction(|tx| -> folio::Result<()> {
+        tx.create_table(Schema::builder("never").column(Column::u64("n")).build()?)?;
+        tx.table("names")?.insert(&json!({ "name": "never" }))?;
+        Err(Error::abort("changed my mind"))
+    });
+    assert!(matches!(rolled_back, Err(Error::Aborted { .. })));
+    table.insert(&json!({ "name": "later" })).unwrap();
+    let expected: Vec<(u64, String)> = table.select().fetch().unwrap();
+    let killed = killed(&directory);
+    let again = Database::open(&killed).unwrap();
+    assert_eq!(again.table_names(), ["names"]);
+    assert_eq!(again.table("names").unwrap().select().fetch::<(u64, String)>().unwrap(), expected);
+    assert_eq!(again.snapshot().version(), 3);
+}
+
+#[test]
+fn memory_has_a_limit_that_stops_writes_and_openings_only() {
+    let directory = Directory::new("reopening-memory");
+    let limited = |bytes| Database::builder().durability(Durability::Buffered).memory_limit(bytes).open(&directory);
+    let db = limited(4 << 20).unwrap();
+    let table = db.ensure_table(names()).unwrap();
+    let big = |n| json!({ "name": format!("{n} {}", "x".repeat(60_000)) });
+    let mut stored = 0;
+    let error = loop {
+        match table.insert(&big(stored)) {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::OutOfMemory { .. }) && stored > 10, "{stored} rows, then {error}");
+    assert_eq!(table.len().unwrap(), stored);
+    table.delete(1).unwrap();
+    drop((table, db));
+    let before = tree(&directory.0);
+    assert!(matches!(limited(1 << 20), Err(Error::OutOfMemory { .. })));
+    assert_eq!(tree(&directory.0), before);
+    let db = Database::open(&directory).unwrap();
+    assert_eq!(db.table("names").unwrap().len().unwrap(), stored - 1);
+    assert_eq!(db.verify().unwrap(), []);
+}
+
+#[test]
+fn the_time_is_that_of_the_given_clock() {
+    let directory = Directory::new("reopening-clock");
+    let micros = Arc::new(AtomicI64::new(1_000));
+    let clock = Arc::clone(&micros);
+    let tick = move || Timestamp::from_micros(clock.fetch_add(1, Ordering::Relaxed));
+    let db = Database::builder().clock(tick).open(&directory).unwrap();
+    db.transaction(|tx| {
+        assert_eq!(tx.now(), Timestamp::from_micros(1_000));
+        micros.store(5_000, Ordering::Relaxed);
+        // Once read, it stands still for the transaction.
+        assert_eq!(tx.now(), Timestamp::from_micros(1_000));
+        tx.create_table(names()).map(drop)
+    })
+    .unwrap();
+    assert_eq!(db.transaction(|tx| Ok(tx.now())).unwrap(), Timestamp::from_micros(5_000));
+    assert_eq!(db.fork().transaction(|tx| Ok(tx.now())).unwrap(), Timestamp::from_micros(5_001));
+    assert_eq!(db.stats().storage.unwrap().checkpoint_time, None);
+    db.checkpoint().unwrap();
+    assert_eq!(db.stats().storage.unwrap().checkpoint_time, Some(Timestamp::from_micros(5_002)));
+}
