@@ -1,0 +1,3 @@
+//! The bodies of the fuzz targets. `tests/fuzz_corpus.rs` of the crate runs the same file.
+
+pub mod targets;
