@@ -156,6 +156,7 @@ pub use schema::{CheckRow, Column, ColumnDef, DefaultValue, Index, IndexDef, Ind
 pub use table::reader::{ColumnName, Reader};
 pub use table::row::{Field, Row};
 pub use table::rows::Rows;
+pub use table::size::TableSize;
 pub use transaction::durable::Durability;
 pub use transaction::durable::open::Opening;
 pub use transaction::row_mut::RowMut;

@@ -157,3 +157,25 @@ fn a_backup_is_a_database() {
     assert!(matches!(copy.table("people").unwrap().delete(4), Err(Error::Closed)));
     assert_eq!(Database::verify_at(directory.0.join("copy")).unwrap(), []);
 }
+
+#[test]
+fn figures_say_where_bytes_are() {
+    let directory = Directory::new("figures");
+    let db = Database::builder().durability(Durability::Buffered).open(&directory.0).unwrap();
+    fill(&db);
+    let (people, before) = (db.table("people").unwrap(), db.stats());
+    let size = people.size().unwrap();
+    assert!(size.row_bytes > 3_000 && size.index_bytes > 1_000);
+    assert!(size.row_bytes + size.index_bytes <= before.memory.used_bytes);
+    let storage = before.storage.unwrap();
+    assert_eq!((storage.checkpoint, storage.checkpoint_time, storage.waiting_commits), (0, None, 0));
+    assert_eq!(storage.engine.appended, db.snapshot().version());
+    assert!(storage.unsaved_bytes > 3_000 && storage.engine.batches == storage.engine.appended);
+    db.save().unwrap();
+    let after = db.stats();
+    let storage = after.storage.unwrap();
+    assert!(storage.checkpoint_time.is_some() && storage.unsaved_bytes == 0);
+    assert_eq!((storage.checkpoint, storage.engine.durable), (after.version, after.version));
+    assert_eq!(after.tables[0].stored_bytes, storage.engine.live_object_bytes);
+    assert!(Database::in_memory().stats().storage.is_none());
+}

@@ -15,6 +15,9 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+/// Bytes of a block beside its links and its own bytes.
+pub(crate) const BLOCK_HEAD_BYTES: usize = size_of::<Header>();
+
 /// The most bytes one block may carry.
 pub(crate) const BLOCK_BYTES_MAX: usize = 1 << 30;
 

@@ -15,7 +15,7 @@ mod tests;
 mod tree;
 mod writer;
 
-pub(crate) use block::{BLOCK_BYTES_MAX, BlockRef, Link};
+pub(crate) use block::{BLOCK_BYTES_MAX, BLOCK_HEAD_BYTES, BlockRef, Link};
 pub(crate) use heap::OutOfMemory;
 pub(crate) use store::{BeginError, Guard, Held, Pinned, Store};
 pub(crate) use tree::{Since, Tree, TreeRef};

@@ -89,6 +89,11 @@ fn add_count(bytes: &mut [u8], position: usize, delta: i64) {
 }
 
 impl<'g> TreeRef<'g> {
+    /// The block that all others are below.
+    pub(crate) fn root(self) -> Option<BlockRef<'g>> {
+        self.root
+    }
+
     pub(crate) fn new(root: Option<&'g Link>, height: u8) -> Self {
         Self { root: root.map(Link::block), height: u32::from(height) }
     }

@@ -18,6 +18,7 @@ pub(crate) mod row_page;
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
+pub(crate) mod size;
 pub(crate) mod spot;
 pub(crate) mod version;
 pub(crate) mod view;

@@ -9,6 +9,7 @@ use super::layout::{ColumnPlace, PAGE_ROWS, PAGE_SHIFT};
 use super::row::{Field, Row, column_index};
 use super::row_page::PageRef;
 use super::rows::Rows;
+use super::size::{TableSize, size_of};
 use super::spot::Spot;
 use super::version::Entry;
 use super::view::TableView;
@@ -153,6 +154,15 @@ impl<S: Source> Reader<S> {
     /// [`Error::NoSuchTable`] if the table was dropped.
     pub fn len(&self) -> Result<u64> {
         Ok(self.open()?.view().len())
+    }
+
+    /// What the table takes of memory, rows and indexes apart. Cost: O(pages).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`] if the table was dropped.
+    pub fn size(&self) -> Result<TableSize> {
+        let opened = self.open()?;
+        Ok(size_of(opened.view()))
     }
 
     /// Whether there is no row.

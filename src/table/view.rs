@@ -62,6 +62,11 @@ impl<'g> TableView<'g> {
         self.entry.next_id
     }
 
+    /// The roots of the rows' pages and of the indexes.
+    pub(crate) fn roots(&self) -> [Option<BlockRef<'g>>; 2] {
+        [self.rows.root(), self.indexes.map(Link::block)]
+    }
+
     #[inline(always)]
     pub(crate) fn rows(&self) -> TreeRef<'g> {
         self.rows
