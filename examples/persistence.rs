@@ -1,4 +1,4 @@
-//! A database on disk: saved, reopened, crashed, recovered, backed up.
+//! A database on disk: saved, reopened, crashed, recovered, exported, imported, backed up.
 //!
 //! ```sh
 //! cargo run --release --example persistence
@@ -8,7 +8,7 @@
 //! that this also is a test.
 
 use folio::storage::OpenReport;
-use folio::{Column, Database, Durability, Index, Result, Schema};
+use folio::{Column, Database, Durability, ImportOptions, Index, Result, Schema};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -95,6 +95,17 @@ fn run(base: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
     assert_eq!(db.verify()?, []);
     let table = db.ensure_table(students()?)?;
     println!("{} students, the last is {:?}", table.len()?, table.nth(table.len()? - 1)?.map(|row| row.id()));
+
+    println!("\n— Export and import");
+    let mut exported = Vec::new(); // or a file
+    table.export_json_lines(&mut exported)?;
+    println!("{}", String::from_utf8_lossy(&exported).lines().next().unwrap_or_default());
+    let other = Database::in_memory();
+    let imported = other.create_table(students()?)?.import_json_lines(&*exported, &ImportOptions::new())?;
+    assert_eq!((imported.rows, imported.skipped), (table.len()?, 0));
+    let bad = "{\"name\":\"Dave\",\"gpa\":\"high\"}\n";
+    let error = table.import_json_lines(bad.as_bytes(), &ImportOptions::new().source("more.jsonl"));
+    println!("refused: {}", error.expect_err("a grade is a number"));
 
     println!("\n— Back up, while it is open");
     let copy = base.join("copy");
