@@ -9,6 +9,8 @@ mod closing;
 mod copies;
 #[path = "common/directory.rs"]
 mod directory;
+#[path = "open/inside.rs"]
+mod inside;
 #[path = "open/locks.rs"]
 mod locks;
 #[path = "open/places.rs"]

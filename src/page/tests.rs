@@ -327,7 +327,7 @@ fn a_version_committed_is_seen_when_published_and_not_before() {
                     if random.chance(20) {
                         newest = kept;
                     } else {
-                        waiting.push_back((transaction.commit_unpublished(), newest.clone()));
+                        transaction.commit_unpublished(|version| waiting.push_back((version, newest.clone())));
                     }
                 }
                 5..8 if !waiting.is_empty() => {

@@ -197,14 +197,15 @@ impl<'s> Transaction<'s> {
     }
 
     /// Makes the private root the one that the next write begins with, in a store that defers. Readers go on with what
-    /// they see until it is published.
-    pub(crate) fn commit_unpublished(mut self) -> Committed {
+    /// they see until it is published. `note` gets the version while nobody else can write: so versions are noted in
+    /// their order.
+    pub(crate) fn commit_unpublished(mut self, note: impl FnOnce(Committed)) {
         let committed = self.end();
         if !self.store.defers() {
             self.store.publish(&committed);
         }
         self.tidy();
-        committed
+        note(committed);
     }
 
     fn end(&mut self) -> Committed {

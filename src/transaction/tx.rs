@@ -324,7 +324,7 @@ impl<'d> Transaction<'d> {
             self.publish();
             return Ok(());
         }
-        log.enqueue(version, self.page.commit_unpublished());
+        self.page.commit_unpublished(|committed| log.enqueue(version, committed));
         log.settle(store, version)
     }
 

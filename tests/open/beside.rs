@@ -2,8 +2,10 @@
 
 use super::directory::Directory;
 use super::{killed, names};
+use folio::storage::{Format, MemoryEngine, MemoryStorage};
 use folio::{Column, Database, Durability, Index, Result, Schema, Snapshot};
 use serde_json::json;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -191,4 +193,38 @@ fn a_sync_is_asked_for() {
     db.transaction(|tx| tx.require_sync()).unwrap();
     assert_eq!((db.durable_version(), db.snapshot().version()), (54, 54));
     assert!(Database::in_memory().transaction(|tx| tx.require_sync()).is_err());
+}
+
+/// Commits are seen when they return, in their order, whoever else commits, waits and saves meanwhile.
+#[test]
+fn a_commit_that_returned_is_seen() {
+    for durability in [Durability::Sync, Durability::Buffered] {
+        // In memory, where a sync takes no time: the threads meet more often.
+        let engine = MemoryEngine::open(&MemoryStorage::default(), Format::Binary).unwrap();
+        let db = Database::builder().durability(durability).checkpoint_bytes(50_000).open_on(Arc::new(engine)).unwrap();
+        let table = db.ensure_table(names()).unwrap();
+        thread::scope(|scope| {
+            for writer in 0..4_u64 {
+                let (db, table) = (&db, &table);
+                scope.spawn(move || {
+                    for n in 0..5_000 {
+                        let version = db
+                            .transaction(|tx| {
+                                if (n + writer) % 2 == 0 {
+                                    tx.require_sync()?;
+                                }
+                                let names = tx.table("names")?;
+                                names.insert(&json!({ "name": format!("{writer}, {n}") }))?;
+                                Ok(tx.base_version()? + 1)
+                            })
+                            .unwrap();
+                        assert!(db.snapshot().version() >= version, "{durability:?}");
+                        assert!(table.len().unwrap() >= version - 1, "{durability:?}");
+                    }
+                });
+            }
+        });
+        assert_eq!((db.snapshot().version(), table.len().unwrap()), (20_001, 20_000));
+        assert_eq!(db.stats().storage.unwrap().waiting_commits, 0);
+    }
 }

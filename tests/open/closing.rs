@@ -87,6 +87,15 @@ fn closing_beside_writers_loses_nothing_that_returned() {
                 done
             };
             let writers: Vec<_> = (0..3).map(|writer| scope.spawn(move || write(writer))).collect();
+            // Whoever saves meanwhile is done or refused too.
+            scope.spawn(|| {
+                let error = loop {
+                    if let Err(error) = db.checkpoint().and_then(|_| db.sync()) {
+                        break error;
+                    }
+                };
+                assert!(matches!(error, Error::Closed), "{error}");
+            });
             start.wait();
             thread::sleep(std::time::Duration::from_micros(700 * turn as u64));
             db.close().unwrap();

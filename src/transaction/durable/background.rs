@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// A thread that never waited would take a processor for itself.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 /// See the module. Where no thread was started, asking does nothing.
 #[derive(Default)]
 pub(crate) struct Background {
@@ -44,13 +47,13 @@ impl Background {
     /// Starts the threads that the database has work for.
     pub(crate) fn start(log: &Arc<Log>, newest: impl Fn() -> Newest) -> std::io::Result<()> {
         if let Durability::Interval(interval) = log.durability {
+            let interval = interval.max(INTERVAL_MIN);
             log.background
                 .syncs
                 .start("folio sync", log, newest(), Some(interval), |log, newest| log.sync(&newest.store))?;
         }
         if log.checkpoint_bytes.is_some() {
             log.background.checkpoints.start("folio checkpoint", log, newest(), None, |log, newest| {
-                log.check()?;
                 log.checkpoint(newest, Extent::Changes).map(drop)
             })?;
         }

@@ -60,9 +60,16 @@ impl Log {
     /// Makes a checkpoint of the newest version that readers see, and answers its number. Neither readers nor writers
     /// wait for it, but for the change of the log's segment.
     pub(crate) fn checkpoint(&self, newest: &Newest, extent: Extent) -> Result<u64> {
+        let mut saved = self.saved.lock();
+        // Asked when it is this one's turn: it may have been closed meanwhile.
+        self.check()?;
+        self.save(newest, &mut saved, extent)
+    }
+
+    /// The same on the last checkpoint, which is `saved` and becomes this one.
+    pub(super) fn save(&self, newest: &Newest, saved: &mut Saved, extent: Extent) -> Result<u64> {
         // Before all else: it is the user's code, and may panic.
         let now = newest.clock.now();
-        let mut saved = self.saved.lock();
         self.start_counting();
         // Sealed first: then what is sealed is covered, and can go (P2).
         self.engine.seal().map_err(|error| self.note(error))?;

@@ -199,8 +199,10 @@ impl Log {
             return Ok(());
         }
         self.background.stop();
+        // Until the engine is closed: no checkpoint is under way then.
+        let mut last = self.saved.lock();
         let saved = match before {
-            OPEN => self.checkpoint(newest, Extent::Changes).map(drop),
+            OPEN => self.save(newest, &mut last, Extent::Changes).map(drop),
             _ => Ok(()),
         };
         let closed = self.engine.close();
