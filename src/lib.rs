@@ -141,6 +141,8 @@ pub mod testing;
 mod transaction;
 mod value;
 
+#[cfg(any(unix, windows))]
+pub use database::Salvaged;
 pub use database::{
     Change, Database, DatabaseBuilder, Diff, DurableStats, MemoryStats, Snapshot, SnapshotTable, Stats, Table,
     TableStats,

@@ -10,6 +10,7 @@ mod manifest;
 mod objects;
 mod os;
 mod recover;
+mod salvage;
 mod scan;
 mod syncs;
 #[cfg(test)]
@@ -20,3 +21,4 @@ pub use engine::{FileEngine, FileOptions};
 pub use files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
 pub(super) use layout::{encode_name, object_path};
 pub use os::OsFiles;
+pub(crate) use salvage::{Remains, as_damage};

@@ -53,7 +53,7 @@ pub(super) struct Survivor {
 }
 
 /// The names in a folder of ours; none if it is not there.
-fn list(files: &dyn Files, folder: &str) -> Result<Option<Vec<(String, EntryKind)>>> {
+pub(super) fn list(files: &dyn Files, folder: &str) -> Result<Option<Vec<(String, EntryKind)>>> {
     match uninterrupted(|| files.list(folder)) {
         Ok(entries) => Ok(Some(entries.into_iter().map(|entry| (entry.name, entry.kind)).collect())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::page::{OutOfMemory, Since};
 use std::fmt;
 use std::ops::ControlFlow;
-use stream::Output;
+use stream::{Input, Output};
 
 /// How a part is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,12 @@ impl From<OutOfMemory> for PartError {
     }
 }
 
+/// A part of a version of its format that is not known. Which file it is in is for the caller to add.
+#[cold]
+fn unsupported(found: u64, supported: u64) -> PartError {
+    PartError::Other(Error::UnsupportedFormat { file: "a part".into(), what: "format version", found, supported })
+}
+
 #[cold]
 pub(crate) fn mismatch(at: u64, expected: impl Into<Box<str>>, found: impl Into<Box<str>>) -> PartError {
     PartError::Mismatch(Box::new(Mismatch { at: Some(at), expected: expected.into(), found: found.into() }))
@@ -101,6 +107,30 @@ pub(crate) fn write_part(
         Format::JsonLines => lines::write(view, since, &mut out)?,
     }
     out.finish()
+}
+
+/// The lengths of the parts that `read` gives one behind the other, as far as they can be told apart. It goes by lengths
+/// and ends alone: what is in the parts is for [`Restore`](restore::Restore) to check.
+///
+/// # Errors
+/// Those of `read`; [`Error::OutOfMemory`].
+pub(crate) fn part_lengths(format: Format, read: &mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u64>> {
+    let mut input = Input::new(read);
+    let (mut lengths, mut start) = (Vec::new(), 0);
+    loop {
+        let passed = match format {
+            Format::Binary => binary::pass(&mut input),
+            Format::JsonLines => lines::pass(&mut input),
+        };
+        match passed {
+            Ok(()) => {
+                lengths.push(input.at() - start);
+                start = input.at();
+            }
+            Err(PartError::Mismatch(_)) => return Ok(lengths),
+            Err(PartError::Other(error)) => return Err(error),
+        }
+    }
 }
 
 /// Runs `visit` on what changed since the stamp, until it fails.

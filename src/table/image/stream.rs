@@ -80,6 +80,16 @@ impl<'i> Input<'i> {
         Ok(self.buffer.get(start..start + len).unwrap_or_default())
     }
 
+    /// Passes over `len` bytes, which are never held together.
+    pub(super) fn pass(&mut self, mut len: u64, what: &str) -> Result<(), PartError> {
+        while len > 0 {
+            let step = usize::try_from(len).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+            self.take(step, what)?;
+            len -= step as u64;
+        }
+        Ok(())
+    }
+
     /// The next bytes as an array.
     pub(super) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], PartError> {
         Ok(self.take(N, what)?.first_chunk().copied().unwrap_or([0; N]))

@@ -8,6 +8,8 @@ pub(crate) mod checkpoint;
 pub(crate) mod log;
 pub(crate) mod open;
 mod parts;
+#[cfg(any(unix, windows))]
+pub(crate) mod salvage;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use super::{Durability, background::Background};
 use crate::error::{Error, Result};
 use crate::page::Writer;
 use crate::schema::Schema;
-use crate::storage::{Manifest, Object, ObjectReader, OpenReport, StorageEngine};
+use crate::storage::{Batch, Format, Manifest, Object, ObjectReader, OpenReport, StorageEngine};
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::image::PartError;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// The log is replayed in writes of so many bytes of batches: within one, pages are changed in place; between two, the
 /// memory of what was replaced comes back.
-const REPLAY_BYTES: usize = 4 << 20;
+pub(super) const REPLAY_BYTES: usize = 4 << 20;
 
 /// How a database works that was built.
 #[derive(Debug, Clone)]
@@ -108,9 +108,12 @@ fn restore(core: &Core, engine: &dyn StorageEngine, manifest: &Manifest) -> Resu
     let (mut tables, mut catalog) = (BTreeMap::new(), Catalog::default());
     let write = core.store.begin()?;
     for named in contents.tables(manifest)? {
-        let schema = read_schema(engine, named.name, named.schema)?;
+        let schema = read_schema(&mut *engine.open_object(named.schema)?, named.name, named.schema)?;
         let def = Arc::new(TableDef::new(schema, core.lineage.seed.clone()));
-        write.write(|writer| restore_table(writer, engine, &named, &def))??;
+        let read = |object: &Object| engine.open_object(object);
+        write
+            .write(|writer| restore_table(writer, &named, &def, engine.format(), &read))?
+            .map_err(|(_, error)| error)?;
         let listed = Listed { slot: named.slot, def: Arc::clone(&def) };
         if catalog.tables.insert(named.name.into(), listed).is_some() {
             return Err(damaged("a name for each table", format!("`{}` twice", named.name)));
@@ -131,14 +134,14 @@ fn restore(core: &Core, engine: &dyn StorageEngine, manifest: &Manifest) -> Resu
     Ok(Saved { generation: manifest.generation, version, stamp: 0, tables })
 }
 
-fn set_number(writer: &mut Writer, version: u64) -> Result<()> {
+pub(super) fn set_number(writer: &mut Writer, version: u64) -> Result<()> {
     let mut root = writer.pages.make_mut(&mut writer.root)?;
     set_version_number(root.bytes(), version);
     Ok(())
 }
 
-fn read_schema(engine: &dyn StorageEngine, name: &str, object: &Object) -> Result<Schema> {
-    let text = engine.open_object(object)?.read_to_end()?;
+pub(super) fn read_schema(reader: &mut dyn ObjectReader, name: &str, object: &Object) -> Result<Schema> {
+    let text = reader.read_to_end()?;
     let corrupt = |found: String| Error::Corrupt {
         file: object.place().into(),
         offset: object.offset,
@@ -152,27 +155,52 @@ fn read_schema(engine: &dyn StorageEngine, name: &str, object: &Object) -> Resul
     Ok(schema)
 }
 
-fn restore_table(
+/// Makes a table of its parts, which `read` opens. Answers with an error the place of the part that is at fault; their
+/// number where it is all of them together. The write can then only be rolled back.
+pub(super) fn restore_table(
     writer: &mut Writer,
-    engine: &dyn StorageEngine,
     named: &NamedTable<'_>,
     def: &TableDef,
-) -> Result<()> {
-    ddl::create_table_at(writer, def, named.slot)?;
+    format: Format,
+    read: &dyn Fn(&Object) -> Result<Box<dyn ObjectReader>>,
+) -> Result<(), (usize, Error)> {
+    let all = |error| (named.parts.len(), error);
+    ddl::create_table_at(writer, def, named.slot).map_err(all)?;
     let Writer { root, pages, .. } = writer;
-    let mut root = pages.make_mut(root)?;
+    let mut root = pages.make_mut(root).map_err(|error| all(error.into()))?;
     let (links, bytes) = root.parts();
     let Some([rows, indexes]) = links.get_mut(2 * named.slot..2 * named.slot + 2) else { return Ok(()) };
     let mut entry = Entry::read(bytes, named.slot);
     let mut restore = Restore::new(TableMut { def, pages, rows, indexes, entry: &mut entry });
-    for object in named.parts {
-        let mut reader = engine.open_object(object)?;
-        let applied = restore.apply(image_format(engine.format()), &mut |into| reader.read(into));
-        applied.map_err(|error| in_object(object, error))?;
-        read_out(&mut *reader, object)?;
+    for (place, object) in named.parts.iter().enumerate() {
+        apply_part(&mut restore, object, format, read).map_err(|error| (place, error))?;
     }
-    restore.finish().map_err(|error| in_object(named.parts.last().unwrap_or(named.schema), error))?;
+    let finished = restore.finish();
+    finished.map_err(|error| all(in_object(named.parts.last().unwrap_or(named.schema), error)))?;
     entry.write(bytes, named.slot);
+    Ok(())
+}
+
+fn apply_part(
+    restore: &mut Restore<'_, '_>,
+    object: &Object,
+    format: Format,
+    read: &dyn Fn(&Object) -> Result<Box<dyn ObjectReader>>,
+) -> Result<()> {
+    let mut reader = read(object)?;
+    let applied = restore.apply(image_format(format), &mut |into| reader.read(into));
+    let Err(error) = applied.map_err(|error| in_object(object, error)) else { return read_out(&mut *reader, object) };
+    if matches!(error, Error::UnsupportedFormat { .. }) {
+        // Only of bytes that are whole: others are damaged, not of another version.
+        read_through(&mut *reader)?;
+    }
+    Err(error)
+}
+
+/// Reads to the end, and so checks the checksum.
+pub(super) fn read_through(reader: &mut dyn ObjectReader) -> Result<()> {
+    let mut chunk = [0; 1 << 12];
+    while reader.read(&mut chunk)? > 0 {}
     Ok(())
 }
 
@@ -191,6 +219,9 @@ fn read_out(reader: &mut dyn ObjectReader, object: &Object) -> Result<()> {
 
 fn in_object(object: &Object, error: PartError) -> Error {
     match error {
+        PartError::Other(Error::UnsupportedFormat { what, found, supported, .. }) => {
+            Error::UnsupportedFormat { file: object.place().into(), what, found, supported }
+        }
         PartError::Other(error) => error,
         PartError::Mismatch(mismatch) => Error::Corrupt {
             file: object.place().into(),
@@ -201,6 +232,24 @@ fn in_object(object: &Object, error: PartError) -> Error {
     }
 }
 
+/// Applies a batch, and answers the version that it ends at.
+pub(super) fn apply_batch(tx: &Transaction<'_>, format: Format, batch: &Batch<'_>) -> Result<u64> {
+    let corrupt = |offset: u64, expected: Box<str>, found: Box<str>| Error::Corrupt {
+        file: format!("the log's batch of version {}", batch.first).into(),
+        offset,
+        expected,
+        found,
+    };
+    // A batch without content makes versions that change nothing.
+    if !batch.payload.is_empty() {
+        redo::apply(tx, format, batch.payload).map_err(|error| match error {
+            PartError::Other(error) => error,
+            PartError::Mismatch(mismatch) => corrupt(mismatch.at.unwrap_or(0), mismatch.expected, mismatch.found),
+        })?;
+    }
+    batch.last().ok_or_else(|| corrupt(0, "a version below 2^64".into(), "more".into()))
+}
+
 /// Applies the batches behind version `checkpoint` up to `last`, and answers how many they were.
 fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -> Result<u64> {
     let (mut version, mut replayed, mut bytes) = (checkpoint, 0, 0);
@@ -209,24 +258,11 @@ fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -
     }
     let mut running: Option<Transaction<'_>> = None;
     engine.read_from(checkpoint.saturating_add(1), &mut |batch| {
-        let corrupt = |at: u64, expected: &str, found: &str| Error::Corrupt {
-            file: format!("the log's batch of version {}", batch.first).into(),
-            offset: at,
-            expected: expected.into(),
-            found: found.into(),
-        };
         let tx = match &mut running {
             Some(tx) => tx,
             none => none.insert(core.begin(false)?),
         };
-        // A batch without content makes versions that change nothing.
-        if !batch.payload.is_empty() {
-            redo::apply(tx, engine.format(), batch.payload).map_err(|error| match error {
-                PartError::Other(error) => error,
-                PartError::Mismatch(mismatch) => corrupt(mismatch.at.unwrap_or(0), &mismatch.expected, &mismatch.found),
-            })?;
-        }
-        version = batch.last().ok_or_else(|| corrupt(0, "a version below 2^64", "more"))?;
+        version = apply_batch(tx, engine.format(), &batch)?;
         replayed += 1;
         bytes += batch.payload.len();
         if bytes >= REPLAY_BYTES {
