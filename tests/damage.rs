@@ -1,0 +1,312 @@
+//! Damage to a database on disk, met through the public face: every bit flipped, every length cut, blocks zeroed, swapped and
+//! stale, files swapped, removed, emptied, renamed and doubled. What opens has the right data, what does not is a named
+//! error that changed nothing, `verify_on` says the same beforehand, and `salvage_on` gives only what was once committed.
+#![cfg(any(unix, windows))]
+
+#[path = "damage/database.rs"]
+mod database;
+#[path = "damage/versions.rs"]
+mod versions;
+
+use database::{Case, Left, State};
+use folio::storage::{FileEngine, Format, OpenReport};
+use folio::testing::{Image, SimFiles};
+use folio::{Database, Error, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const BLOCK_BYTES: usize = 512;
+const FLIPS_MIN: u64 = 131_072;
+const CUTS_MIN: u64 = 16_384;
+/// For an image: far above what any took, far below what would not end.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// For the pages of a database of 16 KiB.
+const PAGES_MAX: usize = 4 << 20;
+/// For the whole process, with all its images.
+#[cfg(target_os = "linux")]
+const RESIDENT_KIB_MAX: u64 = 512 << 10;
+
+/// A place in a file.
+type Block = (usize, usize);
+
+/// Files are named by their place in [`Case::names`].
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Flip {
+        file: usize,
+        bit: usize,
+    },
+    Cut {
+        file: usize,
+        length: usize,
+    },
+    Zeroed(Block),
+    Swapped(Block, Block),
+    /// As it was at an earlier time.
+    StaleBlock(Block),
+    Stale(usize),
+    Removed(usize),
+    Emptied(usize),
+    Renamed(usize),
+    Doubled(usize),
+    FilesSwapped(usize, usize),
+}
+
+impl Damage {
+    /// All damage to `case` that there is to try.
+    fn all(case: &Case) -> Vec<Damage> {
+        let (mut all, mut blocks) = (Vec::new(), Vec::new());
+        for (file, name) in case.names.iter().enumerate() {
+            let content = case.image.get(name).unwrap_or_default();
+            // The objects are the same however the log was left: the second time one bit of each byte is enough of them.
+            let is_seen = case.left == Left::Killed && !name.starts_with("wal/") && name != "manifest";
+            let flips = (0..content.len() * 8).map(|bit| Damage::Flip { file, bit });
+            let cuts = (0..content.len()).map(|length| Damage::Cut { file, length });
+            all.extend(flips.chain(cuts).filter(|damage| !is_seen || damage.is_sampled()));
+            blocks.extend((0..content.len()).step_by(BLOCK_BYTES).map(|at| (file, at)));
+            all.extend([Damage::Removed(file), Damage::Emptied(file), Damage::Renamed(file), Damage::Doubled(file)]);
+            all.extend((0..file).map(|other| Damage::FilesSwapped(file, other)));
+            if case.earlier.get(name).is_some() {
+                all.push(Damage::Stale(file));
+            }
+        }
+        for (index, block) in blocks.iter().enumerate() {
+            all.extend([Damage::Zeroed(*block), Damage::StaleBlock(*block)]);
+            all.extend(blocks[..index].iter().map(|other| Damage::Swapped(*block, *other)));
+        }
+        all
+    }
+
+    /// The image with this damage.
+    fn apply(self, case: &Case) -> Image {
+        let (image, names) = (&case.image, &case.names);
+        let content = |file: usize| image.get(&names[file]).unwrap_or_default().to_vec();
+        let with = |file: usize, content| image.with(&names[file], Some(content));
+        let range = |content: &[u8], at: usize| at..(at + BLOCK_BYTES).min(content.len());
+        match self {
+            Damage::Flip { file, bit } => {
+                let mut content = content(file);
+                content[bit / 8] ^= 1 << (bit % 8);
+                with(file, content)
+            }
+            Damage::Cut { file, length } => with(file, content(file)[..length].to_vec()),
+            Damage::Zeroed((file, at)) => {
+                let mut content = content(file);
+                let range = range(&content, at);
+                content[range].fill(0);
+                with(file, content)
+            }
+            Damage::Swapped((file, at), (other, from)) => {
+                let (mut one, mut two) = (content(file), content(other));
+                let length = range(&one, at).len().min(range(&two, from).len());
+                let (a, b) = (one[at..at + length].to_vec(), two[from..from + length].to_vec());
+                if file == other {
+                    one[at..at + length].copy_from_slice(&b);
+                    one[from..from + length].copy_from_slice(&a);
+                    return with(file, one);
+                }
+                one[at..at + length].copy_from_slice(&b);
+                two[from..from + length].copy_from_slice(&a);
+                with(file, one).with(&names[other], Some(two))
+            }
+            Damage::StaleBlock((file, at)) => {
+                let mut content = content(file);
+                let range = range(&content, at);
+                let stale = case.earlier.get(&names[file]).and_then(|earlier| earlier.get(at..)).unwrap_or_default();
+                let length = stale.len().min(range.len());
+                content[at..at + length].copy_from_slice(&stale[..length]);
+                with(file, content)
+            }
+            Damage::Stale(file) => image.with(&names[file], case.earlier.get(&names[file]).map(<[u8]>::to_vec)),
+            Damage::Removed(file) => image.with(&names[file], None),
+            Damage::Emptied(file) => with(file, Vec::new()),
+            Damage::Renamed(file) => {
+                image.with(&names[file], None).with(&format!("{}.old", names[file]), Some(content(file)))
+            }
+            Damage::Doubled(file) => with(file, [content(file), content(file)].concat()),
+            Damage::FilesSwapped(file, other) => with(file, content(other)).with(&names[other], Some(content(file))),
+        }
+    }
+
+    /// One bit of each byte, each eighth length, and all that is not so many.
+    fn is_sampled(self) -> bool {
+        match self {
+            Damage::Flip { bit, .. } => bit / 8 % 8 == bit % 8,
+            Damage::Cut { length, .. } => length % 8 == 0,
+            _ => true,
+        }
+    }
+
+    /// Without a manifest nothing says whether an object's bytes are those that were written: what of them parses is salvaged.
+    fn is_unchecked(self, case: &Case) -> bool {
+        let is_manifest = |file: usize| case.names[file] == "manifest";
+        matches!(self, Damage::Swapped((one, _), (other, _)) if one != other && (is_manifest(one) || is_manifest(other)))
+    }
+
+    /// The stated exceptions, after an unclean stop: damage to the last batch looks like a torn write, and a log whose end is
+    /// gone, together with all that told of it, like a shorter one.
+    fn may_lose(self, case: &Case, found: u64, report: OpenReport) -> bool {
+        let is_last = matches!(report, OpenReport::TornTail { .. }) && found + 1 == case.last;
+        let is_end_gone = !matches!(self, Damage::Flip { .. });
+        case.left == Left::Killed && (is_last || is_end_gone && found >= case.durable)
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    flips: AtomicU64,
+    cuts: AtomicU64,
+    others: AtomicU64,
+    refused: AtomicU64,
+    older: AtomicU64,
+    salvaged: AtomicU64,
+    /// Rows of salvaged databases.
+    rows: AtomicU64,
+    slowest_micros: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
+fn is_named(error: &Error) -> bool {
+    error.kind() == ErrorKind::Corrupt || matches!(error, Error::NotADatabase { .. })
+}
+
+fn check(case: &Case, damage: Damage, tally: &Tally) {
+    let start = Instant::now();
+    let image = damage.apply(case);
+    let files = SimFiles::mount(&image);
+    let what = || format!("{damage:?} of {:?}, {:?} {:?}", case.names, case.format, case.left);
+    let engine = || FileEngine::open_on(Arc::new(files.clone()), case.options);
+
+    let verified = engine().and_then(|engine| Database::verify_on(Arc::new(engine)));
+    if let Err(error) = &verified {
+        assert!(is_named(error), "{}: verify: {error}", what());
+    }
+    // Salvaging reads all there is several times.
+    if damage.is_sampled() {
+        check_salvaged(case, damage, &files, tally, &what);
+    }
+    assert_eq!(files.operations(), 0, "{}: looking changed something", what());
+
+    let builder = || Database::builder().checkpoint_bytes(None).memory_limit(PAGES_MAX);
+    let opened = engine().and_then(|engine| builder().open_on(Arc::new(engine)));
+    match opened {
+        Err(error) => {
+            assert!(is_named(&error), "{}: {error}", what());
+            assert_eq!(files.operations(), 0, "{}: an opening that fails changes nothing: {error}", what());
+            let is_agreed = verified.as_ref().map_or(true, |damages| !damages.is_empty());
+            assert!(is_agreed, "{}: verify has missed: {error}", what());
+            add(&tally.refused, 1);
+        }
+        Ok(db) => {
+            // Bytes that nothing names, such as filler, or objects that a later part took the place of, are not looked at.
+            assert!(matches!(&verified, Ok(damages) if damages.is_empty()), "{}: {verified:?}", what());
+            let opening = db.opening().expect("it was opened");
+            let found = opening.version;
+            assert_eq!(found, db.snapshot().version());
+            assert!(found == case.last || damage.may_lose(case, found, opening.log), "{}: {opening:?}", what());
+            let state = case.states.get(&found).unwrap_or_else(|| panic!("{}: version {found}", what()));
+            assert_eq!(&State::of(&db.snapshot()), state, "{}: other data", what());
+            add(&tally.older, u64::from(found < case.last));
+        }
+    }
+    match damage {
+        Damage::Flip { .. } => add(&tally.flips, 1),
+        Damage::Cut { .. } => add(&tally.cuts, 1),
+        _ => add(&tally.others, 1),
+    }
+    let elapsed = start.elapsed();
+    assert!(elapsed < TIME_MAX, "{}: {elapsed:?}", what());
+    tally.slowest_micros.fetch_max(elapsed.as_micros() as u64, Ordering::Relaxed);
+}
+
+fn check_salvaged(case: &Case, damage: Damage, files: &SimFiles, tally: &Tally, what: &dyn Fn() -> String) {
+    match Database::salvage_on(Arc::new(files.clone())) {
+        Err(error) => assert!(is_named(&error), "{}: salvage: {error}", what()),
+        Ok(salvaged) => {
+            let snapshot = salvaged.database.snapshot();
+            let state = State::of(&snapshot);
+            for row in state.rows() {
+                assert!(
+                    case.rows.contains(row) || damage.is_unchecked(case),
+                    "{}: a row that never was: {row:?}",
+                    what()
+                );
+            }
+            if salvaged.lost.is_empty() {
+                let version = snapshot.version();
+                assert_eq!(Some(&state), case.states.get(&version), "{}: lost in silence", what());
+                assert!(version == case.last || case.left == Left::Killed, "{}: {version}", what());
+            }
+            add(&tally.salvaged, 1);
+            add(&tally.rows, state.rows().count() as u64);
+        }
+    }
+}
+
+/// Tries all damage to `case` on every core.
+fn damage_everywhere(format: Format, left: Left) {
+    let case = Case::new(format, left);
+    let bytes: usize = case.names.iter().filter_map(|name| case.image.get(name)).map(<[u8]>::len).sum();
+    let all = Damage::all(&case);
+    let (next, tally) = (AtomicUsize::new(0), Tally::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(damage) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    check(&case, *damage, &tally);
+                }
+            });
+        }
+    });
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (flips, cuts, others) = (get(&tally.flips), get(&tally.cuts), get(&tally.others));
+    println!(
+        "damage, {format:?} {left:?}: {bytes} bytes in {} files; {flips} flips, {cuts} cuts, {others} others: {} refused, {} \
+         opened older; {} salvaged, {} rows a piece; slowest {} us",
+        case.names.len(),
+        get(&tally.refused),
+        get(&tally.older),
+        get(&tally.salvaged),
+        get(&tally.rows) / get(&tally.salvaged).max(1),
+        get(&tally.slowest_micros)
+    );
+    assert!(bytes >= 16 << 10 && (left == Left::Killed || flips >= FLIPS_MIN && cuts >= CUTS_MIN));
+    assert!(case.left == Left::Closed || get(&tally.older) > 0, "the exceptions occur, or need not be stated");
+    assert_memory();
+}
+
+fn assert_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        println!("peak resident: {peak} KiB");
+        assert!(peak < RESIDENT_KIB_MAX);
+    }
+}
+
+#[test]
+fn damage_to_a_closed_binary_database() {
+    damage_everywhere(Format::Binary, Left::Closed);
+}
+
+#[test]
+fn damage_to_a_killed_binary_database() {
+    damage_everywhere(Format::Binary, Left::Killed);
+}
+
+#[test]
+fn damage_to_a_closed_json_lines_database() {
+    damage_everywhere(Format::JsonLines, Left::Closed);
+}
+
+#[test]
+fn damage_to_a_killed_json_lines_database() {
+    damage_everywhere(Format::JsonLines, Left::Killed);
+}
