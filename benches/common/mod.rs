@@ -61,6 +61,8 @@ pub(crate) enum Indexes {
     None,
     /// `email` unique.
     Email,
+    /// `email` unique, `score` ordered.
+    EmailAndScore,
     /// `email` unique, `country` by hash, `score` ordered.
     All,
 }
@@ -78,19 +80,24 @@ pub(crate) struct People {
 impl People {
     /// People 1 to `count` under keys that the table gives: 1, 2, 3, ….
     pub(crate) fn new(indexes: Indexes, count: u64) -> Result<Self> {
-        let people = Self::empty(Column::u64("id").primary_key().auto_increment(), indexes)?;
+        Self::within(Database::in_memory(), indexes, count)
+    }
+
+    /// The same in a database that has no such table yet.
+    pub(crate) fn within(db: Database, indexes: Indexes, count: u64) -> Result<Self> {
+        let people = Self::empty(db, Column::u64("id").primary_key().auto_increment(), indexes)?;
         people.table.insert_many((1..=count).map(Person::new))?;
         Ok(people)
     }
 
     /// People 1 to `count` under the keys [`scatter`] gives them, which need a hash index.
     pub(crate) fn hash_keyed(count: u64) -> Result<Self> {
-        let people = Self::empty(Column::u64("id").primary_key(), Indexes::None)?;
+        let people = Self::empty(Database::in_memory(), Column::u64("id").primary_key(), Indexes::None)?;
         people.table.insert_many((1..=count).map(|ordinal| Person::new(ordinal).with_id(scatter(ordinal))))?;
         Ok(people)
     }
 
-    fn empty(id: Column<u64>, indexes: Indexes) -> Result<Self> {
+    fn empty(db: Database, id: Column<u64>, indexes: Indexes) -> Result<Self> {
         let email = Column::string("email");
         let mut schema = Schema::builder("people")
             .column(id)
@@ -101,9 +108,11 @@ impl People {
             .column(Column::bool("active"))
             .column(Column::u16("country"));
         if indexes == Indexes::All {
-            schema = schema.index(Index::hash(["country"])).index(Index::ordered(["score"]));
+            schema = schema.index(Index::hash(["country"]));
         }
-        let db = Database::in_memory();
+        if matches!(indexes, Indexes::All | Indexes::EmailAndScore) {
+            schema = schema.index(Index::ordered(["score"]));
+        }
         let table = db.create_table(schema.build()?)?;
         Ok(People {
             email: table.column("email")?,
