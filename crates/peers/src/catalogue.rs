@@ -53,11 +53,19 @@ pub(crate) enum Group {
     Versions,
     Concurrency,
     Memory,
+    OnDisk,
 }
 
 impl Group {
-    pub(crate) const ALL: [Group; 6] =
-        [Group::PointReads, Group::Writes, Group::Queries, Group::Versions, Group::Concurrency, Group::Memory];
+    pub(crate) const ALL: [Group; 7] = [
+        Group::PointReads,
+        Group::Writes,
+        Group::Queries,
+        Group::Versions,
+        Group::Concurrency,
+        Group::Memory,
+        Group::OnDisk,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -67,6 +75,7 @@ impl Group {
             Group::Versions => "Snapshots and forks",
             Group::Concurrency => "Readers beside a full-speed writer",
             Group::Memory => "Memory",
+            Group::OnDisk => "On disk",
         }
     }
 
@@ -78,6 +87,7 @@ impl Group {
             Group::Versions => "versions",
             Group::Concurrency => "concurrency",
             Group::Memory => "memory",
+            Group::OnDisk => "on_disk",
         }
     }
 }
@@ -182,6 +192,15 @@ workloads! {
         "resident_key_only" "resident memory per row, key only" BytesPerRow;
         "resident_email" "resident memory per row, with unique email" BytesPerRow;
         "resident_indexed" "resident memory per row, with all three indexes" BytesPerRow;
+    }
+    OnDisk {
+        "synced_insert" "commit of one row, on stable storage, one thread" Nanoseconds;
+        "synced_insert_8" "the same, eight threads, per commit" Nanoseconds;
+        "unsynced_insert" "commit of one row, not synced, one thread" Nanoseconds => 1_000.0;
+        "unsynced_batches" "rows in commits of 1,000, not synced" PerSecond => 1_000_000.0;
+        "reopen" "opening up to the first row read" Nanoseconds;
+        "reopen_scan" "opening and reading every row once" Nanoseconds;
+        "disk_bytes" "files, per row with all three indexes" BytesPerRow;
     }
 }
 

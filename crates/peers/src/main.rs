@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut peers = peers::all();
+    let mut peers = if settings.durable { peers::on_disk() } else { peers::all() };
     if settings.list {
         list(&peers);
         return ExitCode::SUCCESS;
@@ -46,13 +46,14 @@ fn main() -> ExitCode {
     peers.retain(|peer| settings.wants_peer(peer.name()));
     let generator = Generator::new(settings.seed);
     let rows = generator.rows(1, settings.rows);
-    let results = Suite { settings: &settings, peers: &peers, generator, rows }.run();
+    let suite = Suite { settings: &settings, peers: &peers, generator, rows };
+    let results = if settings.durable { suite.run_on_disk() } else { suite.run() };
     finish(&settings, &peers, &results, &arguments)
 }
 
 fn finish(settings: &Settings, peers: &[Box<dyn Peer>], results: &Results, arguments: &[String]) -> ExitCode {
     let command = format!("folio-peers {}", arguments.join(" "));
-    let report = Report { settings, peers, results, machine: Machine::this(), command };
+    let report = Report { settings, peers, results, machine: Machine::this(settings), command };
     match report.write() {
         Ok(page) => println!("{}", page.display()),
         Err(error) => {

@@ -13,6 +13,7 @@
 
 use crate::workload::{AgeUpdate, Operation, Row, ScoreUpdate, Shape};
 use std::fmt;
+use std::path::Path;
 
 /// Why a store gave no answer.
 #[derive(Debug)]
@@ -50,6 +51,17 @@ pub(crate) enum Kind {
     Database,
     /// A plain map: fast, without transactions, snapshots or queries.
     Map,
+    /// The disk under a store's files: what no store that keeps its word can beat.
+    Disk,
+}
+
+/// When a commit returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// When it is on stable storage.
+    Synced,
+    /// As early as the store can without giving up that what is there after a crash is whole.
+    Unsynced,
 }
 
 /// A maker of stores.
@@ -65,6 +77,16 @@ pub(crate) trait Peer {
     /// An empty store. `rows_max` is the largest number of rows it will be given, for stores that fix their size at
     /// opening; a store must not allocate for them ahead of time.
     fn create(&self, shape: Shape, rows_max: usize) -> Answer<Box<dyn Store>>;
+
+    /// As [`Peer::setup`], of a store in a directory.
+    fn setup_on_disk(&self) -> &'static str {
+        ""
+    }
+
+    /// The store in `directory`, made if there is none. Opened again it is only read.
+    fn open(&self, _shape: Shape, _directory: &Path, _durability: Durability) -> Answer<Box<dyn Store>> {
+        Err(Refusal::Unsupported)
+    }
 }
 
 /// One table under measurement. See the module for what holds for every method.
@@ -165,6 +187,11 @@ pub(crate) trait Store: Send + Sync {
     /// Runs the operations in order, each by itself. Checksum: that of the reads.
     fn run_mixed(&self, _operations: &[Operation]) -> Answer {
         Err(Refusal::Unsupported)
+    }
+
+    /// Does what the store's documentation advises for a quick opening. Dropping the store closes it.
+    fn save(&self) -> Answer<()> {
+        Ok(())
     }
 
     // Versions.

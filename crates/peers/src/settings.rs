@@ -15,6 +15,8 @@ Runs Folio's workloads against other stores, in one process.
   --held-updates N    updates beside a held snapshot (default: as many as rows)
   --growth A,B        also measure growth over tables of A, B, ... rows
   --growth-peers A,B  the peers to measure growth for (default: folio, or hashmap without it)
+  --durable           the suite on disk instead: commits, opening and space of the stores that have files
+  --directory PATH    where the suite on disk puts files (default: the system's folder for temporary ones)
   --seed N            seed of rows and keys (default 1)
   --out DIRECTORY     where reports go (default: results, beside the crate's manifest)
   --list              list workloads and peers, and stop
@@ -31,6 +33,8 @@ pub(crate) struct Settings {
     pub held_updates: Option<usize>,
     pub growth: Vec<usize>,
     pub growth_peers: Vec<String>,
+    pub durable: bool,
+    pub directory: PathBuf,
     pub seed: u64,
     pub out: PathBuf,
     pub list: bool,
@@ -48,6 +52,8 @@ impl Settings {
             held_updates: None,
             growth: Vec::new(),
             growth_peers: Vec::new(),
+            durable: false,
+            directory: std::env::temp_dir(),
             seed: 1,
             out: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results"),
             list: false,
@@ -69,6 +75,8 @@ impl Settings {
                     settings.growth = names(&value()?).iter().map(|size| number(size)).collect::<Result<_, _>>()?;
                 }
                 "--growth-peers" => settings.growth_peers = names(&value()?),
+                "--durable" => settings.durable = true,
+                "--directory" => settings.directory = PathBuf::from(value()?),
                 "--seed" => settings.seed = number(&value()?)? as u64,
                 "--out" => settings.out = PathBuf::from(value()?),
                 "--list" => settings.list = true,
@@ -122,6 +130,11 @@ impl Settings {
     /// Deletes in a batch: together they take at most half of the rows.
     pub(crate) fn deletes(&self) -> usize {
         self.writes().min(self.rows / 2 / (self.rounds + self.warm_ups()))
+    }
+
+    /// Commits in a batch that wait for the disk, by each thread.
+    pub(crate) fn synced_writes(&self) -> usize {
+        if self.quick { 20 } else { 200 }
     }
 
     /// How long a repeated operation runs in one batch.

@@ -1,13 +1,14 @@
 //! Folio, as its documentation advises: the table and its column handles are kept, rows and patches are plain structs.
 
-use crate::peer::{Answer, Held, Kind, Peer, Store};
+use crate::peer::{self, Answer, Held, Kind, Peer, Store};
 use crate::workload::{
     AgeUpdate, FILTER_AGES, FILTER_SCORE, GROUP, MANY, Operation, RANGE_ROWS, Row, ScoreUpdate, Shape, TOP_ROWS,
     passes_filter,
 };
-use folio::{Column, Database, Field, Index, Schema, Snapshot, SnapshotTable, Table};
+use folio::{Column, Database, Durability, Field, Index, Schema, Snapshot, SnapshotTable, Table};
 use serde::Serialize;
 use std::hint::black_box;
+use std::path::Path;
 
 const PEOPLE: &str = "people";
 
@@ -29,16 +30,20 @@ impl Peer for FolioPeer {
     }
 
     fn create(&self, shape: Shape, _rows_max: usize) -> Answer<Box<dyn Store>> {
-        let db = Database::in_memory();
-        let people = db.create_table(schema(shape)?)?;
-        let columns = Columns {
-            name: people.column("name")?,
-            age: people.column("age")?,
-            score: people.column("score")?,
-            country: people.column("country")?,
+        FolioStore::on(Database::in_memory(), shape)
+    }
+
+    fn setup_on_disk(&self) -> &'static str {
+        "binary format and default sizes; synced: `Durability::Sync`, else `Durability::Buffered`, which hands every commit \
+         to the system before it returns; closing makes a checkpoint"
+    }
+
+    fn open(&self, shape: Shape, directory: &Path, durability: peer::Durability) -> Answer<Box<dyn Store>> {
+        let durability = match durability {
+            peer::Durability::Synced => Durability::Sync,
+            peer::Durability::Unsynced => Durability::Buffered,
         };
-        let email = people.column("email")?;
-        Ok(Box::new(FolioStore { shape, db, people, columns, email }))
+        FolioStore::on(Database::builder().durability(durability).open(directory)?, shape)
     }
 }
 
@@ -131,6 +136,19 @@ impl Columns {
 }
 
 impl FolioStore {
+    /// The table in `db`, made if it is not there.
+    fn on(db: Database, shape: Shape) -> Answer<Box<dyn Store>> {
+        let people = db.ensure_table(schema(shape)?)?;
+        let columns = Columns {
+            name: people.column("name")?,
+            age: people.column("age")?,
+            score: people.column("score")?,
+            country: people.column("country")?,
+        };
+        let email = people.column("email")?;
+        Ok(Box::new(FolioStore { shape, db, people, columns, email }))
+    }
+
     #[inline]
     fn checksum_of(&self, id: u64) -> folio::Result<f64> {
         Ok(self.people.get(id)?.map_or(0.0, |row| self.columns.checksum(&row)))

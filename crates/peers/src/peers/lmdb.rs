@@ -1,7 +1,7 @@
-//! LMDB through heed, on a memory file system, with every durability step switched off.
+//! LMDB through heed: on a memory file system with every durability step switched off, or on disk with those asked for.
 
 use super::codec::{self, Averages, Top};
-use crate::peer::{Answer, Held, Kind, Peer, Store};
+use crate::peer::{Answer, Durability, Held, Kind, Peer, Store};
 use crate::workload::{AgeUpdate, GROUP, MANY, Operation, RANGE_ROWS, Row, ScoreUpdate, Shape};
 use heed::byteorder::NativeEndian;
 use heed::types::{Bytes, U64, Unit};
@@ -36,32 +36,40 @@ impl Peer for LmdbPeer {
 
     fn create(&self, shape: Shape, rows_max: usize) -> Answer<Box<dyn Store>> {
         let directory = Directory::create()?;
-        let page = 64 << 10;
-        let map_bytes = MAP_BYTES.max(rows_max * MAP_BYTES_PER_ROW).next_multiple_of(page);
         let flags = EnvFlags::NO_SYNC
             | EnvFlags::NO_META_SYNC
             | EnvFlags::WRITE_MAP
             | EnvFlags::MAP_ASYNC
             | EnvFlags::NO_MEM_INIT;
-        let mut options = EnvOpenOptions::new();
-        options.map_size(map_bytes).max_dbs(4);
         // SAFETY: The directory is new and named for this process and store, so nobody else opens or changes the file,
         // and nothing in it outlives the process: lost syncs cannot corrupt what is read later.
-        let env = unsafe { options.flags(flags).open(&directory.0)? };
-        let mut transaction = env.write_txn()?;
-        let rows = env
-            .database_options()
-            .types::<U64<NativeEndian>, Bytes>()
-            .key_comparator::<IntegerComparator>()
-            .name("rows")
-            .create(&mut transaction)?;
-        let by_email = env.create_database(&mut transaction, Some("by_email"))?;
-        let by_country = env.create_database(&mut transaction, Some("by_country"))?;
-        let by_score = env.create_database(&mut transaction, Some("by_score"))?;
-        transaction.commit()?;
-        let tables = Tables { shape, rows, by_email, by_country, by_score };
-        Ok(Box::new(LmdbStore { last_id: AtomicU64::new(0), tables, env, _directory: directory }))
+        let env = unsafe { options(rows_max).flags(flags).open(&directory.0)? };
+        LmdbStore::on(env, shape, Some(directory))
     }
+
+    fn setup_on_disk(&self) -> &'static str {
+        "no flags; unsynced: `NO_SYNC`, with which a crash of the system may damage the whole file where the file system \
+         reorders writes"
+    }
+
+    fn open(&self, shape: Shape, directory: &Path, durability: Durability) -> Answer<Box<dyn Store>> {
+        let flags = match durability {
+            Durability::Synced => EnvFlags::empty(),
+            Durability::Unsynced => EnvFlags::NO_SYNC,
+        };
+        // SAFETY: The directory is this run's own, so nobody else opens or changes the file, and the system does not
+        // crash between a lost sync and the end of the run.
+        let env = unsafe { options(0).flags(flags).open(directory)? };
+        LmdbStore::on(env, shape, None)
+    }
+}
+
+fn options(rows_max: usize) -> EnvOpenOptions<WithTls> {
+    let page = 64 << 10;
+    let map_bytes = MAP_BYTES.max(rows_max * MAP_BYTES_PER_ROW).next_multiple_of(page);
+    let mut options = EnvOpenOptions::new();
+    options.map_size(map_bytes).max_dbs(4);
+    options
 }
 
 /// A directory that goes away with its owner.
@@ -90,8 +98,26 @@ struct LmdbStore {
     last_id: AtomicU64,
     tables: Tables,
     env: Env,
-    /// Last, so that the environment is closed before its directory goes.
-    _directory: Directory,
+    /// Last, so that the environment is closed before its directory goes. None if that is the caller's.
+    _directory: Option<Directory>,
+}
+
+impl LmdbStore {
+    fn on(env: Env, shape: Shape, directory: Option<Directory>) -> Answer<Box<dyn Store>> {
+        let mut transaction = env.write_txn()?;
+        let rows = env
+            .database_options()
+            .types::<U64<NativeEndian>, Bytes>()
+            .key_comparator::<IntegerComparator>()
+            .name("rows")
+            .create(&mut transaction)?;
+        let by_email = env.create_database(&mut transaction, Some("by_email"))?;
+        let by_country = env.create_database(&mut transaction, Some("by_country"))?;
+        let by_score = env.create_database(&mut transaction, Some("by_score"))?;
+        transaction.commit()?;
+        let tables = Tables { shape, rows, by_email, by_country, by_score };
+        Ok(Box::new(LmdbStore { last_id: AtomicU64::new(0), tables, env, _directory: directory }))
+    }
 }
 
 type Rows = Database<U64<NativeEndian>, Bytes, IntegerComparator>;

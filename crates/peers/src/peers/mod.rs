@@ -4,6 +4,7 @@
 //! whose kind is [`crate::peer::Kind::Subject`], and leaves that comparison out where there is none.
 
 mod codec;
+mod disk;
 mod folio;
 mod hash_map;
 mod imbl;
@@ -29,4 +30,12 @@ pub(crate) fn all() -> Vec<Box<dyn Peer>> {
         Box::new(redb::RedbPeer),
         Box::new(sqlite::SqlitePeer),
     ]
+}
+
+/// Those that store what they hold, and the disk itself.
+pub(crate) fn on_disk() -> Vec<Box<dyn Peer>> {
+    let mut peers: Vec<Box<dyn Peer>> = all().into_iter().filter(|peer| !peer.setup_on_disk().is_empty()).collect();
+    peers.push(Box::new(disk::DiskPeer::PREALLOCATED));
+    peers.push(Box::new(disk::DiskPeer::APPENDED));
+    peers
 }

@@ -1,7 +1,7 @@
-//! redb on its own memory backend: one table of rows, one per index.
+//! redb on its own memory backend or in a file: one table of rows, one per index.
 
 use super::codec::{self, Averages, Top, sortable};
-use crate::peer::{Answer, Held, Kind, Peer, Refusal, Store};
+use crate::peer::{self, Answer, Held, Kind, Peer, Refusal, Store};
 use crate::workload::{AgeUpdate, GROUP, MANY, Operation, RANGE_ROWS, Row, ScoreUpdate, Shape};
 use redb::backends::InMemoryBackend;
 use redb::{
@@ -9,6 +9,7 @@ use redb::{
     WriteTransaction,
 };
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
@@ -38,15 +39,29 @@ impl Peer for RedbPeer {
 
     fn create(&self, shape: Shape, _rows_max: usize) -> Answer<Box<dyn Store>> {
         let database = Database::builder().create_with_backend(InMemoryBackend::new())?;
-        let transaction = database.begin_write()?;
-        drop(Tables::open(&transaction, shape)?);
-        transaction.commit()?;
-        Ok(Box::new(RedbStore { shape, last_id: AtomicU64::new(0), database }))
+        RedbStore::on(database, shape, COMMITS_PER_IMMEDIATE, Durability::Immediate)
+    }
+
+    fn setup_on_disk(&self) -> &'static str {
+        "a file with the default cache; synced: `Durability::Immediate`, else `Durability::None` with an immediate commit \
+         every 1,024 and after each batch of them, between which a crash of the process loses what returned"
+    }
+
+    fn open(&self, shape: Shape, directory: &Path, durability: peer::Durability) -> Answer<Box<dyn Store>> {
+        let database = Database::create(directory.join("people.redb"))?;
+        match durability {
+            peer::Durability::Synced => RedbStore::on(database, shape, 1, Durability::Immediate),
+            peer::Durability::Unsynced => RedbStore::on(database, shape, COMMITS_PER_IMMEDIATE, Durability::None),
+        }
     }
 }
 
 struct RedbStore {
     shape: Shape,
+    /// Of so many commits of an element each, one is immediate.
+    commits_per_immediate: usize,
+    /// Of a bulk load.
+    bulk_durability: Durability,
     last_id: AtomicU64,
     database: Database,
 }
@@ -148,6 +163,19 @@ fn checksum_of(rows: &Rows, id: u64) -> Answer {
 }
 
 impl RedbStore {
+    fn on(
+        database: Database,
+        shape: Shape,
+        commits_per_immediate: usize,
+        bulk_durability: Durability,
+    ) -> Answer<Box<dyn Store>> {
+        let transaction = database.begin_write()?;
+        drop(Tables::open(&transaction, shape)?);
+        transaction.commit()?;
+        let last_id = AtomicU64::new(0);
+        Ok(Box::new(RedbStore { shape, commits_per_immediate, bulk_durability, last_id, database }))
+    }
+
     fn rows(&self) -> Answer<Rows> {
         Ok(self.database.begin_read()?.open_table(ROWS)?)
     }
@@ -165,7 +193,7 @@ impl RedbStore {
     /// others can be used again.
     fn commit_each<T>(&self, elements: &[T], change: impl Fn(&mut Tables<'_>, &T) -> Answer<()>) -> Answer<()> {
         for (position, element) in elements.iter().enumerate() {
-            let immediate = position % COMMITS_PER_IMMEDIATE == COMMITS_PER_IMMEDIATE - 1;
+            let immediate = position % self.commits_per_immediate == self.commits_per_immediate - 1;
             let last = position + 1 == elements.len();
             let durability = if immediate || last { Durability::Immediate } else { Durability::None };
             self.commit(durability, |tables| change(tables, element))?;
@@ -273,7 +301,7 @@ impl Store for RedbStore {
     }
 
     fn insert_bulk(&self, rows: &[Row]) -> Answer<()> {
-        self.commit(Durability::Immediate, |tables| rows.iter().try_for_each(|row| tables.insert(&self.last_id, row)))
+        self.commit(self.bulk_durability, |tables| rows.iter().try_for_each(|row| tables.insert(&self.last_id, row)))
     }
 
     fn update_each(&self, updates: &[AgeUpdate]) -> Answer<()> {

@@ -1,6 +1,6 @@
-//! SQLite through rusqlite: one `:memory:` connection behind a mutex, statements from the connection's cache.
+//! SQLite through rusqlite: one connection behind a mutex, statements from the connection's cache.
 
-use crate::peer::{Answer, Kind, Peer, Store};
+use crate::peer::{Answer, Durability, Kind, Peer, Store};
 use crate::workload::{
     AgeUpdate, FILTER_AGES, FILTER_SCORE, GROUP, MANY, Operation, RANGE_ROWS, Row, ScoreUpdate, Shape, TOP_ROWS,
     passes_filter,
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params};
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
 const GET: &str = "SELECT age, score FROM people WHERE id = ?1";
@@ -44,27 +45,32 @@ impl Peer for SqlitePeer {
     }
 
     fn create(&self, shape: Shape, _rows_max: usize) -> Answer<Box<dyn Store>> {
-        let connection = open()?;
-        connection.execute_batch(
-            "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, \
-             age INTEGER NOT NULL, score REAL NOT NULL, active INTEGER NOT NULL, country INTEGER NOT NULL)",
-        )?;
-        if shape.has_email() {
-            connection.execute_batch("CREATE UNIQUE INDEX people_email ON people (email)")?;
-        }
-        if shape.has_country_and_score() {
-            connection.execute_batch(
-                "CREATE INDEX people_country ON people (country); CREATE INDEX people_score ON people (score)",
-            )?;
-        }
-        connection.set_prepared_statement_cache_capacity(32);
-        Ok(Box::new(SqliteStore { shape, connection: Mutex::new(connection) }))
+        SqliteStore::on(open()?, shape)
+    }
+
+    fn setup_on_disk(&self) -> &'static str {
+        "one connection as in memory, `journal_mode=WAL`; synced: `synchronous=FULL`, else `synchronous=NORMAL`, which \
+         syncs at checkpoints only; a key without index costs a B-tree page or two per commit in the log"
+    }
+
+    fn open(&self, shape: Shape, directory: &Path, durability: Durability) -> Answer<Box<dyn Store>> {
+        let connection = Connection::open_with_flags(directory.join("people.sqlite"), flags())?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        let synchronous = match durability {
+            Durability::Synced => "FULL",
+            Durability::Unsynced => "NORMAL",
+        };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        SqliteStore::on(connection, shape)
     }
 }
 
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
 fn open() -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_in_memory_with_flags(flags)
+    Connection::open_in_memory_with_flags(flags())
 }
 
 struct SqliteStore {
@@ -103,6 +109,25 @@ fn sum_rows(
 }
 
 impl SqliteStore {
+    /// The table in `connection`, made if it is not there.
+    fn on(connection: Connection, shape: Shape) -> Answer<Box<dyn Store>> {
+        connection.execute_batch(
+            "CREATE TABLE IF NOT EXISTS people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, \
+             age INTEGER NOT NULL, score REAL NOT NULL, active INTEGER NOT NULL, country INTEGER NOT NULL)",
+        )?;
+        if shape.has_email() {
+            connection.execute_batch("CREATE UNIQUE INDEX IF NOT EXISTS people_email ON people (email)")?;
+        }
+        if shape.has_country_and_score() {
+            connection.execute_batch(
+                "CREATE INDEX IF NOT EXISTS people_country ON people (country); \
+                 CREATE INDEX IF NOT EXISTS people_score ON people (score)",
+            )?;
+        }
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(Box::new(SqliteStore { shape, connection: Mutex::new(connection) }))
+    }
+
     fn insert(&self, connection: &Connection, row: &Row) -> rusqlite::Result<()> {
         if self.shape == Shape::HashKey {
             connection.prepare_cached(INSERT_KEYED)?.execute(params![

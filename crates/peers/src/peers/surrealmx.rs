@@ -1,12 +1,13 @@
 //! surrealmx: one ordered space of keys, shared by rows and indexes through a first byte.
 
 use super::codec::{self, Averages, Top};
-use crate::peer::{Answer, Held, Kind, Peer, Refusal, Store};
+use crate::peer::{Answer, Durability, Held, Kind, Peer, Refusal, Store};
 use crate::workload::{AgeUpdate, GROUP, MANY, Operation, RANGE_ROWS, Row, ScoreUpdate, Shape};
 use std::hint::black_box;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use surrealmx::{Database, DatabaseOptions, Transaction};
+use surrealmx::{AolMode, Database, DatabaseOptions, FsyncMode, PersistenceOptions, Transaction};
 
 const ROW: u8 = b'r';
 const EMAIL: u8 = b'e';
@@ -32,6 +33,22 @@ impl Peer for SurrealPeer {
 
     fn create(&self, shape: Shape, _rows_max: usize) -> Answer<Box<dyn Store>> {
         let database = Database::new_with_options(DatabaseOptions::default());
+        Ok(Box::new(SurrealStore { shape, last_id: AtomicU64::new(0), database }))
+    }
+
+    fn setup_on_disk(&self) -> &'static str {
+        "`AolMode::SynchronousOnCommit`; synced: `FsyncMode::EveryAppend`, else `FsyncMode::Never`; a snapshot before it \
+         is closed"
+    }
+
+    fn open(&self, shape: Shape, directory: &Path, durability: Durability) -> Answer<Box<dyn Store>> {
+        let fsync = match durability {
+            Durability::Synced => FsyncMode::EveryAppend,
+            Durability::Unsynced => FsyncMode::Never,
+        };
+        let options = PersistenceOptions::new(directory).with_aol_mode(AolMode::SynchronousOnCommit);
+        let options = options.with_fsync_mode(fsync);
+        let database = Database::new_with_persistence(DatabaseOptions::default(), options)?;
         Ok(Box::new(SurrealStore { shape, last_id: AtomicU64::new(0), database }))
     }
 }
@@ -316,6 +333,13 @@ impl Store for SurrealStore {
             }
         }
         Ok(sum)
+    }
+
+    fn save(&self) -> Answer<()> {
+        match self.database.persistence() {
+            Some(persistence) => Ok(persistence.snapshot()?),
+            None => Ok(()),
+        }
     }
 
     fn snapshot_and_drop(&self, count: usize) -> Answer<()> {

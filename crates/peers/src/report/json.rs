@@ -43,7 +43,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         })
         .collect();
     let peers: Vec<Value> =
-        report.peers.iter().map(|peer| json!({ "name": peer.name(), "setup": peer.setup() })).collect();
+        report.peers.iter().map(|peer| json!({ "name": peer.name(), "setup": report.setup(peer.as_ref()) })).collect();
     let document = json!({
         "command": report.command,
         "rows": report.settings.rows,
@@ -55,6 +55,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
             "cores": report.machine.cores,
             "memory": report.machine.memory,
             "system": report.machine.system,
+            "files": report.machine.files,
         },
         "peers": peers,
         "workloads": workloads,

@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::suite::Results;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 /// Everything that a report draws on.
 pub(crate) struct Report<'a> {
@@ -28,11 +29,13 @@ pub(crate) struct Machine {
     pub cores: usize,
     pub memory: String,
     pub system: String,
+    /// The file system that holds the files, where there are any.
+    pub files: Option<String>,
 }
 
 impl Machine {
     /// What the system tells; "unknown" where it does not.
-    pub(crate) fn this() -> Self {
+    pub(crate) fn this(settings: &Settings) -> Self {
         let field = |path: &str, name: &str| {
             let text = fs::read_to_string(path).ok()?;
             let line = text.lines().find(|line| line.starts_with(name))?;
@@ -48,8 +51,18 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory: memory.unwrap_or_else(unknown),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            files: settings.durable.then(|| file_system(&settings.directory)),
         }
     }
+}
+
+/// The kind and the device of the file system at `path`.
+fn file_system(path: &Path) -> String {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let fields = mounts.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let holding = fields.filter(|fields| fields.len() > 2 && path.starts_with(fields[1]));
+    let longest = holding.max_by_key(|fields| fields[1].len());
+    longest.map_or_else(|| "unknown file system".into(), |fields| format!("{} on {}", fields[2], fields[0]))
 }
 
 impl Report<'_> {
@@ -71,7 +84,7 @@ impl Report<'_> {
 
     /// The stem of the report's files.
     fn name(&self) -> String {
-        format!("rows_{}", self.settings.rows)
+        if self.settings.durable { "durable".into() } else { format!("rows_{}", self.settings.rows) }
     }
 
     /// The workloads of a group that at least one peer answered.
@@ -79,6 +92,11 @@ impl Report<'_> {
         WORKLOADS.iter().filter(move |workload| {
             workload.group == group && self.peers.iter().any(|peer| self.figure(workload, peer.name()).is_some())
         })
+    }
+
+    /// How a peer was set up in this run.
+    fn setup(&self, peer: &dyn Peer) -> &'static str {
+        if self.settings.durable { peer.setup_on_disk() } else { peer.setup() }
     }
 
     fn figure(&self, workload: &Workload, peer: &str) -> Option<f64> {

@@ -28,7 +28,7 @@ fn colour(kind: Kind) -> &'static str {
     match kind {
         Kind::Subject => "#c8402f",
         Kind::Database => "#3b6fa0",
-        Kind::Map => "#9aa5b1",
+        Kind::Map | Kind::Disk => "#9aa5b1",
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn group(report: &Report<'_>, group: Group) -> String {
     open(&mut svg, width, height);
     let heading = format!("{}, {} rows", group.title(), report.settings.rows);
     text(&mut svg, MARGIN, MARGIN + 12.0, &heading, "font-size=\"16\" font-weight=\"600\"", INK);
-    let legend = "red: Folio · blue: databases · grey: plain maps · mark: what Folio has to reach";
+    let legend = "red: Folio · blue: databases · grey: plain maps and the disk · mark: what Folio has to reach";
     text(&mut svg, MARGIN, MARGIN + 30.0, legend, "font-size=\"11\"", FAINT_INK);
     let mut y = MARGIN + HEADING_HEIGHT;
     for (row, height) in heights.iter().enumerate() {

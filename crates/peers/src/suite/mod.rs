@@ -2,6 +2,7 @@
 
 mod bulk;
 mod concurrency;
+mod durable;
 mod growth;
 mod memory;
 mod queries;
@@ -71,6 +72,13 @@ impl Suite<'_> {
         bulk::run(self, &mut results);
         memory::run(self, &mut results);
         growth::run(self, &mut results);
+        results
+    }
+
+    /// Runs the suite on disk.
+    pub(crate) fn run_on_disk(&self) -> Results {
+        let mut results = Results::default();
+        durable::run(self, &mut results);
         results
     }
 
