@@ -327,10 +327,37 @@ fn diff_nodes<'g, B>(
         (None, None) => return ControlFlow::Continue(()),
         (Some(x), Some(y)) if x.same(y) && a.missing == b.missing => return ControlFlow::Continue(()),
         _ if level == 0 => return visit(number, a.block, b.block),
+        (Some(x), Some(y)) if a.missing == 0 && b.missing == 0 && mask_of(x.bytes()) == mask_of(y.bytes()) => {
+            return diff_children(x, y, level, number, visit);
+        }
         _ => {}
     }
     for index in 0..FAN_OUT {
         diff_nodes(a.child(index), b.child(index), level - 1, number << BITS | index as u64, visit)?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// The same for nodes with the same children present, as those of most commits are: links are compared where they stand,
+/// and only those that differ are followed or given their number.
+fn diff_children<'g, B>(
+    a: BlockRef<'g>,
+    b: BlockRef<'g>,
+    level: u32,
+    number: u64,
+    visit: &mut impl FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let mut mask = mask_of(a.bytes());
+    let mut passed = 0;
+    for (position, (a, b)) in a.links().iter().zip(b.links()).enumerate() {
+        let (a, b) = (a.as_ref().map(Link::block), b.as_ref().map(Link::block));
+        if a.zip(b).is_some_and(|(a, b)| a.same(b)) {
+            continue;
+        }
+        (passed..position).for_each(|_| mask &= mask.wrapping_sub(1));
+        passed = position;
+        let child_number = number << BITS | u64::from(mask.trailing_zeros());
+        diff_nodes(Raised { block: a, missing: 0 }, Raised { block: b, missing: 0 }, level - 1, child_number, visit)?;
     }
     ControlFlow::Continue(())
 }

@@ -38,7 +38,7 @@ pub(crate) fn diff_rows<'a>(
 
 /// Which of the page's ids (bit 0 to 31) have rows that may differ. Those that do are among them; beside large values all
 /// that both pages have may be.
-fn differing_rows(old: PageRef<'_>, new: PageRef<'_>, layout: &Layout) -> u32 {
+fn differing_rows<'g>(old: PageRef<'g>, new: PageRef<'g>, layout: &Layout) -> u32 {
     let only_one = old.live() ^ new.live();
     let both = old.live() & new.live();
     // Rows were added or removed behind those of both: these have the same positions in both pages.
@@ -58,16 +58,16 @@ fn differing_rows(old: PageRef<'_>, new: PageRef<'_>, layout: &Layout) -> u32 {
                 let old = old.fixed_column(layout, before, width).get(..width * rows).unwrap_or_default();
                 let new = new.fixed_column(layout, before, width).get(..width * rows).unwrap_or_default();
                 if old != new {
-                    let pairs = old.chunks_exact(width).zip(new.chunks_exact(width)).enumerate();
-                    positions |= pairs.filter(|(_, (old, new))| old != new).map(|(at, _)| 1 << at).sum::<u32>();
+                    positions |= differing_values(old, new, width);
                 }
             }
             Place::Variable { index } => {
                 let span = |page: PageRef<'_>| page.span(layout, index * page.rows(), index * page.rows() + rows);
-                let is_same = old.values(layout, span(old)) == new.values(layout, span(new))
-                    && (0..rows).all(|position| {
-                        old.variable(layout, index, position).len() == new.variable(layout, index, position).len()
-                    });
+                let (old_span, new_span) = (span(old), span(new));
+                let ends = |page: PageRef<'g>| page.ends(layout, index * page.rows(), index * page.rows() + rows);
+                let shift = new_span.0.wrapping_sub(old_span.0);
+                let is_same = old.values(layout, old_span) == new.values(layout, new_span)
+                    && are_shifted(ends(old), ends(new), shift, layout.offset_bytes());
                 if !is_same {
                     positions |= (0..rows)
                         .filter(|&at| old.variable(layout, index, at) != new.variable(layout, index, at))
@@ -83,6 +83,40 @@ fn differing_rows(old: PageRef<'_>, new: PageRef<'_>, layout: &Layout) -> u32 {
         positions &= positions - 1;
     }
     ids
+}
+
+/// Which values of two columns differ, one bit each. A loop per width, so that each compares without a call.
+fn differing_values(old: &[u8], new: &[u8], width: usize) -> u32 {
+    fn of_width<const N: usize>(old: &[u8], new: &[u8]) -> u32 {
+        let pairs = old.as_chunks::<N>().0.iter().zip(new.as_chunks::<N>().0).enumerate();
+        pairs.fold(0, |bits, (at, (old, new))| bits | u32::from(old != new) << at)
+    }
+    match width {
+        1 => of_width::<1>(old, new),
+        2 => of_width::<2>(old, new),
+        4 => of_width::<4>(old, new),
+        8 => of_width::<8>(old, new),
+        _ => {
+            let pairs = old.chunks_exact(width).zip(new.chunks_exact(width)).enumerate();
+            pairs.fold(0, |bits, (at, (old, new))| bits | u32::from(old != new) << at)
+        }
+    }
+}
+
+/// Whether each of the new end offsets is the old one and `shift`: then the values have the same lengths.
+fn are_shifted(old: &[u8], new: &[u8], shift: usize, width: usize) -> bool {
+    // Offsets wrap as `shift` does, in their own width.
+    match width {
+        _ if shift == 0 => old == new,
+        2 => {
+            let mut pairs = old.as_chunks().0.iter().zip(new.as_chunks().0);
+            pairs.all(|(old, new)| u16::from_le_bytes(*new).wrapping_sub(u16::from_le_bytes(*old)) == shift as u16)
+        }
+        _ => {
+            let mut pairs = old.as_chunks().0.iter().zip(new.as_chunks().0);
+            pairs.all(|(old, new)| u32::from_le_bytes(*new).wrapping_sub(u32::from_le_bytes(*old)) == shift as u32)
+        }
+    }
 }
 
 /// The bits of `mask` up to the highest one of `upto`.
