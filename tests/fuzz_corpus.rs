@@ -34,7 +34,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn feed(target: &str, run: fn(&[u8]) -> bool, input: &[u8], origin: &str) -> u64 {
+fn feed(target: &str, run: targets::Target, input: &[u8], origin: &str) -> u64 {
     let taken = catch_unwind(AssertUnwindSafe(|| run(input)));
     taken.map(u64::from).unwrap_or_else(|panic| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{target}.input"));

@@ -83,7 +83,7 @@ impl Drop for Life {
 impl Life {
     fn new(number: u64) -> Self {
         let memory = Path::new("/dev/shm");
-        let base = if number % 4 > 0 && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let base = if number.is_multiple_of(4) || !memory.is_dir() { std::env::temp_dir() } else { memory.to_owned() };
         let path = base.join(format!("folio-kill-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let format = [Format::Binary, Format::JsonLines][(number % 2) as usize];

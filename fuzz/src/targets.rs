@@ -1,8 +1,7 @@
 //! What a fuzzer feeds: each function takes any bytes and puts them in the place of something that is stored.
 //!
 //! What is asked each time: no panic; an answer that is an error, or a database whose rows, counts and indexes agree, which
-//! can be saved, and is the same when it is opened again. An error has changed no file. Each answers whether what it was
-//! fed was taken.
+//! can be saved, and is the same when it is opened again. An error has changed no file.
 //!
 //! Behind a checksum random bytes do not come far. So batches, checkpoints and the manifest's body are also put where none
 //! guards them: into a [`MemoryEngine`], and under a checksum made for them.
@@ -16,8 +15,11 @@ use folio::{Column, Database, DatabaseBuilder, Durability, ErrorKind, Index, Sch
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 
+/// Takes any bytes, and answers whether what they stand for was taken.
+pub type Target = fn(&[u8]) -> bool;
+
 /// Every target with its name, which is that of its folder in `corpus`.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("log", log),
     ("batch", batch),
     ("checkpoint", checkpoint),
