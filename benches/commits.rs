@@ -109,6 +109,7 @@ fn name(indexes: Indexes) -> &'static str {
     match indexes {
         Indexes::None => "key only",
         Indexes::Email => "unique email",
+        Indexes::EmailAndScore => "email and score",
         Indexes::All => "three indexes",
     }
 }

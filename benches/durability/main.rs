@@ -1,4 +1,5 @@
 //! The database beside the disk it is on, in one run: `cargo bench --bench durability -- [--quick] [directory]`.
+//! `--commits`, `--opening` and `--checkpoints` run only these.
 //!
 //! The disk's own figures are taken between Folio's, round by round, so that a slow minute hits both; medians are shown.
 
@@ -40,14 +41,24 @@ fn main() -> Outcome {
     {
         return opening::child(what, Path::new(directory), count.parse()?);
     }
-    let scale = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
+    let is_chosen = |part: &str| arguments.iter().any(|argument| argument == part);
+    let scale = if is_chosen("--quick") { QUICK } else { FULL };
+    const PARTS: [&str; 3] = ["--commits", "--opening", "--checkpoints"];
+    let wants = |part: &str| is_chosen(part) || !PARTS.into_iter().any(is_chosen);
     let base = arguments.iter().find(|argument| !argument.starts_with('-'));
     let directory = Directory::create(base.map_or_else(std::env::temp_dir, PathBuf::from))?;
     println!("{}, {}\n", directory.0.display(), disk::file_system(&directory.0));
-    commits::synced(&directory, scale)?;
-    commits::unsynced(&directory, scale)?;
-    opening::run(&directory, scale)?;
-    checkpoints::run(&directory, scale)
+    if wants("--commits") {
+        commits::synced(&directory, scale)?;
+        commits::unsynced(&directory, scale)?;
+    }
+    if wants("--opening") {
+        opening::run(&directory, scale)?;
+    }
+    if wants("--checkpoints") {
+        checkpoints::run(&directory, scale)?;
+    }
+    Ok(())
 }
 
 /// A folder of this run's own, gone at its end.

@@ -98,6 +98,11 @@ impl Database {
     /// [`Error::OutOfMemory`].
     #[cfg(any(unix, windows))]
     pub fn verify_at(path: impl AsRef<Path>) -> Result<Vec<Damage>> {
+        // Opening would make it.
+        if !path.as_ref().is_dir() {
+            let path = path.as_ref().display().to_string().into();
+            return Err(Error::NotADatabase { path, found: "there is no such directory".into() });
+        }
         match FileEngine::open(path, FileOptions::default()) {
             Ok(engine) => Self::verify_on(Arc::new(engine)),
             Err(error) => damage_of(error).map(|damage| vec![damage]),

@@ -134,7 +134,7 @@ impl Settings {
 
     /// Commits in a batch that wait for the disk, by each thread.
     pub(crate) fn synced_writes(&self) -> usize {
-        if self.quick { 20 } else { 200 }
+        if self.quick { 20 } else { 100 }
     }
 
     /// How long a repeated operation runs in one batch.

@@ -3,6 +3,7 @@
 //! The order of a commit, always: validate, build the private root, append its batch to the log, wait as durability
 //! asks, publish. The number of a version is the position of its batch.
 
+mod ahead;
 pub(crate) mod background;
 pub(crate) mod checkpoint;
 pub(crate) mod log;

@@ -1,5 +1,6 @@
 //! Opening: the newest checkpoint, then the log behind it. Changes nothing that is stored before all of it has been read.
 
+use super::ahead::{Read, read_ahead};
 use super::checkpoint::{Saved, SavedTable};
 use super::log::Log;
 use super::parts::{Contents, NamedTable, damaged, image_format};
@@ -187,26 +188,27 @@ fn apply_part(
     format: Format,
     read: &dyn Fn(&Object) -> Result<Box<dyn ObjectReader>>,
 ) -> Result<()> {
-    let mut reader = read(object)?;
-    let applied = restore.apply(image_format(format), &mut |into| reader.read(into));
-    let Err(error) = applied.map_err(|error| in_object(object, error)) else { return read_out(&mut *reader, object) };
-    if matches!(error, Error::UnsupportedFormat { .. }) {
-        // Only of bytes that are whole: others are damaged, not of another version.
-        read_through(&mut *reader)?;
-    }
-    Err(error)
+    read_ahead(read(object)?, object.length(), |read| {
+        let applied = restore.apply(image_format(format), read);
+        let Err(error) = applied.map_err(|error| in_object(object, error)) else { return read_out(read, object) };
+        if matches!(error, Error::UnsupportedFormat { .. }) {
+            // Only of bytes that are whole: others are damaged, not of another version.
+            read_through(read)?;
+        }
+        Err(error)
+    })
 }
 
 /// Reads to the end, and so checks the checksum.
-pub(super) fn read_through(reader: &mut dyn ObjectReader) -> Result<()> {
+pub(super) fn read_through(read: &mut Read<'_>) -> Result<()> {
     let mut chunk = [0; 1 << 12];
-    while reader.read(&mut chunk)? > 0 {}
+    while read(&mut chunk)? > 0 {}
     Ok(())
 }
 
 /// An object is whole when its end has been read.
-fn read_out(reader: &mut dyn ObjectReader, object: &Object) -> Result<()> {
-    if reader.read(&mut [0; 1])? == 0 {
+fn read_out(read: &mut Read<'_>, object: &Object) -> Result<()> {
+    if read(&mut [0; 1])? == 0 {
         return Ok(());
     }
     Err(Error::Corrupt {

@@ -107,7 +107,9 @@ impl Salvage<'_> {
     /// How many of the first parts match their checksums.
     fn count_whole(&mut self, parts: &[Object]) -> Result<usize> {
         for (place, part) in parts.iter().enumerate() {
-            if let Err(error) = self.remains.open_object(part).and_then(|mut reader| read_through(&mut *reader)) {
+            let read =
+                self.remains.open_object(part).and_then(|mut reader| read_through(&mut |into| reader.read(into)));
+            if let Err(error) = read {
                 (self.report)(as_damage(error)?);
                 return Ok(place);
             }
