@@ -27,19 +27,24 @@ pub(crate) fn run(directory: &Directory, scale: Scale) -> Outcome {
     line("all of it", &size(full, whole_took));
     line(&format!("after {UPDATES} random updates"), &size(written, took));
     line("  of the bytes of all, to be below 10 %", &format!("{:.1} %", written as f64 / full as f64 * 100.0));
-    for (name, checkpoint) in
-        [("checkpoints", Database::checkpoint as fn(&Database) -> _), ("compaction", Database::compact)]
-    {
-        let beside = || -> Outcome {
-            update_some(&people, scale)?;
-            Ok(checkpoint(&people.db).map(drop)?)
-        };
-        let commits = kept(scale, &beside, |number| {
+    type Beside<'b> = &'b (dyn Fn() -> Outcome + Sync);
+    let checkpoints: Beside<'_> = &|| {
+        update_some(&people, scale)?;
+        Ok(people.db.checkpoint().map(drop)?)
+    };
+    let compaction: Beside<'_> = &|| Ok(people.db.compact().map(drop)?);
+    // What a second thread takes from the first by itself, where cores share something or have others to serve.
+    let counting: Beside<'_> = &|| {
+        black_box((0..10_000u64).map(black_box).sum::<u64>());
+        Ok(())
+    };
+    for (name, beside) in [("mere counting", counting), ("checkpoints", checkpoints), ("compaction", compaction)] {
+        let commits = kept(scale, beside, |number| {
             let mut random = Random(number);
             let id = 1 + random.below(scale.rows);
             Ok(people.table.update(id, &NewAge { age: number as u32 })?)
         })?;
-        let reads = kept(scale, &beside, |number| {
+        let reads = kept(scale, beside, |number| {
             let id = 1 + Random(number).below(scale.rows);
             black_box(people.table.get(id)?.map(|row| row.get(people.age)));
             Ok(())
