@@ -108,6 +108,7 @@ fn bulk(criterion: &mut Criterion) -> Result<()> {
 fn name(indexes: Indexes) -> &'static str {
     match indexes {
         Indexes::None => "key only",
+        Indexes::EmailAndScore => "unique and ordered index",
         Indexes::Email => "unique email",
         Indexes::EmailAndScore => "email and score",
         Indexes::All => "three indexes",
