@@ -175,8 +175,9 @@ fn run(rounds: u64) -> Tally {
         let moment = Duration::from_micros(random.below(8_000));
         tally.acknowledged += life.kill_one(round, acknowledgements, moment);
         tally.kills += 1;
-        // Now and then the next victim finds what the last one left, unseen.
-        if random.below(4) > 0 || round + 1 == rounds {
+        // Now and then the next victim of the directory finds what the last one left, unseen.
+        let is_last = round + 1 == rounds || round % LIFE == LIFE - 2;
+        if random.below(4) > 0 || is_last {
             life.judge(&mut random, &mut tally);
         }
     }
