@@ -1,15 +1,16 @@
 //! The memory of one store: blocks by size class, cut from spans, cut from chunks.
 //!
-//! A chunk (2 MiB, the first ones smaller) comes from the process's allocator, zeroed once. It is cut into spans of
-//! 64 KiB; a span serves one size class and keeps its own free list and count of live blocks, so that a span without a
-//! live block can serve another class, and a chunk without a live span can go back to the system. The blocks freed last
-//! do not go to their spans: a list per class hands them out again first. They are still in the cache, while a span's
-//! head and its free blocks are not: spans are as far apart as memory is wide. Blocks above
-//! [`SMALL_MAX`] come from the process's allocator one by one and hang in a list.
+//! A chunk (2 MiB, the first ones smaller) comes from the process's allocator and is cut into spans of 64 KiB, which
+//! are zeroed step by step as they are used: a database of a few rows, or a fork, touches little of them. A span serves
+//! one size class and keeps its own free list and count of live blocks, so that a span without a live block can serve
+//! another class, and a chunk without a live span can go back to the system. The blocks freed last do not go to their
+//! spans: a list per class hands them out again first. They are still in the cache, while a span's head and its free
+//! blocks are not: spans are as far apart as memory is wide. Blocks above [`SMALL_MAX`] come from the process's
+//! allocator one by one and hang in a list.
 //!
 //! Not shared: a heap belongs to the writer of one store. Readers only look into blocks.
 //!
-//! - H1: every byte that is handed out has been initialised once (zeroed chunk, or an earlier block's bytes).
+//! - H1: every byte that is handed out has been initialised once (zeroed, or an earlier block's bytes).
 //! - H2: a block is on one free list, its class's or its span's, or handed out, never both.
 //! - H3: dropping the heap gives all its memory back, live blocks included.
 
@@ -21,6 +22,8 @@ use std::ptr::{self, NonNull};
 const SPAN_BYTES: usize = 64 << 10;
 const CHUNK_BYTES: usize = 2 << 20;
 const FIRST_CHUNK_BYTES: usize = 4 * SPAN_BYTES;
+/// A span is zeroed in steps of so many bytes: a page of the system.
+const STEP_BYTES: usize = 4 << 10;
 /// The largest block, header included, that a span serves. Above, a span's tail would waste more than 1/16.
 const SMALL_MAX: usize = 4096;
 const CLASS_COUNT: usize = class_of(SMALL_MAX) + 1;
@@ -79,6 +82,8 @@ struct Span {
     free: *mut FreeBlock,
     /// Offset of the first byte never handed out.
     fresh: u32,
+    /// Bytes before this one are initialised (H1).
+    clean: u32,
     live: u32,
     class: u32,
     /// What a block of the class takes.
@@ -90,6 +95,45 @@ struct Span {
 }
 
 const _: () = assert!(size_of::<Span>() == 64);
+
+impl Span {
+    /// A span for blocks of `class`, of which so many bytes are initialised.
+    fn new(class: usize, clean: u32) -> Self {
+        Self {
+            free: ptr::null_mut(),
+            fresh: size_of::<Span>() as u32,
+            clean,
+            live: 0,
+            class: class as u32,
+            block_bytes: class_bytes(class) as u32,
+            listed: false,
+            previous: ptr::null_mut(),
+            next: ptr::null_mut(),
+        }
+    }
+
+    /// Initialises the span for one more fresh block. Answers whether it has room for one.
+    ///
+    /// # Safety
+    /// `span` is a span of 64 KiB of which nobody uses what is not initialised.
+    #[cold]
+    #[inline(never)]
+    unsafe fn extend(span: *mut Span) -> bool {
+        // SAFETY: the head is initialised; the bytes from `clean` to `end` lie inside the span, and nobody uses them.
+        unsafe {
+            let (clean, needed) = ((*span).clean as usize, ((*span).fresh + (*span).block_bytes) as usize);
+            if needed > SPAN_BYTES {
+                return false;
+            }
+            if needed > clean {
+                let end = needed.next_multiple_of(STEP_BYTES).min(SPAN_BYTES);
+                span.cast::<u8>().add(clean).write_bytes(0, end - clean);
+                (*span).clean = end as u32;
+            }
+            true
+        }
+    }
+}
 
 struct FreeBlock {
     next: *mut FreeBlock,
@@ -359,7 +403,7 @@ impl Heap {
     #[inline(always)]
     unsafe fn alloc_in(&mut self, span: *mut Span) -> NonNull<u8> {
         self.used_blocks += 1;
-        // SAFETY: a listed span has a free block or room for a fresh one; both lie inside the span.
+        // SAFETY: a listed span has a free block or initialised room for a fresh one; both lie inside the span.
         unsafe {
             let bytes = (*span).block_bytes as usize;
             self.used_bytes += bytes;
@@ -373,7 +417,8 @@ impl Heap {
                 (*span).free = (*block).next;
                 block.cast::<u8>()
             };
-            if (*span).free.is_null() && (*span).fresh as usize + bytes > SPAN_BYTES {
+            let is_out = (*span).free.is_null() && (*span).fresh as usize + bytes > (*span).clean as usize;
+            if is_out && !Span::extend(span) {
                 self.unlist(span);
             }
             NonNull::new_unchecked(block)
@@ -385,18 +430,10 @@ impl Heap {
     fn add_span(&mut self, class: usize) -> Result<(), OutOfMemory> {
         self.settle_below = self.settle_below.max(settle_below(self.used_bytes));
         let span = self.take_span()?;
-        // SAFETY: a free span is 64 KiB of initialised memory that nobody uses.
+        // SAFETY: a free span is 64 KiB that nobody uses, with a head.
         unsafe {
-            span.write(Span {
-                free: ptr::null_mut(),
-                fresh: size_of::<Span>() as u32,
-                live: 0,
-                class: class as u32,
-                block_bytes: class_bytes(class) as u32,
-                listed: false,
-                previous: ptr::null_mut(),
-                next: ptr::null_mut(),
-            });
+            span.write(Span::new(class, (*span).clean));
+            Span::extend(span);
             self.list(span);
         }
         Ok(())
@@ -499,12 +536,15 @@ impl Heap {
         // SAFETY: the layout's size is not zero.
         let start = NonNull::new(unsafe { alloc(layout) }).ok_or(out_of_memory)?;
         ask_for_huge_page(start, bytes);
-        // SAFETY: the chunk is ours and `bytes` long. H1: it is initialised here.
-        unsafe { start.as_ptr().write_bytes(0, bytes) };
         // From the last to the first, so that spans are taken in the order of their addresses.
         for index in (0..bytes / SPAN_BYTES).rev() {
-            // SAFETY: the span lies inside the chunk.
-            self.spans_free.push(unsafe { start.as_ptr().add(index * SPAN_BYTES) }.cast());
+            // SAFETY: the span lies inside the chunk, which is ours. H1: of its bytes the head alone is initialised.
+            let span = unsafe {
+                let span = start.as_ptr().add(index * SPAN_BYTES).cast::<Span>();
+                span.write(Span::new(0, size_of::<Span>() as u32));
+                span
+            };
+            self.spans_free.push(span);
         }
         self.chunks.insert(start.as_ptr().addr(), Chunk { memory: start, bytes, spans_free: bytes / SPAN_BYTES });
         self.chunks_free.insert(start.as_ptr().addr());
