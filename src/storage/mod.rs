@@ -8,7 +8,7 @@ mod engine;
 #[cfg(any(unix, windows))]
 pub(crate) mod file;
 mod memory;
-#[cfg(all(feature = "testing", any(unix, windows)))]
+#[cfg(feature = "testing")]
 pub(crate) mod plant;
 
 pub use engine::{

@@ -3,7 +3,8 @@
 
 use std::cell::Cell;
 
-/// A bug within the engine. Those that a device can show without the engine's help are planted there.
+/// A bug within the file engine, or within what a database does with its engine. Those that a device can show without
+/// their help are planted there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
     /// Opening takes a batch whose content does not match its checksum, and writes it anew with one that does.
@@ -20,6 +21,18 @@ pub enum Plant {
     ManifestBeforeObjects,
     /// The old segment is not synced before the first byte of the next.
     RotateUnsynced,
+    /// Readers see a version that the log has refused.
+    PublishRefused,
+    /// Commits that are to be durable are published when they are appended.
+    PublishUnsynced,
+    /// A commit that need not be durable is published ahead of one that waits to be.
+    PublishOutOfTurn,
+    /// The log behind a checkpoint is released before the manifest that names it.
+    ReleaseBeforeManifest,
+    /// A checkpoint takes the pages that were born first behind the one before for saved: some stamps, a version's worth.
+    SaveTooLate,
+    /// Opening leaves the last batch of the log out.
+    SkipLastBatch,
 }
 
 thread_local! {
@@ -31,6 +44,6 @@ pub fn plant(plant: Option<Plant>) {
     PLANTED.set(plant);
 }
 
-pub(super) fn is_planted(plant: Plant) -> bool {
+pub(crate) fn is_planted(plant: Plant) -> bool {
     PLANTED.get() == Some(plant)
 }

@@ -126,7 +126,7 @@ enum Node {
     File(usize),
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     base: Image,
     /// The cache's names, sorted by path.
@@ -197,6 +197,13 @@ impl SimFiles {
             Node::File(file) => (Arc::clone(path), Some(Arc::clone(&state.contents[*file]))),
         });
         Image { entries: entries.collect() }
+    }
+
+    /// What the next process finds if this one is killed now: the same files and the same past, unlocked. What is done to
+    /// the one from here on the other does not see.
+    pub fn next_process(&self) -> Self {
+        let state = State { is_locked: false, ..self.state.lock().clone() };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// What was done so far.

@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 use crate::page::{self, Guard, Writer};
 use crate::schema::{Index, Schema};
 use crate::storage::Format;
+#[cfg(feature = "testing")]
+use crate::storage::plant::{Plant, is_planted};
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::reader::no_table;
@@ -313,7 +315,13 @@ impl<'d> Transaction<'d> {
             let is_settled = log.is_settled(base) && !(wants_sync && log.engine.durable() < base);
             return if is_settled { Ok(()) } else { log.settle(store, base) };
         };
-        log.append(&self, version)?;
+        let appended = log.append(&self, version);
+        #[cfg(feature = "testing")]
+        if appended.is_err() && is_planted(Plant::PublishRefused) {
+            self.publish();
+            return appended;
+        }
+        appended?;
         if !log.must_wait(wants_sync) {
             self.publish();
             return Ok(());

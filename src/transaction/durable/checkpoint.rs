@@ -11,6 +11,8 @@
 use super::parts::{Contents, TableContents, image_format};
 use crate::error::Result;
 use crate::page::Pinned;
+#[cfg(feature = "testing")]
+use crate::storage::plant::{Plant, is_planted};
 use crate::storage::{Checkpoint, Object, ObjectKind, Placement, StorageEngine};
 use crate::table::definition::TableDef;
 use crate::table::image;
@@ -86,10 +88,17 @@ impl Log {
             tables.insert(name.clone(), table);
         }
         let checkpoint = describe(version, &tables)?;
+        #[cfg(feature = "testing")]
+        if is_planted(Plant::ReleaseBeforeManifest) {
+            self.engine.release_log(version)?;
+        }
         let generation =
             self.engine.replace_manifest(saved.generation, checkpoint).map_err(|error| self.note(error))?;
         self.note_checkpoint(now);
-        *saved = Saved { generation, version, stamp: pinned.stamp(), tables };
+        let stamp = pinned.stamp();
+        #[cfg(feature = "testing")]
+        let stamp = if is_planted(Plant::SaveTooLate) { stamp + 8 } else { stamp };
+        *saved = Saved { generation, version, stamp, tables };
         self.engine.release_log(version).map_err(|error| self.note(error))?;
         Ok(version)
     }

@@ -10,6 +10,8 @@ use super::background::Background;
 use super::checkpoint::{Extent, Saved};
 use crate::error::{Error, Result};
 use crate::page::{Committed, Store};
+#[cfg(feature = "testing")]
+use crate::storage::plant::{Plant, is_planted};
 use crate::storage::{Appended, Batch, StorageEngine};
 use crate::transaction::core::Newest;
 use crate::transaction::tx::Transaction;
@@ -137,6 +139,10 @@ impl Log {
     /// Whether a commit has to be durable before it is seen (D1, D3).
     #[inline]
     pub(crate) fn must_wait(&self, wants_sync: bool) -> bool {
+        #[cfg(feature = "testing")]
+        if is_planted(Plant::PublishUnsynced) || is_planted(Plant::PublishOutOfTurn) && !wants_sync {
+            return false;
+        }
         wants_sync || self.durability == Durability::Sync || !self.waiting.lock().is_empty()
     }
 

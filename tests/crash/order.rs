@@ -1,0 +1,212 @@
+//! What readers may see, and when: nothing that the log has not, in the order of the log, and only what is as durable as the
+//! commit was to be.
+
+use super::model::Kind;
+use super::workload::Setting;
+use folio::storage::{DirEntry, FileLock, Files, Format, RandomAccessFile, StorageEngine};
+use folio::testing::{Fault, FaultKind, Plant, SimFiles, plant};
+use folio::{Database, Durability};
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A device that asks somebody before each write and each sync of a file.
+#[derive(Clone)]
+struct Watched {
+    files: SimFiles,
+    watch: Arc<Mutex<Option<Watch>>>,
+}
+
+/// Told whether it is a sync.
+type Watch = Box<dyn FnMut(bool) + Send>;
+
+struct WatchedFile(Arc<dyn RandomAccessFile>, Arc<Mutex<Option<Watch>>>);
+
+impl WatchedFile {
+    fn ask(&self, is_sync: bool) {
+        // Taken meanwhile: what it does may come back to the device.
+        let watch = self.1.lock().take();
+        if let Some(mut watch) = watch {
+            watch(is_sync);
+            self.1.lock().get_or_insert(watch);
+        }
+    }
+}
+
+impl RandomAccessFile for WatchedFile {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(into, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.ask(false);
+        self.0.write_at(bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.ask(true);
+        self.0.sync()
+    }
+}
+
+impl Files for Watched {
+    fn describe(&self) -> String {
+        self.files.describe()
+    }
+
+    fn create_folder(&self, path: &str) -> io::Result<()> {
+        self.files.create_folder(path)
+    }
+
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        self.files.remove_folder(path)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
+        self.files.list(folder)
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
+        Ok(Arc::new(WatchedFile(self.files.open(path)?, Arc::clone(&self.watch))))
+    }
+
+    fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
+        Ok(Arc::new(WatchedFile(self.files.create(path)?, Arc::clone(&self.watch))))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.files.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        self.files.sync_folder(folder)
+    }
+
+    fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
+        self.files.lock(path)
+    }
+}
+
+fn setting(durability: Durability) -> Setting {
+    Setting { format: Format::Binary, durability, seed: 0, steps: 0 }
+}
+
+/// A database with a table, its engine, and the device that it is on.
+fn database(durability: Durability) -> (Database, Arc<dyn StorageEngine>, Watched) {
+    let device = Watched { files: SimFiles::new(), watch: Arc::default() };
+    let engine: Arc<dyn StorageEngine> = Arc::new(setting(durability).engine(device.clone()).unwrap());
+    let db = setting(durability).database(Arc::clone(&engine)).unwrap();
+    db.create_table(Kind::Bare.schema()).unwrap();
+    (db, engine, device)
+}
+
+fn row(number: u64) -> (u64, &'static str, i64, Option<&'static str>) {
+    (number, "row", 0, None)
+}
+
+/// Commits in every way, rotations and checkpoints among them, while at each write and sync of a file somebody reads.
+/// Answers the first version that was seen too early.
+pub(crate) fn seen_too_early(durability: Durability) -> Option<String> {
+    let (db, engine, device) = database(durability);
+    let table = db.table(Kind::Bare.name()).unwrap();
+    let found = Arc::new(Mutex::new(None));
+    let (reader, noted) = (db.clone(), Arc::clone(&found));
+    *device.watch.lock() = Some(Box::new(move |_| {
+        let seen = reader.snapshot().version();
+        let most = if durability == Durability::Sync { engine.durable() } else { engine.appended() };
+        if seen > most {
+            noted.lock().get_or_insert(format!("readers see {seen}, and the log is at {most}"));
+        }
+    }));
+    for number in 0..60 {
+        table.insert(&row(number)).unwrap();
+        if number % 7 == 0 {
+            db.transaction(|tx| tx.table(Kind::Bare.name())?.insert(&row(number)).and_then(|_| tx.require_sync()))
+                .unwrap();
+        }
+        if number % 13 == 0 {
+            db.create_table(Kind::Named.schema()).unwrap();
+            db.checkpoint().unwrap();
+            db.drop_table(Kind::Named.name()).unwrap();
+        }
+    }
+    // The watch holds the database.
+    *device.watch.lock() = None;
+    found.lock().take()
+}
+
+/// While a commit that is to be durable waits for its sync, another that need not be is made. Answers what readers saw of
+/// it before the sync, which then succeeds or fails.
+pub(crate) fn overtaken(fails: bool, bug: Option<Plant>) -> Option<String> {
+    let (db, engine, device) = database(Durability::Buffered);
+    // And with it a new segment: an append that has to change it would wait for the sync itself.
+    db.checkpoint().unwrap();
+    let before = db.snapshot().version();
+    let found = Arc::new(Mutex::new(None));
+    let (other, noted, files) = (db.clone(), Arc::clone(&found), device.files.clone());
+    let second = Arc::new(Mutex::new(None));
+    let thread = Arc::clone(&second);
+    let log = Arc::clone(&engine);
+    *device.watch.lock() = Some(Box::new(move |is_sync| {
+        if !is_sync || log.appended() == before || thread.lock().is_some() {
+            return;
+        }
+        let (db, is_done) = (other.clone(), Arc::new(AtomicBool::new(false)));
+        let done = Arc::clone(&is_done);
+        *thread.lock() = Some(std::thread::spawn(move || {
+            plant(bug);
+            let answer = db.table(Kind::Bare.name()).and_then(|table| table.insert(&row(2)));
+            done.store(true, Ordering::Release);
+            answer
+        }));
+        // Until it waits too, or has not waited.
+        let waits = || other.stats().storage.is_some_and(|storage| storage.waiting_commits == 2);
+        while !is_done.load(Ordering::Acquire) && !waits() {
+            std::thread::yield_now();
+        }
+        let seen = other.snapshot().version();
+        if seen > log.durable() {
+            *noted.lock() = Some(format!("readers see {seen}, and {} waits", before + 1));
+        }
+        if fails {
+            files.set_fault(Some(Fault { call: files.calls(), count: 1, kind: FaultKind::Error }));
+        }
+    }));
+    let first = db.transaction(|tx| tx.table(Kind::Bare.name())?.insert(&row(1)).and_then(|_| tx.require_sync()));
+    let second = second.lock().take();
+    let second = second.map(std::thread::JoinHandle::join);
+    *device.watch.lock() = None;
+    let Some(Ok(second)) = second else { return Some("nobody synced".into()) };
+    let (seen, expected) = (db.snapshot().version(), if fails { before } else { before + 2 });
+    if found.lock().is_none() && (seen != expected || first.is_ok() == fails || second.is_ok() == fails) {
+        return Some(format!("{first:?} and {second:?}, and readers see {seen}, not {expected}"));
+    }
+    found.lock().take()
+}
+
+#[test]
+fn nobody_sees_what_the_log_has_not() {
+    for durability in [Durability::Sync, Durability::Buffered] {
+        assert_eq!(seen_too_early(durability), None, "{durability:?}");
+    }
+}
+
+#[test]
+fn nobody_overtakes_a_commit_that_waits() {
+    for fails in [false, true] {
+        assert_eq!(overtaken(fails, None), None);
+    }
+}
