@@ -110,7 +110,6 @@ fn name(indexes: Indexes) -> &'static str {
         Indexes::None => "key only",
         Indexes::EmailAndScore => "unique and ordered index",
         Indexes::Email => "unique email",
-        Indexes::EmailAndScore => "email and score",
         Indexes::All => "three indexes",
     }
 }

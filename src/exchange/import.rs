@@ -26,6 +26,7 @@ type ReadAll<R> = fn(Session<R>, &Transaction<'_>) -> Result<Session<R>>;
 impl Table {
     pub(super) fn import<R: Read>(&self, reader: R, options: &ImportOptions, read: ReadRows<R>) -> Result<Imported> {
         self.write(|table| {
+            table.check_closures()?;
             let session = read(Session::new(reader, options)?, Rows::new(table))?;
             Ok(session.tally.finish())
         })

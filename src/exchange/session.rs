@@ -158,13 +158,18 @@ impl<R: Read> Session<R> {
         Ok(self.tally.finish())
     }
 
-    /// The table that rows of this schema go into: the one of its name, made if it is not there.
+    /// The table that rows of this schema go into: the one of its name, made if it is not there. The rows of one that is
+    /// made passed its checks before they were exported.
     pub(super) fn table<'t>(&self, transaction: &'t Transaction<'_>, schema: Schema) -> Result<TransactionTable<'t>> {
         match transaction.table(schema.name()) {
             Err(Error::NoSuchTable { .. }) => {
                 transaction.create_table(schema).map_err(|error| self.tally.at(self.record.place, error))
             }
-            found => found,
+            found => {
+                let table = found?;
+                table.check_closures().map_err(|error| self.tally.at(self.record.place, error))?;
+                Ok(table)
+            }
         }
     }
 }

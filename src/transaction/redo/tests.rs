@@ -152,10 +152,10 @@ fn people(name: &str) -> Schema {
         .unwrap()
 }
 
-/// Runs transactions on a database and on replicas, and answers the lines of the last.
 /// What one transaction of a test does.
 type Body<'a> = &'a dyn Fn(&Transaction<'_>) -> Result<()>;
 
+/// Runs transactions on a database and on replicas, and answers the lines of the last.
 fn lines_of(bodies: &[Body<'_>]) -> String {
     let database = Core::new().unwrap();
     let replicas = FORMATS.map(|format| (format, Core::new().unwrap()));
