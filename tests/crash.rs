@@ -2,7 +2,7 @@
 //! the recovery; every call of the device failing; and bugs planted to see that all this finds them.
 //!
 //! `FOLIO_SEEDS=200 cargo test --release --test crash -- --nocapture` is the soak: so many traces of each kind instead of
-//! one, some 300,000 images each.
+//! one, a million images or more.
 #![cfg(any(unix, windows))]
 
 #[path = "crash/check.rs"]

@@ -68,7 +68,7 @@ impl Journal {
             made += 1;
         }
         compare(&db, made, &state)?;
-        if version % 2 == 0 {
+        if version.is_multiple_of(2) {
             db.checkpoint().map_err(message)?;
         }
         check_whole(&db)?;

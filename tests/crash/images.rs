@@ -79,7 +79,7 @@ fn crash_in_recovery(
         tried.second_images += 1;
         let wrong = |error| format!("then in recovery at {point:?}: {error}");
         journal.check(&SimFiles::mount(image), setting, (version, version), false).map_err(wrong)?;
-        if number % THIRD_EVERY > 0 {
+        if !number.is_multiple_of(THIRD_EVERY) {
             return Ok(());
         }
         each_of_recovery(image, setting, &mut |second, image| {
