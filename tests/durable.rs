@@ -1,6 +1,6 @@
 //! A database on disk: what was committed is there when it is opened again.
 
-use folio::storage::{Format, MemoryEngine, MemoryStorage, OpenReport};
+use folio::storage::{Batch, Format, MemoryEngine, MemoryStorage, OpenReport, StorageEngine};
 use folio::{Column, Database, Durability, Error, Index, Schema, Table};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -178,4 +178,161 @@ fn figures_say_where_bytes_are() {
     assert_eq!((storage.checkpoint, storage.engine.durable), (after.version, after.version));
     assert_eq!(after.tables[0].stored_bytes, storage.engine.live_object_bytes);
     assert!(Database::in_memory().stats().storage.is_none());
+}
+
+/// The cells of the table below a heading of PERSISTENCE.md.
+fn documented(heading: &str) -> Vec<Vec<&'static str>> {
+    let section = include_str!("../PERSISTENCE.md").split_once(heading).expect("the heading is there").1;
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn the_document_says_what_is_stored() {
+    let engine = Arc::new(MemoryEngine::open(&MemoryStorage::default(), Format::Binary).unwrap());
+    let db = Database::builder().checkpoint_bytes(None).open_on(Arc::clone(&engine) as Arc<dyn StorageEngine>).unwrap();
+    let table = db.create_table(people()).unwrap();
+    for n in 0..3 {
+        table.insert(&json!({ "name": "n", "email": format!("e{n}") })).unwrap();
+    }
+    table.delete(2).unwrap();
+    db.create_index("people", Index::ordered(["name"])).unwrap();
+    table.clear().unwrap();
+    db.drop_table("people").unwrap();
+    let mut records = Vec::new();
+    let mut read = |batch: Batch<'_>| {
+        // What is of a table stands behind its slot, 0.
+        let record = if batch.payload[..2] == [4, 0] { batch.payload[2] } else { batch.payload[0] };
+        records.push(record.to_string());
+        Ok(())
+    };
+    engine.read_from(1, &mut read).unwrap();
+    let numbers = documented("### Payload of a batch, binary");
+    let number = |name: &str| numbers.iter().find(|row| row[1] == name).unwrap()[0];
+    let expected = ["create", "put", "put", "put", "delete", "alter", "clear", "drop"].map(number);
+    assert_eq!(records, expected);
+    assert_eq!((number("rows"), number("next id"), numbers.len()), ("4", "8", 8));
+
+    let table = db.create_table(people()).unwrap();
+    table.insert(&json!({ "id": 69, "name": "n", "email": "e" })).unwrap();
+    db.save().unwrap();
+    let manifest = engine.manifest().unwrap().checkpoint;
+    let content = json!({ "form": 1, "tables": [{ "name": "people", "slot": 0, "parts": 1 }] });
+    assert_eq!((manifest.content, manifest.objects.len()), (content, 2));
+    let part = engine.open_object(&manifest.objects[1]).unwrap().read_to_end().unwrap();
+    let types = "u64 key,string,string,f64?,bytes?";
+    let fields: [&[u8]; 5] = [
+        b"folio.pg",
+        &1_u32.to_le_bytes(),
+        &(types.len() as u32).to_le_bytes(),
+        &70_u64.to_le_bytes(),
+        types.as_bytes(),
+    ];
+    let head = documented("### Head of a part of a table, binary");
+    assert_eq!(head.len(), fields.len());
+    for (row, field) in head.iter().zip(fields) {
+        let from: usize = row[0].parse().unwrap();
+        let to = row[1].parse().unwrap_or(from + field.len());
+        assert_eq!(part[from..to], *field, "{row:?}");
+    }
+}
+
+/// A database on an engine in memory that makes no checkpoint by itself.
+fn on_memory(format: Format) -> (Arc<MemoryEngine>, Database) {
+    let engine = Arc::new(MemoryEngine::open(&MemoryStorage::default(), format).unwrap());
+    let db = Database::builder().checkpoint_bytes(None).open_on(Arc::clone(&engine) as Arc<dyn StorageEngine>).unwrap();
+    (engine, db)
+}
+
+/// Replays the database's log, as after a crash, and compares.
+fn assert_replays(db: &Database, log: &MemoryEngine) {
+    let storage = MemoryStorage::default();
+    let copy = MemoryEngine::open(&storage, log.format()).unwrap();
+    copy.claim().unwrap();
+    log.read_from(1, &mut |batch| copy.append(batch).map(|_| ())).unwrap();
+    copy.close().unwrap();
+    drop(copy);
+    let again = Database::builder().open_on(Arc::new(MemoryEngine::open(&storage, log.format()).unwrap())).unwrap();
+    assert!(again.opening().unwrap().replayed > 10);
+    let (table, expected) = (again.table("people").unwrap(), db.table("people").unwrap());
+    assert_eq!(rows(&table), rows(&expected));
+    let schema = |table: &Table| serde_json::to_value(table.schema().unwrap()).unwrap();
+    assert_eq!(schema(&table), schema(&expected));
+    assert_eq!(again.verify().unwrap(), []);
+}
+
+#[test]
+fn every_single_operation_is_replayed() {
+    let score = 2.0;
+    let operations: [&dyn Fn(&Table); 14] = [
+        &|table| assert_eq!(table.insert(&json!({ "name": "a", "email": "a" })).unwrap(), 41),
+        &|table| assert_eq!(table.insert(&json!({ "id": 500, "name": "a", "email": "a" })).unwrap(), 500),
+        // The key is the row's id: two rows differ then.
+        &|table| table.update(2, &json!({ "id": 1000 })).unwrap(),
+        &|table| table.update(9, &json!({ "id": 4 })).unwrap(),
+        &|table| {
+            let id = table.column::<u64>("id").unwrap();
+            table.modify(3, |row| row.set(id, 77)).unwrap();
+        },
+        &|table| assert_eq!(table.upsert(&json!({ "id": 5, "name": "b", "email": "b" })).unwrap(), 5),
+        &|table| assert_eq!(table.upsert(&json!({ "id": 600, "name": "b", "email": "b" })).unwrap(), 600),
+        &|table| table.replace(&json!({ "id": 5, "name": "c", "email": "c" })).unwrap(),
+        &|table| assert!(table.delete(6).unwrap()),
+        &|table| assert!(!table.delete(999).unwrap()),
+        &|table| {
+            let column = table.column::<Option<f64>>("score").unwrap();
+            assert_eq!(table.update_where(column.eq(score), &json!({ "id": 321 })).unwrap(), 1);
+        },
+        &|table| {
+            let column = table.column::<Option<f64>>("score").unwrap();
+            assert_eq!(table.delete_where(column.eq(score)).unwrap(), 1);
+        },
+        &|table| drop(table.insert_returning::<_, serde_json::Value>(&json!({ "name": "a", "email": "a" })).unwrap()),
+        &|table| table.clear().unwrap(),
+    ];
+    for format in [Format::Binary, Format::JsonLines] {
+        for (number, operation) in operations.iter().enumerate() {
+            let (engine, db) = on_memory(format);
+            let table = db.create_table(people()).unwrap();
+            for n in 0..12_u64 {
+                // Numbers are left out before the last.
+                let id = if n == 11 { 40 } else { n + 1 };
+                let row = json!({ "id": id, "name": "n", "email": format!("e{n}"), "score": n as f64 });
+                table.insert(&row).unwrap();
+            }
+            table.delete(4).unwrap();
+            operation(&table);
+            println!("{format:?}, operation {number}");
+            assert_replays(&db, &engine);
+        }
+    }
+}
+
+#[test]
+fn indexes_keep_what_they_index_whatever_they_are_called() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let (engine, db) = on_memory(format);
+        let schema = Schema::builder("people")
+            .column(Column::string("key").primary_key())
+            .column(Column::u32("x").unique())
+            .column(Column::u32("y"))
+            .index(Index::ordered(["y"]).named("people_by_x"))
+            .build()
+            .unwrap();
+        let table = db.create_table(schema).unwrap();
+        for n in 0..50_u32 {
+            table.insert(&(format!("k{n}"), n, n % 5)).unwrap();
+        }
+        // The name of the key's own index, which is not among the table's.
+        db.create_index("people", Index::ordered(["y", "x"]).named("primary key")).unwrap();
+        assert_eq!(db.verify().unwrap(), []);
+        // The unique column's own index gets the name that is free now.
+        db.drop_index("people", "people_by_x").unwrap();
+        assert_eq!(db.verify().unwrap(), []);
+        assert!(matches!(table.insert(&("new", 7, 1)), Err(Error::Unique { .. })));
+        assert_eq!(table.find("x", 7).unwrap().unwrap().get(table.column::<str>("key").unwrap()), "k7");
+        assert_replays(&db, &engine);
+    }
 }

@@ -133,6 +133,31 @@ fn writes_the_seeds() {
         }
         stored_seeds(format).unwrap();
     }
+    import_seeds().unwrap();
+}
+
+/// Exports of every form.
+fn import_seeds() -> Result<()> {
+    let db = Database::in_memory();
+    targets::fill(&db)?;
+    work(&db)?;
+    let people = db.table("people")?;
+    type Export<'a> = &'a dyn Fn(&mut Vec<u8>) -> Result<()>;
+    let exports: [Export<'_>; 5] = [
+        &|out| db.export_json(out).map(drop),
+        &|out| db.export_json_lines(out).map(drop),
+        &|out| people.export_json(out).map(drop),
+        &|out| people.export_json_lines(out).map(drop),
+        &|out| people.export_csv(out).map(drop),
+    ];
+    for (how, export) in (0..).zip(exports) {
+        let mut out = vec![how];
+        export(&mut out)?;
+        save("import", &format!("stop-{how}"), &out);
+        out[0] |= 8;
+        save("import", &format!("skip-{how}"), &out);
+    }
+    Ok(())
 }
 
 /// Edits of a directory: none, each file gone, bytes behind each, bytes over each.

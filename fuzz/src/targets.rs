@@ -11,7 +11,7 @@ use folio::storage::{
     StorageEngine,
 };
 use folio::testing::{Image, SimFiles};
-use folio::{Column, Database, DatabaseBuilder, Durability, ErrorKind, Index, Schema};
+use folio::{Column, Database, DatabaseBuilder, Durability, ErrorKind, ImportOptions, Index, OnError, Schema};
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 
@@ -19,13 +19,14 @@ use std::sync::{Arc, OnceLock};
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target with its name, which is that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("log", log),
     ("batch", batch),
     ("checkpoint", checkpoint),
     ("json_lines", json_lines),
     ("manifest", manifest),
     ("schema", schema),
+    ("import", import),
     ("directory", directory),
 ];
 
@@ -75,6 +76,31 @@ pub fn schema(data: &[u8]) -> bool {
     assert_eq!(table.len().expect("it is there"), 0);
     assert_eq!(db.verify().expect("memory is read"), []);
     true
+}
+
+/// An import into a database that has rows: the first byte chooses what is read, and (bit 3) whether bad records are passed
+/// over. What is refused has changed nothing.
+pub fn import(data: &[u8]) -> bool {
+    let (how, data) = choice(data);
+    let db = Database::in_memory();
+    fill(&db).expect("the rows fit");
+    let before = db.snapshot();
+    let people = db.table("people").expect("it was made");
+    let options = ImportOptions::new().on_error(if how & 8 == 0 { OnError::Stop } else { OnError::Skip });
+    let imported = match how & 7 {
+        0 => db.import_json(data, &options),
+        1 => db.import_json_lines(data, &options),
+        2 => people.import_json(data, &options),
+        3 => people.import_json_lines(data, &options),
+        _ => people.import_csv(data, &options),
+    };
+    assert_eq!(db.verify().expect("memory is read"), []);
+    let after = db.snapshot();
+    if imported.is_err() {
+        assert!(before.diff(&after).expect("of one database").is_empty());
+        assert_eq!(before.table_names(), after.table_names());
+    }
+    imported.is_ok()
 }
 
 /// A whole directory: edits of a good one. Each is a byte that names a file, a byte that says how, and two bytes of a

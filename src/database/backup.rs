@@ -21,6 +21,9 @@ use {
 const UNFINISHED: [(Format, &[u8]); 2] =
     [(Format::Binary, b"an unfinished copy"), (Format::JsonLines, b"\"an unfinished copy\"\n")];
 
+/// The log of a copy gets to its version in steps of 2^32. No life is long enough for more; a forged file may say more.
+const VERSION_MAX: u64 = 1 << 42;
+
 impl Snapshot {
     /// Copies this version into the directory `path`, which is made and must not hold a database yet. The copy can be
     /// opened as a database; it holds no log, only a checkpoint. Writers and readers of the origin go on meanwhile. It
@@ -47,6 +50,9 @@ impl Snapshot {
     fn backup_on(&self, engine: &dyn StorageEngine, path: &str) -> Result<()> {
         if engine.recovery().report != OpenReport::Empty {
             return Err(Error::NotADatabase { path: path.into(), found: "a database is there already".into() });
+        }
+        if self.version() > VERSION_MAX {
+            return Err(Error::Limit { what: "versions of a copy".into(), limit: VERSION_MAX, found: self.version() });
         }
         engine.claim()?;
         let payload =
@@ -103,9 +109,18 @@ impl Database {
             let path = path.as_ref().display().to_string().into();
             return Err(Error::NotADatabase { path, found: "there is no such directory".into() });
         }
-        match FileEngine::open(path, FileOptions::default()) {
+        match FileEngine::open(&path, FileOptions::default()) {
             Ok(engine) => Self::verify_on(Arc::new(engine)),
-            Err(error) => damage_of(error).map(|damage| vec![damage]),
+            Err(error) => {
+                let mut damages = vec![damage_of(error)?];
+                // Opening stops at the first; whoever saves what is left looks at all of it.
+                for lost in Self::salvage(path).map(|salvaged| salvaged.lost).unwrap_or_default() {
+                    if !damages.contains(&lost) {
+                        damages.push(lost);
+                    }
+                }
+                Ok(damages)
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Stats {
     pub reader_slots: usize,
 }
 
-/// Figures about one table.
+/// Figures about one table. [`Reader::size`](crate::Reader::size) has its bytes in memory, which take a walk to add up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableStats {

@@ -209,6 +209,13 @@ pub struct StorageStats {
     pub live_object_bytes: u64,
 }
 
+impl StorageStats {
+    /// How many commits shared a sync, on average; 0 without one.
+    pub fn commits_per_sync(&self) -> f64 {
+        if self.syncs == 0 { 0.0 } else { self.synced_versions as f64 / self.syncs as f64 }
+    }
+}
+
 /// Takes an object's content. Dropped before [`finish`](ObjectWriter::finish), it leaves nothing.
 pub trait ObjectWriter: Send {
     /// Adds bytes.

@@ -420,7 +420,7 @@ impl TableMut<'_, '_> {
     }
 
     /// The highest id that a row can have: as a key that is given, up to what its type holds.
-    pub(super) fn last_id_stored(&self) -> u64 {
+    pub(crate) fn last_id_stored(&self) -> u64 {
         let column = self.def.row_id.and_then(|column| self.def.layout.column(column));
         match column.map(|column| column.ty) {
             Some(crate::value::Type::U64) => u64::MAX,

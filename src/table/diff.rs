@@ -25,15 +25,21 @@ pub(crate) fn diff_rows<'a>(
             differing &= differing - 1;
             let old = old.and_then(|page| RowRef::find(page.block(), layout, id));
             let new = new.and_then(|page| RowRef::find(page.block(), &b.def.layout, id));
-            let is_same = |(old, new): (&RowRef<'_>, &RowRef<'_>)| {
-                (0..layout.columns().len()).all(|column| old.column_bytes(column) == new.column_bytes(column))
-            };
-            if !old.as_ref().zip(new.as_ref()).is_some_and(is_same) {
+            if !old.as_ref().zip(new.as_ref()).is_some_and(|(old, new)| is_same_row(layout, old, new)) {
                 visit(old, new);
             }
         }
         ControlFlow::<()>::Continue(())
     });
+}
+
+/// Whether two rows of these columns have the same values.
+pub(crate) fn is_same_row(layout: &Layout, a: &RowRef<'_>, b: &RowRef<'_>) -> bool {
+    (0..layout.columns().len()).all(|column| match (a.column_bytes(column), b.column_bytes(column)) {
+        // Large values are mostly shared.
+        (Some(a), Some(b)) => std::ptr::eq(a, b) || a == b,
+        (a, b) => a == b,
+    })
 }
 
 /// Which of the page's ids (bit 0 to 31) have rows that may differ. Those that do are among them; beside large values all

@@ -1,5 +1,8 @@
 //! For those who test storage: the conformance suite that any engine can run on itself, a simulated file system with
 //! faults, and the images that a crash may leave of it. With the feature `testing`.
+//!
+//! An engine that fails as wanted is the file engine on that file system: `FileEngine::open_on` with [`SimFiles`], whose
+//! [`set_fault`](SimFiles::set_fault) lets any call fail.
 
 mod conformance;
 mod crash;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::page::{Link, Writer};
 use crate::table::change::{TableMut, empty_record, new_index_block};
-use crate::table::definition::TableDef;
+use crate::table::definition::{IndexPlan, TableDef};
 use crate::table::version::{Entry, INDEX_RECORD, TABLES_MAX, root_bytes, table_slots};
 use std::sync::atomic::Ordering;
 
@@ -92,15 +92,22 @@ pub(crate) fn reindex(writer: &mut Writer, slot: usize, old: &TableDef, new: &Ta
     entry.def = new.id;
     let Some([rows, indexes]) = links.get_mut(2 * slot..2 * slot + 2) else { return Ok(()) };
     let mut block = new_index_block(pages, new)?;
-    let mut built = Vec::new();
+    let (mut built, mut next) = (Vec::new(), 0);
     let mut donor = indexes.take().map(|old| pages.donate(old));
     for (index, plan) in new.indexes.iter().enumerate() {
         // Kept indexes stand in the same order in both, so that their links can be moved one after the other.
-        let kept = old.indexes.iter().position(|old| old.name == plan.name);
+        // The name alone does not make it the same: names of unique columns' indexes change with those of others, and the
+        // key's own has one that another may have as well.
+        let is_same = |old: &IndexPlan| {
+            (&old.name, &old.columns, old.unique, old.kind) == (&plan.name, &plan.columns, plan.unique, plan.kind)
+        };
+        let found = old.indexes.iter().enumerate().skip(next).find(|(_, old)| is_same(old));
+        let kept = found.map(|(place, _)| place);
         let Some((from, donor)) = kept.zip(donor.as_mut()) else {
             built.push(index);
             continue;
         };
+        next = from + 1;
         let moved: Option<Link> = pages.take(donor, from);
         let mut record = empty_record(plan.kind);
         if let Some(old) = donor.block().bytes().get(from * INDEX_RECORD..(from + 1) * INDEX_RECORD) {

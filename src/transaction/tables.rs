@@ -86,13 +86,18 @@ thread_local! {
     static BATCH: Cell<Vec<RowBuf>> = const { Cell::new(Vec::new()) };
 }
 
+/// A buffer that a large row has made larger than this is given back.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
+
 /// Lends a row buffer for the length of a call.
 #[inline]
 fn with_buffer<R>(body: impl FnOnce(&mut RowBuf) -> R) -> R {
     // A thread that is ending has none to lend, and no use for one.
     let mut buffer = BUFFER.try_with(Cell::take).ok().flatten().unwrap_or_default();
     let answer = body(&mut buffer);
-    let _ = BUFFER.try_with(|place| place.set(Some(buffer)));
+    if buffer.held_bytes() <= BUFFER_BYTES_KEPT {
+        let _ = BUFFER.try_with(|place| place.set(Some(buffer)));
+    }
     answer
 }
 
@@ -127,6 +132,26 @@ impl<'t> TransactionTable<'t> {
     pub(crate) fn check_closures(&self) -> Result<()> {
         let schema = &self.def().schema;
         if schema.lacks_checks() { Err(missing_closures(schema)) } else { Ok(()) }
+    }
+
+    /// Runs a change, of which `row` finds in its answer the one row that it was of, if it was of one alone.
+    #[inline]
+    fn change_row<R>(
+        &self,
+        change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>,
+        row: impl FnOnce(&R) -> Option<u64>,
+    ) -> Result<R> {
+        let answer = self.change(change)?;
+        if let Some(id) = row(&answer) {
+            self.transaction().note_row(self.reader.source.slot, id);
+        }
+        Ok(answer)
+    }
+
+    /// Replaces a stored row. Where its key changes, and with it its id, two rows do.
+    #[inline]
+    fn replace_row(&self, id: u64, row: &mut RowBuf) -> Result<u64> {
+        self.change_row(|table| table.replace(id, row), |new| (*new == id).then_some(id))
     }
 
     /// Fills in defaults and runs the checks.
@@ -164,7 +189,7 @@ impl<'t> TransactionTable<'t> {
     pub fn insert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
         with_buffer(|buffer| {
             self.encode(row, buffer)?;
-            let id = self.change(|table| table.insert(buffer))?;
+            let id = self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
             Ok(self.key_of(buffer, id))
         })
     }
@@ -175,7 +200,7 @@ impl<'t> TransactionTable<'t> {
         self.transaction().atomic(|| {
             with_buffer(|buffer| {
                 self.encode(row, buffer)?;
-                self.change(|table| table.insert(buffer))?;
+                self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
                 let def = self.def();
                 crate::value::decode(def.schema.shape(), &*buffer).map_err(|error| error.in_table(def.name()))
             })
@@ -208,14 +233,28 @@ impl<'t> TransactionTable<'t> {
                 }
             }
             self.flush(&mut batch)?;
+            batch.rows.retain(|row| row.held_bytes() <= BUFFER_BYTES_KEPT);
             let _ = BATCH.try_with(|place| place.set(std::mem::take(&mut batch.rows)));
             Ok(batch.stored)
         })
     }
 
     /// Makes `next` the lowest number to be given, unless it is higher already.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for what no table of these columns can have come to.
     pub(crate) fn raise_next(&self, next: u64) -> Result<()> {
+        let def = self.def();
         self.change(|table| {
+            let most = def.row_id.map_or(0, |_| table.last_id_stored().saturating_add(1));
+            if next > most {
+                return Err(Error::OutOfRange {
+                    table: def.name().into(),
+                    column: def.row_id.map_or("next_id", |column| def.column_name(column)).into(),
+                    value: next.to_string().into(),
+                    expected: format!("a next number up to {most}").into(),
+                });
+            }
             table.raise_next_id(next);
             Ok(())
         })
@@ -258,10 +297,10 @@ impl<'t> TransactionTable<'t> {
             match self.id_of_key_in(buffer)? {
                 Some(id) => {
                     let key = self.key_of(buffer, id);
-                    self.change(|table| table.replace(id, buffer)).map(|_| key)
+                    self.replace_row(id, buffer).map(|_| key)
                 }
                 None => {
-                    let id = self.change(|table| table.insert(buffer))?;
+                    let id = self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
                     Ok(self.key_of(buffer, id))
                 }
             }
@@ -277,7 +316,7 @@ impl<'t> TransactionTable<'t> {
                 let key = crate::table::key::describe_key(def, def.schema.primary_key(), &*buffer);
                 return Err(Error::NoSuchRow { table: def.name().into(), key: key.into() });
             };
-            self.change(|table| table.replace(id, buffer)).map(drop)
+            self.replace_row(id, buffer).map(drop)
         })
     }
 
@@ -328,13 +367,13 @@ impl<'t> TransactionTable<'t> {
         let id = row.id();
         // Its view ends here: while one is open, what rows change is copied again and again.
         drop(row);
-        self.change(|table| table.replace(id, buffer)).map(drop)
+        self.replace_row(id, buffer).map(drop)
     }
 
     /// See [`Table::delete`](crate::Table::delete).
     pub fn delete(&self, key: impl ToKey) -> Result<bool> {
         let Some(id) = self.reader.get(&key)?.map(|row| row.id()) else { return Ok(false) };
-        self.change(|table| table.remove(id))
+        self.change_row(|table| table.remove(id), |_| Some(id))
     }
 
     /// See [`Table::clear`](crate::Table::clear).

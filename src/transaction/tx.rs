@@ -33,6 +33,10 @@ pub struct Transaction<'d> {
     failed: Cell<bool>,
     /// Whether this is one operation on its own, undone by dropping the transaction.
     is_single: bool,
+    /// How many changes were made, and the row of the last, as slot and id, if that was of one row alone. What a log is
+    /// told of a single operation on a row is found without a comparison of versions.
+    changes: Cell<u32>,
+    row: Cell<Option<(usize, u64)>>,
     /// Whether it is to be durable on return, whatever the others are.
     wants_sync: Cell<bool>,
     /// The time of this transaction, once asked for.
@@ -48,6 +52,8 @@ impl<'d> Transaction<'d> {
             pending: RefCell::new(None),
             failed: Cell::new(false),
             is_single,
+            changes: Cell::new(0),
+            row: Cell::new(None),
             wants_sync: Cell::new(false),
             now: Cell::new(None),
         }
@@ -123,11 +129,16 @@ impl<'d> Transaction<'d> {
     /// Appends what this transaction has done so far, for [`redo::apply`].
     pub(super) fn encode_redo(&self, format: Format, out: &mut Vec<u8>) -> Result<()> {
         let view = self.view()?;
-        let committed = Arc::clone(&self.core.catalog.read());
+        let committed = self.core.catalog.read();
         let pending = self.pending.borrow();
         let old = redo::Version { root: self.page.base(), catalog: &committed };
         let new = redo::Version { root: view.root(), catalog: pending.as_ref().unwrap_or(&committed) };
-        redo::encode(old, new, format, out)
+        // Elsewhere than in a single operation the change may have been undone since, with a savepoint.
+        let row = self.row.get().filter(|_| self.is_single && self.changes.get() == 1 && pending.is_none());
+        match row {
+            Some((slot, id)) => redo::encode_row(old, new, slot, id, format, out),
+            None => redo::encode(old, new, format, out),
+        }
     }
 
     /// Drops a table with all its rows. Cost: O(1) now, the memory is given back in slices.
@@ -200,6 +211,7 @@ impl<'d> Transaction<'d> {
     #[inline]
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Writer) -> Result<R>) -> Result<R> {
         self.check_alive()?;
+        self.changes.set(self.changes.get().saturating_add(1));
         let answer = self.page.write(|writer| change(writer))?;
         if let Err(Error::OutOfMemory { .. }) = answer {
             self.failed.set(true);
@@ -226,6 +238,12 @@ impl<'d> Transaction<'d> {
             entry.write(bytes, slot);
             answer
         })
+    }
+
+    /// Says that the last change was of this row alone.
+    #[inline]
+    pub(crate) fn note_row(&self, slot: usize, id: u64) {
+        self.row.set(Some((slot, id)));
     }
 
     /// The private version as it is now.
@@ -301,7 +319,10 @@ impl<'d> Transaction<'d> {
             }
         }
         self.page.commit();
-        *catalog = Arc::new(pending);
+        let old = std::mem::replace(&mut *catalog, Arc::new(pending));
+        drop(catalog);
+        // With it may go closures, and what the user's code keeps in them.
+        drop(old);
     }
 
     /// See [`Log`] for the order and its reasons.

@@ -61,6 +61,12 @@ impl RowBuf {
         RowBuf::default()
     }
 
+    /// Memory that is held for values.
+    #[inline]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.fixed.capacity() + self.var.capacity()
+    }
+
     /// Makes every column of `shape` not set. Keeps capacity.
     #[inline]
     pub(crate) fn reset(&mut self, shape: &Shape) {

@@ -109,7 +109,7 @@ fn each_of_recovery(
 }
 
 /// A life of so many steps is a trace of some 250 operations.
-const STEPS: u64 = 34;
+const STEPS: u64 = 32;
 
 /// From this seed on, two and for each more `FOLIO_SEEDS` two more, each with either durability.
 fn every_crash(format: Format, first_seed: u64) {

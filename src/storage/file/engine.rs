@@ -112,6 +112,7 @@ impl FileEngine {
     /// # Errors
     /// As [`open`](FileEngine::open).
     pub fn open_on(files: Arc<dyn Files>, options: FileOptions) -> Result<Self> {
+        recover::refuse_others(&*files)?;
         let lock = uninterrupted(|| files.lock(LOCK)).map_err(|error| failed("lock", LOCK, error))?;
         let Some(lock) = lock else { return Err(Error::Locked { path: files.describe().into() }) };
         let found = recover::inspect(&*files)?;

@@ -112,6 +112,24 @@ pub(super) fn inspect(files: &dyn Files) -> Result<Found> {
     Ok(Found { stored: Some(stored), recovery, archive, live: Some(live), listed, survivor })
 }
 
+/// Looks whether the directory is somebody else's, before so much as a lock is put there.
+pub(super) fn refuse_others(files: &dyn Files) -> Result<()> {
+    let root = list(files, "")?.unwrap_or_default();
+    let has_manifest = root.iter().any(|(name, _)| name == MANIFEST);
+    if has_manifest { Ok(()) } else { refuse_foreign(files, &root) }
+}
+
+/// Without a manifest nothing may be there but what is ours.
+fn refuse_foreign(files: &dyn Files, root: &[(String, EntryKind)]) -> Result<()> {
+    let ours =
+        |(name, _): &&(String, EntryKind)| FOLDERS.contains(&name.as_str()) || name == LOCK || name == MANIFEST_NEW;
+    if let Some((foreign, _)) = root.iter().find(|entry| !ours(entry)) {
+        let found = format!("it has no manifest, and holds `{foreign}`");
+        return Err(Error::NotADatabase { path: files.describe().into(), found: found.into() });
+    }
+    Ok(())
+}
+
 /// A directory without a manifest can become a storage only if nothing of one is there: at most what a crash leaves of a
 /// beginning, which is empty.
 fn check_unbegun(
@@ -121,12 +139,7 @@ fn check_unbegun(
     listed: &[String],
     has_live: bool,
 ) -> Result<()> {
-    let ours =
-        |(name, _): &&(String, EntryKind)| FOLDERS.contains(&name.as_str()) || name == LOCK || name == MANIFEST_NEW;
-    if let Some((foreign, _)) = root.iter().find(|entry| !ours(entry)) {
-        let found = format!("it has no manifest, and holds `{foreign}`");
-        return Err(Error::NotADatabase { path: files.describe().into(), found: found.into() });
-    }
+    refuse_foreign(files, root)?;
     let expected = "the manifest of what is here";
     if let Some(path) = listed.first() {
         return Err(corrupt(MANIFEST, expected, &format!("none, beside `{path}`")));

@@ -7,6 +7,7 @@ use super::log::Log;
 use super::manifest::{self, Stored};
 use super::objects;
 use super::recover::check_sealed;
+use super::salvage::as_damage;
 use super::scan::{Flaw, Frames, Step, no_header, scan};
 use crate::error::{Error, Result};
 use crate::storage::engine::{Batch, Damage, Format, ObjectReader};
@@ -104,17 +105,10 @@ impl LogView {
 
 /// See [`StorageEngine::verify`](crate::storage::StorageEngine::verify).
 pub(super) fn verify(files: &dyn Files, stored: &Stored, view: &LogView, report: &mut dyn FnMut(Damage)) -> Result<()> {
+    // Also what cannot be read is damage: what stands behind it is still looked at.
     let mut check = |checked: Result<()>| match checked {
-        Err(Error::Corrupt { file, offset, expected, found }) => {
-            report(Damage { file, offset, expected, found });
-            Ok(())
-        }
-        Err(Error::UnsupportedFormat { file, what, found, supported }) => {
-            let (expected, found) = (format!("{what} {supported}").into(), found.to_string().into());
-            report(Damage { file, offset: 0, expected, found });
-            Ok(())
-        }
-        other => other,
+        Err(error) => as_damage(error).map(&mut *report),
+        Ok(()) => Ok(()),
     };
     check(manifest::read(files).and_then(|found| match found == *stored {
         true => Ok(()),

@@ -21,6 +21,7 @@ use crate::table::version::{Entry, table_links, version_number};
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Newest;
 use crate::transaction::durable::log::Log;
+use crate::value::Timestamp;
 use std::collections::BTreeMap;
 
 /// A table is written anew when it has so many parts, however small they are.
@@ -62,17 +63,22 @@ impl Log {
     /// Makes a checkpoint of the newest version that readers see, and answers its number. Neither readers nor writers
     /// wait for it, but for the change of the log's segment.
     pub(crate) fn checkpoint(&self, newest: &Newest, extent: Extent) -> Result<u64> {
+        let now = newest.time();
         let mut saved = self.saved.lock();
         // Asked when it is this one's turn: it may have been closed meanwhile.
         self.check()?;
-        self.save(newest, &mut saved, extent)
+        self.save(newest, now, &mut saved, extent)
     }
 
-    /// The same on the last checkpoint, which is `saved` and becomes this one.
-    pub(super) fn save(&self, newest: &Newest, saved: &mut Saved, extent: Extent) -> Result<u64> {
-        // Before all else: it is the user's code, and may panic.
-        let now = newest.clock.now();
-        self.start_counting();
+    /// The same on the last checkpoint, which is `saved` and becomes this one, made at the time `now`.
+    pub(super) fn save(
+        &self,
+        newest: &Newest,
+        now: Option<Timestamp>,
+        saved: &mut Saved,
+        extent: Extent,
+    ) -> Result<u64> {
+        let unsaved = self.start_counting();
         // Sealed first: then what is sealed is covered, and can go (P2).
         self.engine.seal().map_err(|error| self.note(error))?;
         self.publish_durable(&newest.store);
@@ -81,12 +87,13 @@ impl Log {
         if version == saved.version && extent == Extent::Changes {
             return Ok(version);
         }
-        let mut tables = BTreeMap::new();
-        for (name, listed) in &catalog.tables {
-            let before = saved.tables.get(name).filter(|before| before.table == listed.def.table);
-            let table = save_table(&*self.engine, &pinned, listed, before, saved.stamp, extent)?;
-            tables.insert(name.clone(), table);
-        }
+        let tables = match self.save_tables(&pinned, &catalog, saved, extent) {
+            Ok(tables) => tables,
+            Err(error) => {
+                self.forget_unsaved(saved);
+                return Err(error);
+            }
+        };
         let checkpoint = describe(version, &tables)?;
         #[cfg(feature = "testing")]
         if is_planted(Plant::ReleaseBeforeManifest) {
@@ -94,13 +101,41 @@ impl Log {
         }
         let generation =
             self.engine.replace_manifest(saved.generation, checkpoint).map_err(|error| self.note(error))?;
-        self.note_checkpoint(now);
+        self.note_checkpoint(now, unsaved);
         let stamp = pinned.stamp();
         #[cfg(feature = "testing")]
         let stamp = if is_planted(Plant::SaveTooLate) { stamp + 8 } else { stamp };
         *saved = Saved { generation, version, stamp, tables };
         self.engine.release_log(version).map_err(|error| self.note(error))?;
         Ok(version)
+    }
+
+    fn save_tables(
+        &self,
+        pinned: &Pinned,
+        catalog: &Catalog,
+        saved: &Saved,
+        extent: Extent,
+    ) -> Result<BTreeMap<Box<str>, SavedTable>> {
+        let mut tables = BTreeMap::new();
+        for (name, listed) in &catalog.tables {
+            let before = saved.tables.get(name).filter(|before| before.table == listed.def.table);
+            let table = save_table(&*self.engine, pinned, listed, before, saved.stamp, extent)?;
+            tables.insert(name.clone(), table);
+        }
+        Ok(tables)
+    }
+
+    /// After a failure, gives back what was written for a checkpoint that is not to be: with each attempt it would grow.
+    /// The manifest in use, written anew, names none of it. Where that fails, the next one that is written does it.
+    fn forget_unsaved(&self, saved: &mut Saved) {
+        if self.check().is_ok()
+            && let Ok(checkpoint) = describe(saved.version, &saved.tables)
+            && let Ok(generation) =
+                self.engine.replace_manifest(saved.generation, checkpoint).map_err(|error| self.note(error))
+        {
+            saved.generation = generation;
+        }
     }
 }
 

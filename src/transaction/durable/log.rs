@@ -113,14 +113,16 @@ impl Log {
         }
     }
 
-    /// What is appended from here on a checkpoint that begins now may not cover.
-    pub(super) fn start_counting(&self) {
-        self.unsaved_bytes.store(0, Ordering::Relaxed);
+    /// A checkpoint begins, which covers what was appended so far: so many bytes.
+    pub(super) fn start_counting(&self) -> u64 {
         self.unreported_bytes.store(0, Ordering::Relaxed);
+        self.unsaved_bytes()
     }
 
-    pub(super) fn note_checkpoint(&self, time: Timestamp) {
-        *self.checkpoint_time.lock() = Some(time);
+    /// The checkpoint is made.
+    pub(super) fn note_checkpoint(&self, time: Option<Timestamp>, covered_bytes: u64) {
+        *self.checkpoint_time.lock() = time;
+        self.unsaved_bytes.fetch_sub(covered_bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn checkpoint_time(&self) -> Option<Timestamp> {
@@ -197,6 +199,8 @@ impl Log {
 
     /// See [`Core::close`](crate::transaction::core::Core::close).
     pub(crate) fn close(&self, newest: &Newest) -> Result<()> {
+        // Before anything is locked: it asks the user's code.
+        let now = newest.time();
         // The running write, unless it is this thread's own, ends first; the next one finds it closed.
         let write = newest.store.begin()?;
         let before = self.state.swap(CLOSED, Ordering::AcqRel);
@@ -208,7 +212,7 @@ impl Log {
         // Until the engine is closed: no checkpoint is under way then.
         let mut last = self.saved.lock();
         let saved = match before {
-            OPEN => self.save(newest, &mut last, Extent::Changes).map(drop),
+            OPEN => self.save(newest, now, &mut last, Extent::Changes).map(drop),
             _ => Ok(()),
         };
         let closed = self.engine.close();
