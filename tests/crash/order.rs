@@ -159,9 +159,10 @@ pub(crate) fn overtaken(fails: bool, bug: Option<Plant>) -> Option<String> {
     let (other, noted, files) = (db.clone(), Arc::clone(&found), device.files.clone());
     let second = Arc::new(Mutex::new(None));
     let thread = Arc::clone(&second);
-    let log = Arc::clone(&engine);
+    let (log, has_begun) = (Arc::clone(&engine), AtomicBool::new(false));
     *device.watch.lock() = Some(Box::new(move |is_sync| {
-        if !is_sync || log.appended() == before || thread.lock().is_some() {
+        // Once: the other's own sync comes by here too.
+        if !is_sync || log.appended() == before || has_begun.swap(true, Ordering::AcqRel) {
             return;
         }
         let (db, is_done) = (other.clone(), Arc::new(AtomicBool::new(false)));
