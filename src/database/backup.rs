@@ -82,7 +82,8 @@ impl Database {
     }
 
     /// Reads every byte that is stored and checks every checksum, and that in the newest version rows, counts and indexes
-    /// agree. Answers all damage that there is, nothing if all is well. Readers and writers go on meanwhile. Cost:
+    /// agree. Answers the damage, of each segment of the log and each object the first, nothing if all is well. Readers and
+    /// writers go on meanwhile; checkpoints, `close` and `stats` wait for it. Cost:
     /// O(stored bytes + rows · log rows).
     ///
     /// # Errors
