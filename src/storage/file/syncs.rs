@@ -151,11 +151,13 @@ impl Syncs {
             if self.durable() >= through {
                 return Ok(());
             }
-            if let Some(poison) = &state.poison {
-                return Err(poison.repeat());
-            }
+            // A sync that runs may still cover this one, whatever has failed beside it: then readers will see what it
+            // was for, and an error would be a lie.
             if !state.is_taken {
-                break;
+                match &state.poison {
+                    Some(poison) => return Err(poison.repeat()),
+                    None => break,
+                }
             }
             self.changed.wait(&mut state);
         }
@@ -252,5 +254,66 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.syncs.state.lock().is_taken = false;
         self.syncs.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// Says when a sync begins, which ends when it is told to.
+    struct Slow {
+        begun: Sender<()>,
+        end: Mutex<Receiver<()>>,
+    }
+
+    impl RandomAccessFile for Slow {
+        fn length(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write_at(&self, bytes: &[u8], _: u64) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn set_length(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.begun.send(()).unwrap();
+            self.end.lock().recv().map_err(|_| io::Error::other("nobody ends it"))
+        }
+    }
+
+    /// Of two commits that one sync covers, not one returns and the other fails because a checkpoint's file did.
+    #[test]
+    fn a_failure_elsewhere_waits_for_the_sync_that_runs() {
+        let (begun, begins) = channel();
+        let (ends, end) = channel();
+        let syncs = Syncs::new(0, 0);
+        syncs.turn().switch(Arc::new(Slow { begun, end: Mutex::new(end) }));
+        syncs.note_append(2);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| syncs.sync(1));
+            begins.recv().unwrap();
+            let _ = syncs.poison("sync", "data/people.records", io::Error::other("a bad block"));
+            let second = scope.spawn(|| syncs.sync(2));
+            // Until it waits.
+            while !second.is_finished() && !syncs.changed.notify_one() {
+                std::thread::yield_now();
+            }
+            ends.send(()).unwrap();
+            assert!(first.join().unwrap().is_ok());
+            assert!(second.join().unwrap().is_ok());
+        });
+        assert_eq!(syncs.durable(), 2);
+        syncs.note_append(3);
+        assert!(matches!(syncs.sync(3), Err(Error::SyncFailed { .. })));
     }
 }
