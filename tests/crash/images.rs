@@ -121,7 +121,7 @@ fn every_crash(format: Format, first_seed: u64) {
             let (journal, files) = run(setting, None, SimFiles::new());
             assert_eq!(journal.failures, 0);
             operations += files.operations();
-            let extent = Extent { from: 0, cut_step: 1, second_every: 2_500 };
+            let extent = Extent { from: 0, cut_step: 1, second_every: 2_000 };
             let tried = crash_everywhere(&files, &journal, setting, extent);
             println!("{setting:?}: {} operations, {} checkpoints, {tried:?}", files.operations(), journal.checkpoints);
             assert_eq!(tried.wrong, None, "{setting:?}");

@@ -105,6 +105,15 @@ impl Journal {
         if files.operations() != 0 {
             return Err("opening has changed something".into());
         }
+        // What a crash leaves is not damage, whether it is needed or not.
+        let damage = std::cell::Cell::new(0);
+        let verify = |engine: &FileEngine| engine.verify(&mut |_| damage.set(damage.get() + 1)).map_err(message);
+        if goes_on {
+            verify(&engine)?;
+            if damage.get() > 0 {
+                return Err("damage before claiming".into());
+            }
+        }
         engine.claim().map_err(message)?;
         let (report, last) = (engine.recovery().report, engine.recovery().last);
         if engine.durable() != last || engine.appended() != last {
@@ -114,8 +123,7 @@ impl Journal {
             return Ok(report);
         }
         self.compare(&engine, bounds)?;
-        let damage = std::cell::Cell::new(0);
-        engine.verify(&mut |_| damage.set(damage.get() + 1)).map_err(message)?;
+        verify(&engine)?;
         if damage.get() > 0 {
             return Err("damage after claiming".into());
         }

@@ -1,7 +1,8 @@
 //! Sealed segments: which there are, and their release.
 
 use super::files::{Files, failed, uninterrupted};
-use super::layout::archive_path;
+use super::layout::{WAL, archive_path};
+use super::syncs::Syncs;
 use crate::error::Result;
 use std::collections::VecDeque;
 use std::io;
@@ -57,16 +58,24 @@ impl Archive {
         self.ranges(live).filter(|(_, next)| *next > covered.saturating_add(1)).collect()
     }
 
-    /// Removes those that hold nothing above `through`, oldest first.
-    pub(super) fn release(&mut self, files: &dyn Files, through: u64, live: u64) -> Result<()> {
-        let covered = self.ranges(live).take_while(|(_, next)| *next <= through.saturating_add(1));
-        for (first, _) in covered.collect::<Vec<_>>() {
-            let path = archive_path(first);
-            match uninterrupted(|| files.remove(&path)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &path, error)),
-                _ => drop(self.segments.pop_front()),
-            }
-        }
-        Ok(())
+    /// The first version of the oldest, if it holds nothing above `through`.
+    pub(super) fn oldest_within(&self, through: u64, live: u64) -> Option<u64> {
+        let (first, next) = self.ranges(live).next()?;
+        (next <= through.saturating_add(1)).then_some(first)
+    }
+
+    /// The oldest is gone.
+    pub(super) fn forget_oldest(&mut self) {
+        self.segments.pop_front();
+    }
+}
+
+/// Removes the file of a segment, durably: names may reach the disk in any order, and if a later segment were gone before
+/// this one, the gap would look like damage.
+pub(super) fn remove(files: &dyn Files, syncs: &Syncs, first: u64) -> Result<()> {
+    let path = archive_path(first);
+    match uninterrupted(|| files.remove(&path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path, error)),
+        _ => syncs.sync_folder(files, WAL),
     }
 }

@@ -3,6 +3,7 @@
 //! Locks, in order: the manifest's, the log's, the turn to sync, the objects'. Reading takes the log's for a moment, to
 //! learn which segments there are.
 
+use super::archive;
 use super::files::{Files, failed, uninterrupted};
 use super::layout::LOCK;
 use super::log::{Log, not_claimed};
@@ -135,17 +136,25 @@ impl FileEngine {
         })
     }
 
+    /// Removes the sealed segments that hold nothing above `through`, oldest first. Under the manifest's lock, so one at a
+    /// time; appends go on meanwhile.
     fn release(&self, stored: &Stored, through: u64) -> Result<()> {
         if self.options.keep_archived {
             return Ok(());
         }
-        let mut state = self.log.lock();
-        let first = state.log.first;
         let covered = stored.manifest.checkpoint.version;
         #[cfg(feature = "testing")]
         let covered = if is_planted(Plant::ReleaseBeforeManifest) { u64::MAX } else { covered };
         let through = through.min(covered);
-        state.log.archive.release(&*self.files, through, first)
+        loop {
+            let oldest = {
+                let state = self.log.lock();
+                state.log.archive.oldest_within(through, state.log.first)
+            };
+            let Some(first) = oldest else { return Ok(()) };
+            archive::remove(&*self.files, &self.syncs, first)?;
+            self.log.lock().log.archive.forget_oldest();
+        }
     }
 
     /// Writes the manifest `next`, which the log must be durable for.
@@ -192,7 +201,11 @@ impl StorageEngine for FileEngine {
             survivor.claim(&*self.files, &mut state.log, &self.syncs, manifest.stored.take())?
         };
         self.objects.remove_unnamed(&stored.manifest.checkpoint.objects);
-        let _ = self.release(&stored, u64::MAX);
+        match self.release(&stored, u64::MAX) {
+            // What stays is tried again at the next checkpoint.
+            Err(Error::Io { .. }) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
         manifest.stored = Some(stored);
         self.log.lock().is_claimed = true;
         Ok(())
