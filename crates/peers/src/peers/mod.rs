@@ -5,6 +5,7 @@
 
 mod codec;
 mod disk;
+mod fjall;
 mod folio;
 mod hash_map;
 mod imbl;
@@ -32,9 +33,10 @@ pub(crate) fn all() -> Vec<Box<dyn Peer>> {
     ]
 }
 
-/// Those that store what they hold, and the disk itself.
+/// Those that store what they hold, those that can do nothing else, and the disk itself.
 pub(crate) fn on_disk() -> Vec<Box<dyn Peer>> {
     let mut peers: Vec<Box<dyn Peer>> = all().into_iter().filter(|peer| !peer.setup_on_disk().is_empty()).collect();
+    peers.push(Box::new(fjall::FjallPeer));
     peers.push(Box::new(disk::DiskPeer::PREALLOCATED));
     peers.push(Box::new(disk::DiskPeer::APPENDED));
     peers

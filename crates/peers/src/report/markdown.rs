@@ -10,9 +10,9 @@ use std::fmt::Write;
 const HAND_WRITTEN: &str = "hashmap";
 
 const ON_DISK: &str = "
-SQLite, redb and LMDB read pages when they are asked for them; Folio and surrealmx are ready to answer from memory when
-they are open, which is why opening is shown twice. fjall is not among the peers, and of SpacetimeDB the table alone is
-published, not what makes it durable.";
+SQLite, redb, LMDB and fjall read what they are asked for when they are asked; Folio and surrealmx are ready to answer from
+memory when they are open, which is why opening is shown twice. Of SpacetimeDB the table alone is published, not what makes
+it durable.";
 
 pub(super) fn render(report: &Report<'_>) -> String {
     let mut page = String::new();
