@@ -177,6 +177,9 @@ impl Schema {
         let (Ok(here), Ok(there)) = (serde_json::to_value(self), serde_json::to_value(other)) else {
             return Some("one of them has no JSON form".into());
         };
+        if here == there {
+            return None;
+        }
         first_difference(&here, &there, "schema".into()).map(Into::into)
     }
 

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 /// The content of a file system.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Image {
     /// By path; folders have no content.
     pub(super) entries: Vec<Entry>,

@@ -4,10 +4,17 @@ use super::model::{Kind, State, Table};
 use super::workload::{Journal, Setting, abandon};
 use folio::storage::OpenReport;
 use folio::testing::SimFiles;
-use folio::{Database, Error, Opening, SnapshotTable};
+use folio::{Database, Error, IndexDef, Schema, SnapshotTable};
 
 /// The last version, at least and at most.
 pub(crate) type Bounds = (u64, u64);
+
+/// What an opening found: by the bytes of an image alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) version: u64,
+    pub(crate) log: OpenReport,
+}
 
 impl Journal {
     /// For a crash after the first `operations` of the device.
@@ -26,30 +33,37 @@ impl Journal {
         }
     }
 
-    /// Opens what a crash left and compares it with the journal; `goes_on` then also checks, writes, opens again.
+    /// Whether what was found may be there.
+    pub(crate) fn judge(&self, found: Found, bounds: Bounds) -> Result<(), String> {
+        match (bounds.0..=bounds.1).contains(&found.version) {
+            true => Ok(()),
+            false => Err(format!("version {}, not in {bounds:?}", found.version)),
+        }
+    }
+
+    /// Opens what a crash left and compares it with the journal.
     pub(crate) fn check(
         &self,
         files: &SimFiles,
         setting: Setting,
         bounds: Bounds,
-        goes_on: bool,
-    ) -> Result<Opening, String> {
+        depth: Depth,
+    ) -> Result<Found, String> {
         let db = setting.open(files).map_err(message)?;
-        let opening = db.opening().cloned().ok_or("no word of the opening")?;
-        let version = opening.version;
-        if version < bounds.0 || version > bounds.1 {
-            return Err(format!("version {version}, not in {bounds:?}"));
-        }
-        compare(&db, version, self.state(version))?;
+        let opening = db.opening().ok_or("no word of the opening")?;
+        let found = Found { version: opening.version, log: opening.log };
+        self.judge(found, bounds)?;
+        let version = found.version;
+        compare_to(&db, version, self.state(version), depth)?;
         if db.durable_version() != version {
             return Err("opened, and not all durable".into());
         }
-        if goes_on {
+        if depth == Depth::GoesOn {
             self.go_on(files, setting, db)?;
         } else {
             abandon(files, db);
         }
-        Ok(opening)
+        Ok(found)
     }
 
     fn go_on(&self, files: &SimFiles, setting: Setting, db: Database) -> Result<(), String> {
@@ -101,29 +115,45 @@ fn check_whole(db: &Database) -> Result<(), String> {
     }
 }
 
+/// How much of what readers see is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// Every row of every table, and which indexes there are.
+    Rows,
+    /// That, the schemas, and every row by its key and some by each other index.
+    Indexes,
+    /// That; then it is verified, written to, and opened again.
+    GoesOn,
+}
+
 /// Compares everything that readers see with a version of the model.
 pub(crate) fn compare(db: &Database, version: u64, state: &State) -> Result<(), String> {
+    compare_to(db, version, state, Depth::Indexes)
+}
+
+fn compare_to(db: &Database, version: u64, state: &State, depth: Depth) -> Result<(), String> {
     let snapshot = db.snapshot();
     if snapshot.version() != version {
         return Err(format!("version {}, not {version}", snapshot.version()));
     }
-    if snapshot.table_names() != state.keys().map(|name| name.to_string()).collect::<Vec<_>>() {
+    if !snapshot.table_names().iter().map(String::as_str).eq(state.keys().copied()) {
         return Err(format!("version {version} has the tables {:?}", snapshot.table_names()));
     }
     for (name, model) in state {
         snapshot
             .table(name)
             .map_err(message)
-            .and_then(|table| compare_table(&table, model))
+            .and_then(|table| compare_table(&table, model, depth))
             .map_err(|error| format!("version {version}, table `{name}`: {error}"))?;
     }
     Ok(())
 }
 
-fn compare_table(table: &SnapshotTable, model: &Table) -> Result<(), String> {
-    let schema = serde_json::to_string(table.schema().map_err(message)?).map_err(|error| error.to_string())?;
-    if *schema != *model.stored {
-        return Err(format!("the schema {schema}, not {}", model.stored));
+fn compare_table(table: &SnapshotTable, model: &Table, depth: Depth) -> Result<(), String> {
+    let schema = table.schema().map_err(message)?;
+    let names = |schema: &Schema| schema.indexes().iter().map(|index| index.name().to_owned()).collect::<Vec<_>>();
+    if !schema.indexes().iter().map(IndexDef::name).eq(model.schema.indexes().iter().map(IndexDef::name)) {
+        return Err(format!("the indexes {:?}, not {:?}", names(schema), names(&model.schema)));
     }
     let (id, name) = (table.column::<u64>("id").map_err(message)?, table.column::<str>("name").map_err(message)?);
     let score = table.column::<i64>("score").map_err(message)?;
@@ -144,7 +174,12 @@ fn compare_table(table: &SnapshotTable, model: &Table) -> Result<(), String> {
     match wrong {
         Some(wrong) => return Err(wrong),
         None if count != model.rows.len() => return Err(format!("{count} rows, not {}", model.rows.len())),
+        None if depth == Depth::Rows => return Ok(()),
         None => {}
+    }
+    let schema = serde_json::to_string(schema).map_err(|error| error.to_string())?;
+    if *schema != *model.stored {
+        return Err(format!("the schema {schema}, not {}", model.stored));
     }
     look_up(table, model)
 }

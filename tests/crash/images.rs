@@ -1,11 +1,14 @@
 //! A crash after every operation, in every variant, and again in every operation of the recovery, and of the recovery from
 //! that.
 
-use super::check::Bounds;
+use super::check::{Bounds, Depth};
 use super::workload::{Journal, Setting, abandon, run, seeds};
+use foldhash::quality::FixedState;
 use folio::Durability;
 use folio::storage::{Format, OpenReport};
 use folio::testing::{CrashPoint, Image, SimFiles, each_crash_image};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -24,6 +27,9 @@ pub(crate) struct Extent {
 #[derive(Debug, Default)]
 pub(crate) struct Tried {
     pub(crate) images: u64,
+    /// Of those, the ones with bytes that none before had. Of the others it is known what they open as, and judged
+    /// whether that may be.
+    pub(crate) distinct: u64,
     /// Of the recovery, and of the recovery from that.
     pub(crate) second_images: u64,
     pub(crate) third_images: u64,
@@ -35,23 +41,40 @@ pub(crate) struct Tried {
 const THIRD_EVERY: u64 = 600;
 /// Of so many images, one is verified, written to, and opened again.
 const GO_ON_EVERY: u64 = 32;
+/// Of so many images, one is compared by its indexes too. No multiple of the six ways to cut a write that follow one
+/// another.
+const INDEXES_EVERY: u64 = 5;
+
+fn depth_of(number: u64) -> Depth {
+    match number {
+        _ if number.is_multiple_of(GO_ON_EVERY) => Depth::GoesOn,
+        _ if number.is_multiple_of(INDEXES_EVERY) => Depth::Indexes,
+        _ => Depth::Rows,
+    }
+}
 
 /// Opens the images of a run, and of recoveries.
 pub(crate) fn crash_everywhere(files: &SimFiles, journal: &Journal, setting: Setting, extent: Extent) -> Tried {
     let trace = files.trace();
     let mut tried = Tried::default();
-    let mut bounds = (usize::MAX, (0, 0));
+    let (mut bounds, mut seen) = ((usize::MAX, (0, 0)), HashMap::new());
     each_crash_image(&trace, extent.from, extent.cut_step, &mut |point, image| {
         if bounds.0 != point.operations {
             bounds = (point.operations, journal.bounds(point.operations));
         }
         let number = tried.images;
         tried.images += 1;
-        let answer = journal.check(&SimFiles::mount(&image), setting, bounds.1, number % GO_ON_EVERY == 0);
-        let answer = answer.and_then(|opening| {
-            tried.torn += u64::from(matches!(opening.log, OpenReport::TornTail { .. }));
+        let depth = depth_of(number);
+        let bytes = FixedState::default().hash_one(&image);
+        let answer = match seen.get(&bytes) {
+            Some(found) if depth != Depth::GoesOn => journal.judge(*found, bounds.1).map(|()| *found),
+            _ => journal.check(&SimFiles::mount(&image), setting, bounds.1, depth),
+        };
+        let answer = answer.and_then(|found| {
+            tried.distinct += u64::from(seen.insert(bytes, found).is_none());
+            tried.torn += u64::from(matches!(found.log, OpenReport::TornTail { .. }));
             if extent.second_every > 0 && number % extent.second_every == 0 {
-                crash_in_recovery(&image, journal, setting, opening.version, &mut tried)?;
+                crash_in_recovery(&image, journal, setting, found.version, &mut tried)?;
             }
             Ok(())
         });
@@ -78,14 +101,17 @@ fn crash_in_recovery(
         let number = tried.second_images;
         tried.second_images += 1;
         let wrong = |error| format!("then in recovery at {point:?}: {error}");
-        journal.check(&SimFiles::mount(image), setting, (version, version), false).map_err(wrong)?;
+        journal
+            .check(&SimFiles::mount(image), setting, (version, version), depth_of(number).min(Depth::Indexes))
+            .map_err(wrong)?;
         if !number.is_multiple_of(THIRD_EVERY) {
             return Ok(());
         }
         each_of_recovery(image, setting, &mut |second, image| {
             tried.third_images += 1;
             let bounds: Bounds = (version, version);
-            let found = journal.check(&SimFiles::mount(image), setting, bounds, false).map(drop);
+            let depth = depth_of(tried.third_images).min(Depth::Indexes);
+            let found = journal.check(&SimFiles::mount(image), setting, bounds, depth).map(drop);
             found.map_err(|error| wrong(format!("then again at {second:?}: {error}")))
         })
     })
@@ -114,7 +140,7 @@ const STEPS: u64 = 32;
 /// From this seed on, two and for each more `FOLIO_SEEDS` two more, each with either durability.
 fn every_crash(format: Format, first_seed: u64) {
     let start = Instant::now();
-    let (mut images, mut second, mut third, mut torn, mut operations) = (0, 0, 0, 0, 0);
+    let (mut images, mut distinct, mut second, mut third, mut torn, mut operations) = (0, 0, 0, 0, 0, 0);
     for seed in first_seed..first_seed + 2 * seeds() {
         for durability in [Durability::Sync, Durability::Buffered] {
             let setting = Setting { format, durability, seed, steps: STEPS };
@@ -126,6 +152,7 @@ fn every_crash(format: Format, first_seed: u64) {
             println!("{setting:?}: {} operations, {} checkpoints, {tried:?}", files.operations(), journal.checkpoints);
             assert_eq!(tried.wrong, None, "{setting:?}");
             images += tried.images;
+            distinct += tried.distinct;
             second += tried.second_images;
             third += tried.third_images;
             torn += tried.torn;
@@ -133,8 +160,8 @@ fn every_crash(format: Format, first_seed: u64) {
     }
     let rate = (images + second + third) as f64 / start.elapsed().as_secs_f64();
     println!(
-        "crash images, {format:?}: {images} of {operations} operations, {torn} with a torn tail; {second} in recovery, \
-         {third} in the recovery from that"
+        "crash images, {format:?}: {images} of {operations} operations, {distinct} of them distinct, {torn} with a torn tail; \
+         {second} in recovery, {third} in the recovery from that"
     );
     println!("{rate:.0} images/s");
     assert!(operations >= 600 && images >= 500_000 && second + third >= 50_000, "the trace has shrunk");
