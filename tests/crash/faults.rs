@@ -20,6 +20,8 @@ const FAULTS: [(FaultKind, u64); 9] = [
     (FaultKind::Short, u64::MAX),
     (FaultKind::Interrupted, 3),
 ];
+/// In each format, at least.
+const RUNS_MIN: u64 = 10_000;
 /// After so many runs one also loses power, in every variant; others lose what was not synced, or nothing.
 const POWER_EVERY: u64 = 16;
 
@@ -109,15 +111,26 @@ fn go_on(files: &SimFiles, journal: &mut Journal, setting: Setting) -> Result<()
     Ok(())
 }
 
+/// A long life, in which all comes that a life has, and then short ones of both durabilities: the same calls elsewhere.
 fn every_fault(format: Format, durability: Durability) {
-    for seed in 1..=seeds() {
-        let setting = Setting { format, durability, seed: 100 + seed, steps: 45 };
-        let outcome = fail_everywhere(setting, POWER_EVERY, None);
+    let long = (1..=seeds()).map(|seed| Setting { format, durability, seed: 100 + seed, steps: 45 });
+    let short = (1..=4 * seeds()).map(|seed| {
+        let durability = [Durability::Sync, Durability::Buffered][seed as usize % 2];
+        Setting { format, durability, seed: 200 + seed, steps: 20 }
+    });
+    let (mut runs, mut images) = (0, 0);
+    for (setting, power_every) in
+        long.map(|long| (long, POWER_EVERY)).chain(short.map(|short| (short, 4 * POWER_EVERY)))
+    {
+        let outcome = fail_everywhere(setting, power_every, None);
         println!("faults, {setting:?}: {outcome:?}");
         assert_eq!(outcome.wrong, None, "{setting:?}");
-        assert!(outcome.runs >= 3_000, "the trace has shrunk");
-        assert!(outcome.went_on * 4 > outcome.runs && outcome.poisoned > 0);
+        assert!(outcome.went_on * 8 > outcome.runs && outcome.poisoned > 0);
+        runs += outcome.runs;
+        images += outcome.images;
     }
+    println!("faulted runs, {format:?}: {runs}; then {images} power cuts");
+    assert!(runs >= RUNS_MIN, "the traces have shrunk");
 }
 
 #[test]
