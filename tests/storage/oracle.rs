@@ -6,7 +6,7 @@ use folio::storage::{Appended, Batch, FileEngine, FileOptions, OpenReport, Stora
 use folio::testing::SimFiles;
 
 /// What a crash after a number of operations may leave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(crate) struct Bounds {
     /// The log's last version, at least and at most.
     pub(crate) last: (u64, u64),
