@@ -11,6 +11,8 @@ mod check;
 mod faults;
 #[path = "crash/images.rs"]
 mod images;
+#[path = "crash/misreads.rs"]
+mod misreads;
 #[path = "crash/model.rs"]
 mod model;
 #[path = "crash/order.rs"]

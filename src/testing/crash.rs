@@ -78,6 +78,21 @@ pub fn each_crash_image(
     count
 }
 
+impl Trace {
+    /// What readers saw after the first `operations`.
+    pub fn image_after(&self, operations: usize) -> Image {
+        let mut device = Device::new(self);
+        for operation in &self.operations[..operations] {
+            if let Operation::Create { file, .. } = operation {
+                device.contents.resize_with((*file + 1).max(device.contents.len()), Arc::default);
+            }
+            apply(operation, Cut::Whole, &mut device.names, |file| Arc::make_mut(&mut device.contents[file]));
+        }
+        let content = |file: Option<usize>| file.map(|file| Arc::clone(&device.contents[file]));
+        Image { entries: device.names.iter().map(|(path, file)| (Arc::clone(path), content(*file))).collect() }
+    }
+}
+
 impl<'a> Device<'a> {
     fn new(trace: &'a Trace) -> Self {
         let (mut names, mut contents) = (Vec::new(), Vec::new());
@@ -244,7 +259,7 @@ fn apply<'c>(
 }
 
 /// Spreads a number over all bits (splitmix64).
-fn mix(number: u64) -> u64 {
+pub(super) fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -6,9 +6,11 @@
 
 mod conformance;
 mod crash;
+mod misread;
 mod sim;
 
 pub use crate::storage::plant::{Plant, plant};
 pub use conformance::{Storage, conformance};
 pub use crash::{CrashPoint, Cut, each_crash_image};
+pub use misread::{Misread, Misreads};
 pub use sim::{DevicePlant, Fault, FaultKind, Image, SimFiles, Trace};

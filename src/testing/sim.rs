@@ -6,6 +6,7 @@
 //! durable and leaves what it should have written clean: it stays in the cache, it may or may not be on the device, and
 //! no later sync writes it.
 
+use super::misread::Misreads;
 use crate::storage::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
 use parking_lot::Mutex;
 use std::io;
@@ -138,6 +139,7 @@ struct State {
     fault: Option<Fault>,
     faults_met: u64,
     plant: Option<DevicePlant>,
+    misreads: Option<Misreads>,
     is_locked: bool,
 }
 
@@ -230,6 +232,11 @@ impl SimFiles {
     /// How many calls a fault has changed.
     pub fn faults_met(&self) -> u64 {
         self.state.lock().faults_met
+    }
+
+    /// Makes reads of files answer other bytes, and gives back what made them do so before.
+    pub fn set_misreads(&self, misreads: Option<Misreads>) -> Option<Misreads> {
+        std::mem::replace(&mut self.state.lock().misreads, misreads)
     }
 
     /// Plants a bug.
@@ -458,6 +465,13 @@ impl RandomAccessFile for SimFile {
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.files.state.lock().change(Call::Read, |state| {
+            if state.misreads.is_some() {
+                let path = state.name_of(self.file).unwrap_or("").to_owned();
+                let State { misreads: Some(misreads), contents, .. } = state else { return Ok(0) };
+                if let Some(read) = misreads.read((&path, self.file), contents, into, offset as usize) {
+                    return Ok(read);
+                }
+            }
             let content = &state.contents[self.file];
             let rest = usize::try_from(offset).ok().and_then(|offset| content.get(offset..)).unwrap_or(&[]);
             let read = rest.len().min(into.len());

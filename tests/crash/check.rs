@@ -66,7 +66,7 @@ impl Journal {
         Ok(found)
     }
 
-    fn go_on(&self, files: &SimFiles, setting: Setting, db: Database) -> Result<(), String> {
+    pub(crate) fn go_on(&self, files: &SimFiles, setting: Setting, db: Database) -> Result<(), String> {
         let version = db.snapshot().version();
         check_whole(&db)?;
         let mut state = self.state(version).clone();

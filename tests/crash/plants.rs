@@ -2,6 +2,7 @@
 
 use super::faults::fail_everywhere;
 use super::images::{Extent, crash_everywhere};
+use super::misreads::misreads_find;
 use super::order::{overtaken, seen_too_early};
 use super::workload::{Setting, run};
 use folio::Durability;
@@ -82,7 +83,8 @@ fn planted_bugs_are_found() {
     }
     note("PublishUnsynced".into(), readers_find(Plant::PublishUnsynced));
     note("PublishOutOfTurn".into(), overtaken(false, Some(Plant::PublishOutOfTurn)));
+    note("CutDurableBatch".into(), misreads_find(Plant::CutDurableBatch));
     let _ = std::panic::take_hook();
     println!("planted bugs: {count}");
-    assert!(missed.is_empty() && count >= 16, "missed: {missed:?}");
+    assert!(missed.is_empty() && count >= 17, "missed: {missed:?}");
 }

@@ -82,7 +82,7 @@ fn every_crash(format: Format, steps: u64) {
         let journal = run(&files, options(format), seed, steps);
         assert_eq!(journal.failures, 0);
         operations += files.operations();
-        let tried = crash_everywhere(&files, &journal, format, 0, 1_400, 1);
+        let tried = crash_everywhere(&files, &journal, format, 0, 2_400, 1);
         assert_eq!(tried.wrong, None, "format {format:?}, seed {seed}, {steps} steps");
         images += tried.images;
         distinct += tried.distinct;

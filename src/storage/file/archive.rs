@@ -42,6 +42,11 @@ impl Archive {
         self.segments.len()
     }
 
+    /// The first version of the newest.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.segments.back().map(|segment| segment.first)
+    }
+
     /// Bytes of those whose length is known.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().filter_map(|segment| segment.bytes).sum()

@@ -173,6 +173,11 @@ fn read_log(
     let mut bytes = read_file(files, live_path)?;
     let (segment, extent) = scan(live_path, format, log, None, &bytes)?;
     let first = segment.first;
+    // Whole, and of this log, but not the one that belongs here: an older segment, read in its place.
+    if let Some(sealed) = archive.newest().filter(|sealed| *sealed >= first) {
+        let expected = format!("a segment behind the sealed one from version {sealed}");
+        return Err(corrupt(live_path, &expected, &format!("one from version {first}")));
+    }
     let needed = archive.needed(covered, first);
     let oldest = needed.first().map_or(first, |(first, _)| *first);
     if oldest > covered.saturating_add(1) {
