@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    #[allow(dead_code)] // the killer names its own
+    #[allow(dead_code)] // some name their own
     pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("folio-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
@@ -28,6 +28,7 @@ impl AsRef<Path> for Directory {
     }
 }
 
+#[allow(dead_code)] // not all copy
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -40,7 +40,7 @@ fn left(seed: u64) -> Left {
     let durability = [Durability::Sync, Durability::Buffered][seed as usize / 2 % 2];
     let setting = Setting { format, durability, seed: 1_000 + seed, steps: 20 };
     let (journal, files) = run(setting, None, SimFiles::new());
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         // Closed, and not all of it in a checkpoint.
         let engine = setting.engine(files.clone()).unwrap();
         engine.claim().unwrap();
@@ -90,7 +90,7 @@ impl Left {
         tally.right += u64::from(found == last && !told.is_empty());
         tally.older += u64::from(found < last);
         tally.older_by_manifest += u64::from(found < self.durable);
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             return self.journal.go_on(&files, self.setting, db).map_err(|error| format!("{told:?}: then {error}"));
         }
         // What was read wrongly has not been made true: it is the same without such reads.
