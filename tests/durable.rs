@@ -1,8 +1,13 @@
 //! A database on disk: what was committed is there when it is opened again.
 
 use folio::storage::{Batch, Format, MemoryEngine, MemoryStorage, OpenReport, StorageEngine};
+#[cfg(any(unix, windows))]
+use folio::storage::{FileEngine, FileOptions};
+#[cfg(any(unix, windows))]
+use folio::testing::{Fault, FaultKind, SimFiles};
 use folio::{Column, Database, Durability, Error, Index, Schema, Table};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -178,6 +183,80 @@ fn figures_say_where_bytes_are() {
     assert_eq!((storage.checkpoint, storage.engine.durable), (after.version, after.version));
     assert_eq!(after.tables[0].stored_bytes, storage.engine.live_object_bytes);
     assert!(Database::in_memory().stats().storage.is_none());
+}
+
+/// Rows of two tables, saved, and then changed.
+#[cfg(any(unix, windows))]
+fn saved_and_changed(files: &SimFiles, format: Format) -> Database {
+    let options = FileOptions { format, ..FileOptions::default() };
+    let engine = FileEngine::open_on(Arc::new(files.clone()), options).unwrap();
+    let db = Database::builder().checkpoint_bytes(None).open_on(Arc::new(engine)).unwrap();
+    for name in ["a", "b", "c"] {
+        let table = db.create_table(Schema::builder(name).column(Column::u64("n")).build().unwrap()).unwrap();
+        table.insert_many((0..500_u64).map(|n| (n,))).unwrap();
+    }
+    db.checkpoint().unwrap();
+    for name in ["a", "b"] {
+        db.table(name).unwrap().insert(&(500_u64,)).unwrap();
+    }
+    db.create_index("b", Index::ordered(["n"])).unwrap();
+    db.drop_table("c").unwrap();
+    db
+}
+
+/// What the files of objects hold is what the manifest names, to the byte, and the figures say the same.
+#[cfg(any(unix, windows))]
+fn assert_nothing_unnamed(files: &SimFiles, db: &Database, place: &str) {
+    let image = files.image();
+    let body: serde_json::Value = serde_json::from_slice(&image.get("manifest").unwrap()[51..]).unwrap();
+    let mut named = BTreeMap::new();
+    for object in body["objects"].as_array().unwrap() {
+        let number = |field: &str| object[field].as_u64().unwrap();
+        let end = named.entry(object["file"].as_str().unwrap().to_owned()).or_insert(0);
+        *end = u64::max(*end, number("offset") + number("length"));
+    }
+    let found = image.files().into_iter().filter(|path| path.starts_with("data/") || path.starts_with("schema/"));
+    let found: BTreeMap<_, _> = found.map(|path| (path.clone(), image.get(&path).unwrap().len() as u64)).collect();
+    assert_eq!(found, named, "{place}");
+    let stats = db.stats().storage.unwrap().engine;
+    assert_eq!(stats.object_bytes, found.values().sum::<u64>(), "{place}");
+}
+
+#[cfg(any(unix, windows))]
+#[test]
+fn a_checkpoint_that_finds_no_space_leaves_nothing_behind() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let dry = SimFiles::new();
+        let db = saved_and_changed(&dry, format);
+        let before = dry.calls();
+        db.checkpoint().unwrap();
+        let (calls, mut refused) = (dry.calls() - before, 0);
+        for call in 0..calls {
+            let files = SimFiles::new();
+            let db = saved_and_changed(&files, format);
+            let place = format!("{format:?}, call {call}");
+            // However often it is tried.
+            for attempt in 0..3 {
+                files.set_fault(Some(Fault { call: files.calls() + call, count: 1, kind: FaultKind::Full }));
+                let saved = db.checkpoint();
+                files.set_fault(None);
+                refused += u64::from(saved.is_err());
+                // Space for the manifest there is, and so what was written goes at once.
+                if matches!(saved, Err(Error::StorageFull { .. })) {
+                    assert_nothing_unnamed(&files, &db, &format!("{place}, attempt {attempt}"));
+                }
+            }
+            // What could not be removed is by the next one that is made.
+            match db.table("a").unwrap().insert(&(501_u64,)).and_then(|_| db.checkpoint()) {
+                Ok(_) => {}
+                // Of the name of the new segment nobody knows.
+                Err(Error::Poisoned { .. }) => continue,
+                Err(error) => panic!("{place}: {error}"),
+            }
+            assert_nothing_unnamed(&files, &db, &place);
+        }
+        assert!(refused > 10, "{refused}");
+    }
 }
 
 /// The cells of the table below a heading of PERSISTENCE.md.

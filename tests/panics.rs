@@ -4,14 +4,18 @@
 #[path = "common/random.rs"]
 mod random;
 
+use folio::storage::{FileEngine, FileOptions};
+use folio::testing::SimFiles;
 use folio::{
-    Column, Database, Error, Field, Index, Predicate, Result, Row, Schema, Table, Transaction, TransactionTable,
+    Column, Database, Error, Field, Index, Predicate, Result, Row, Schema, Table, Timestamp, Transaction,
+    TransactionTable,
 };
 use random::Random;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 /// Kinds of code of the user's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,7 @@ enum Code {
     Iterator,
     Fold,
     Body,
+    Clock,
 }
 
 thread_local! {
@@ -442,4 +447,39 @@ fn writers_of_other_threads_go_on() {
         }
     });
     is_sound(&db, &before, "four threads");
+}
+
+#[test]
+fn a_clock_that_panics_leaves_a_database_that_works() {
+    let files = SimFiles::new();
+    let clock = || {
+        called(Code::Clock);
+        Timestamp::from_micros(7)
+    };
+    let open = |files: &SimFiles| {
+        let engine = FileEngine::open_on(Arc::new(files.clone()), FileOptions::default()).unwrap();
+        Database::builder().clock(clock).checkpoint_bytes(None).open_on(Arc::new(engine)).unwrap()
+    };
+    let db = open(&files);
+    let table = db.create_table(Schema::builder("t").column(Column::u64("n")).build().unwrap()).unwrap();
+    table.insert(&(1,)).unwrap();
+    let before = db.snapshot().version();
+    assert!(panics(Code::Clock, 1, || {
+        db.transaction(|tx| {
+            tx.table("t")?.insert(&(2,))?;
+            tx.now();
+            Ok(())
+        })
+        .unwrap();
+    }));
+    assert_eq!((db.snapshot().version(), table.len().unwrap()), (before, 1));
+    // A checkpoint is not refused for want of its time.
+    for is_timed in [true, false] {
+        table.insert(&(3,)).unwrap();
+        assert!(!panics(Code::Clock, u64::from(!is_timed), || assert!(db.checkpoint().is_ok())));
+        assert_eq!(db.stats().storage.unwrap().checkpoint_time.is_some(), is_timed);
+    }
+    assert!(!panics(Code::Clock, 1, || db.close().unwrap()));
+    drop((table, db));
+    assert_eq!(open(&files).table("t").unwrap().len().unwrap(), 3);
 }

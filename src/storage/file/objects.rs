@@ -47,6 +47,8 @@ struct State {
 struct FileState {
     /// Behind the last object that a manifest names or may come to name.
     end: u64,
+    /// Behind the last that one names or named.
+    named_end: u64,
     /// Bytes behind `end` are nobody's, and may be there: a crash left them.
     is_end_checked: bool,
     /// A crash left it, or removing it failed: nothing is added.
@@ -76,6 +78,7 @@ impl Objects {
             let file = state.files.entry(key(object)).or_default();
             file.is_orphan = false;
             file.end = file.end.max(object.offset + object.length);
+            file.named_end = file.end;
         }
         Arc::new(Self { files, syncs, state: Mutex::new(state), lock: Mutex::new(Some(lock.into())) })
     }
@@ -227,9 +230,23 @@ impl Objects {
         folders.iter().try_for_each(|folder| self.syncs.sync_folder(&*self.files, folder))
     }
 
-    /// O3: removes the files in which the durable manifest names nothing. What cannot be removed now is at a later time.
+    /// O3: removes the files in which the durable manifest names nothing, and cuts from the others what none has named.
+    /// What cannot be removed now is at a later time.
     pub(super) fn remove_unnamed(&self, named: &[Object]) {
         let mut state = self.state.lock();
+        for object in named {
+            if let Some(file) = state.files.get_mut(&key(object)) {
+                file.named_end = file.named_end.max(object.offset + object.length);
+            }
+        }
+        for (key, file) in &mut state.files {
+            if !file.is_being_written && !file.is_orphan && file.named_end > 0 && file.end > file.named_end {
+                file.end = file.named_end;
+                // Should this fail, the next object's begin cuts it.
+                let opened = uninterrupted(|| self.files.open(&path(key)));
+                file.is_end_checked = opened.and_then(|opened| set_length(&*opened, file.end)).is_ok();
+            }
+        }
         let names = |file: &Key| named.iter().any(|object| key(object) == *file);
         let unnamed = state.files.iter().filter(|(key, file)| !file.is_being_written && !names(key));
         for key in unnamed.map(|(key, _)| key.clone()).collect::<Vec<_>>() {

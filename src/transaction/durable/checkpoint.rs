@@ -99,8 +99,14 @@ impl Log {
         if is_planted(Plant::ReleaseBeforeManifest) {
             self.engine.release_log(version)?;
         }
-        let generation =
-            self.engine.replace_manifest(saved.generation, checkpoint).map_err(|error| self.note(error))?;
+        let generation = match self.engine.replace_manifest(saved.generation, checkpoint) {
+            Ok(generation) => generation,
+            Err(error) => {
+                let error = self.note(error);
+                self.forget_unsaved(saved);
+                return Err(error);
+            }
+        };
         self.note_checkpoint(now, unsaved);
         let stamp = pinned.stamp();
         #[cfg(feature = "testing")]
