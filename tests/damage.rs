@@ -5,13 +5,19 @@
 
 #[path = "damage/database.rs"]
 mod database;
+#[path = "common/directory.rs"]
+mod directory;
+#[path = "damage/log.rs"]
+mod log;
 #[path = "damage/versions.rs"]
 mod versions;
 
 use database::{Case, Left, State};
+use directory::Directory;
 use folio::storage::{FileEngine, Format, OpenReport};
 use folio::testing::{Image, SimFiles};
 use folio::{Database, Error, ErrorKind};
+use log::{LIVE, Reading};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -19,8 +25,8 @@ use std::time::{Duration, Instant};
 const BLOCK_BYTES: usize = 512;
 const FLIPS_MIN: u64 = 131_072;
 const CUTS_MIN: u64 = 16_384;
-/// For an image: far above what any took, far below what would not end.
-const TIME_MAX: Duration = Duration::from_secs(10);
+/// For an image: far above what any took on a machine with much else to do, far below what would not end.
+const TIME_MAX: Duration = Duration::from_secs(100);
 /// For the pages of a database of 16 KiB.
 const PAGES_MAX: usize = 4 << 20;
 /// For the whole process, with all its images.
@@ -144,12 +150,16 @@ impl Damage {
         matches!(self, Damage::Swapped((one, _), (other, _)) if one != other && (is_manifest(one) || is_manifest(other)))
     }
 
-    /// The stated exceptions, after an unclean stop: damage to the last batch looks like a torn write, and a log whose end is
-    /// gone, together with all that told of it, like a shorter one.
-    fn may_lose(self, case: &Case, found: u64, report: OpenReport) -> bool {
-        let is_last = matches!(report, OpenReport::TornTail { .. }) && found + 1 == case.last;
-        let is_end_gone = !matches!(self, Damage::Flip { .. });
-        case.left == Left::Killed && (is_last || is_end_gone && found >= case.durable)
+    /// Whether it is to bytes of the segment that was being written alone.
+    fn is_of_live(self, case: &Case) -> bool {
+        let is_live = |file: usize| case.names[file] == LIVE;
+        match self {
+            Damage::Flip { file, .. } | Damage::Cut { file, .. } => is_live(file),
+            Damage::Zeroed((file, _)) | Damage::StaleBlock((file, _)) => is_live(file),
+            Damage::Swapped((one, _), (other, _)) => is_live(one) && is_live(other),
+            Damage::Stale(file) | Damage::Emptied(file) | Damage::Doubled(file) => is_live(file),
+            Damage::Removed(_) | Damage::Renamed(_) | Damage::FilesSwapped(..) => false,
+        }
     }
 }
 
@@ -193,12 +203,16 @@ fn check(case: &Case, damage: Damage, tally: &Tally) {
 
     let builder = || Database::builder().checkpoint_bytes(None).memory_limit(PAGES_MAX);
     let opened = engine().and_then(|engine| builder().open_on(Arc::new(engine)));
+    let reading = Reading::of(&image, case.format);
     match opened {
         Err(error) => {
             assert!(is_named(&error), "{}: {error}", what());
             assert_eq!(files.operations(), 0, "{}: an opening that fails changes nothing: {error}", what());
             let is_agreed = verified.as_ref().map_or(true, |damages| !damages.is_empty());
             assert!(is_agreed, "{}: verify has missed: {error}", what());
+            // What nothing that can be read calls durable is left out, not refused.
+            let is_lost = reading.is_none_or(|reading| reading.last < reading.durable);
+            assert!(is_lost || !damage.is_of_live(case), "{}: {reading:?}, and {error}", what());
             add(&tally.refused, 1);
         }
         Ok(db) => {
@@ -207,7 +221,11 @@ fn check(case: &Case, damage: Damage, tally: &Tally) {
             let opening = db.opening().expect("it was opened");
             let found = opening.version;
             assert_eq!(found, db.snapshot().version());
-            assert!(found == case.last || damage.may_lose(case, found, opening.log), "{}: {opening:?}", what());
+            // Never below what anything that can be read calls durable; and what is behind is reported.
+            let reading = reading.unwrap_or_else(|| panic!("{}: opened without a header", what()));
+            assert!(found == reading.last && found >= reading.durable, "{}: {reading:?}, {opening:?}", what());
+            assert_eq!(matches!(opening.log, OpenReport::Clean), reading.is_clean, "{}: {opening:?}", what());
+            assert!(found == case.last || case.left == Left::Killed, "{}: {opening:?}", what());
             let state = case.states.get(&found).unwrap_or_else(|| panic!("{}: version {found}", what()));
             assert_eq!(&State::of(&db.snapshot()), state, "{}: other data", what());
             add(&tally.older, u64::from(found < case.last));
@@ -288,6 +306,51 @@ fn assert_memory() {
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
         println!("peak resident: {peak} KiB");
         assert!(peak < RESIDENT_KIB_MAX);
+    }
+}
+
+/// The objects that the manifest names: file, and a place within.
+fn objects(image: &Image) -> Vec<(String, usize)> {
+    let body: serde_json::Value = serde_json::from_slice(&image.get("manifest").unwrap()[51..]).unwrap();
+    let objects = body["objects"].as_array().unwrap().iter().map(|object| {
+        let number = |field: &str| object[field].as_u64().unwrap() as usize;
+        (object["file"].as_str().unwrap().to_owned(), number("offset") + number("length") / 2)
+    });
+    objects.collect()
+}
+
+#[test]
+fn verify_names_damage_behind_damage() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let case = Case::new(format, Left::Closed);
+        let flip = |image: Image, file: &str, at: usize| {
+            let mut content = image.get(file).unwrap().to_vec();
+            content[at] ^= 1;
+            image.with(file, Some(content))
+        };
+        let objects = objects(&case.image);
+        let image = objects.iter().fold(case.image.clone(), |image, (file, at)| flip(image, file, *at));
+        let engine = FileEngine::open_on(Arc::new(SimFiles::mount(&image)), case.options).unwrap();
+        let damages = Database::verify_on(Arc::new(engine)).unwrap();
+        for (place, (file, at)) in objects.iter().enumerate() {
+            let is_named = |damage: &folio::storage::Damage| *damage.file == **file && damage.offset <= *at as u64;
+            let named = damages.iter().filter(|damage| is_named(damage)).count();
+            let before = objects[..=place].iter().filter(|(other, _)| other == file).count();
+            assert!(named >= before, "{format:?}: {file} at {at}: {damages:?}");
+        }
+        // Without its log it cannot be opened, and what stands in the way is not all that is named.
+        let parts = || objects.iter().filter(|(file, _)| file.starts_with("data/"));
+        let image = parts().fold(flip(case.image.clone(), LIVE, 70), |image, (file, at)| flip(image, file, *at));
+        let directory = Directory::new(&format!("damage-verify-{}", format.name()));
+        for file in image.files() {
+            let path = directory.0.join(&file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, image.get(&file).unwrap()).unwrap();
+        }
+        let damages = Database::verify_at(&directory).unwrap();
+        for file in parts().map(|(file, _)| &**file).chain([LIVE]) {
+            assert!(damages.iter().any(|damage| *damage.file == *file), "{format:?}: {file}: {damages:?}");
+        }
     }
 }
 

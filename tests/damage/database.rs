@@ -59,8 +59,6 @@ pub(crate) struct Case {
     /// Of all versions.
     pub(crate) rows: HashSet<RowText>,
     pub(crate) last: u64,
-    /// The manifest says that the log is durable up to here.
-    pub(crate) durable: u64,
 }
 
 impl Case {
@@ -93,7 +91,7 @@ impl Case {
         }
         let names = image.files().into_iter().filter(|name| name != "lock").collect();
         let rows = states.values().flat_map(State::rows).cloned().collect();
-        Self { format, left, options, image, names, earlier, states, rows, last, durable }
+        Self { format, left, options, image, names, earlier, states, rows, last }
     }
 }
 
