@@ -245,7 +245,7 @@ impl Database {
     /// # Errors
     /// The error of `body`; [`Error::abort`](crate::Error::abort) makes one of any reason.
     pub fn transaction<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let transaction = self.core.begin(false)?;
+        let transaction = self.core.begin()?;
         let answer = body(&transaction)?;
         transaction.commit()?;
         Ok(answer)

@@ -78,7 +78,7 @@ impl Table {
     #[inline]
     pub(crate) fn write<T>(&self, operation: impl FnOnce(&TransactionTable<'_>) -> Result<T>) -> Result<T> {
         let Live { core, slot, def } = &self.reader.source;
-        let transaction = core.begin(true)?;
+        let transaction = core.begin_in(*slot, def)?;
         let answer = operation(&TransactionTable::borrowed(&transaction, *slot, def)?)?;
         transaction.commit()?;
         Ok(answer)

@@ -34,7 +34,7 @@ pub(crate) fn diff_rows<'a>(
 }
 
 /// Whether two rows of these columns have the same values.
-pub(crate) fn is_same_row(layout: &Layout, a: &RowRef<'_>, b: &RowRef<'_>) -> bool {
+fn is_same_row(layout: &Layout, a: &RowRef<'_>, b: &RowRef<'_>) -> bool {
     (0..layout.columns().len()).all(|column| match (a.column_bytes(column), b.column_bytes(column)) {
         // Large values are mostly shared.
         (Some(a), Some(b)) => std::ptr::eq(a, b) || a == b,

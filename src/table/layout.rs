@@ -96,6 +96,8 @@ pub(crate) struct Layout {
     fixed_columns: Vec<FixedColumn>,
     variable_columns: Vec<VariableColumn>,
     wide_arrays: bool,
+    /// How many columns are nullable.
+    nullable: usize,
     /// Bytes before the first column when no large mask is present.
     head: usize,
     /// Bytes per row of the fixed-width columns.
@@ -142,7 +144,8 @@ impl Layout {
         let fixed_columns = fixed_columns.into_iter().map(|(_, column)| column).collect();
         let offset = if variable_columns.len() * PAGE_ROWS * INLINE_MAX <= usize::from(u16::MAX) { 2 } else { 4 };
         let wide_arrays = variable_columns.iter().any(|column| column.packed.is_none());
-        Self { columns, masks, fixed_columns, variable_columns, wide_arrays, head, fixed, offset }
+        let nullable = columns.iter().filter(|column| column.nulls.is_some()).count();
+        Self { columns, masks, fixed_columns, variable_columns, wide_arrays, nullable, head, fixed, offset }
     }
 
     /// The columns in the schema's order.
@@ -172,6 +175,12 @@ impl Layout {
     #[inline(always)]
     pub(crate) fn variable_columns(&self) -> &[VariableColumn] {
         &self.variable_columns
+    }
+
+    /// How many columns are nullable.
+    #[inline(always)]
+    pub(crate) fn nullable(&self) -> usize {
+        self.nullable
     }
 
     pub(crate) fn offset_bytes(&self) -> usize {

@@ -9,6 +9,7 @@ use super::durable::log::Log;
 use super::tx::Transaction;
 use crate::error::{Error, Result};
 use crate::page::{BeginError, Busy, Pinned, Store};
+use crate::table::definition::TableDef;
 use crate::table::version::root_bytes;
 use crate::value::{HashSeed, Timestamp};
 use parking_lot::RwLock;
@@ -122,13 +123,24 @@ impl Core {
 
     /// Begins a write, waiting for the one that runs.
     #[inline]
-    pub(crate) fn begin(&self, is_single: bool) -> Result<Transaction<'_>> {
+    pub(crate) fn begin(&self) -> Result<Transaction<'_>> {
+        self.begin_of(None)
+    }
+
+    /// The same for one operation on its own, on the table in this slot that `def` describes now or did before.
+    #[inline]
+    pub(crate) fn begin_in<'d>(&'d self, slot: usize, def: &'d TableDef) -> Result<Transaction<'d>> {
+        self.begin_of(Some((slot, def)))
+    }
+
+    #[inline]
+    fn begin_of<'d>(&'d self, single: Option<(usize, &'d TableDef)>) -> Result<Transaction<'d>> {
         let write = self.store.begin()?;
         if let Some(log) = &self.log {
             // Asked when it is this write's turn: the one before may have failed.
             log.check()?;
         }
-        Ok(Transaction::new(self, write, is_single))
+        Ok(Transaction::new(self, write, single))
     }
 
     /// Makes all that was committed durable. Nothing to do in memory.

@@ -143,7 +143,7 @@ impl<'t> TransactionTable<'t> {
     ) -> Result<R> {
         let answer = self.change(change)?;
         if let Some(id) = row(&answer) {
-            self.transaction().note_row(self.reader.source.slot, id);
+            self.transaction().note_row(id);
         }
         Ok(answer)
     }

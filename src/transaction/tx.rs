@@ -7,7 +7,7 @@ use super::durable::log::Log;
 use super::redo;
 use super::tables::TransactionTable;
 use crate::error::{Error, Result};
-use crate::page::{self, Guard, Writer};
+use crate::page::{self, BlockRef, Guard, Writer};
 use crate::schema::{Index, Schema};
 use crate::storage::Format;
 #[cfg(feature = "testing")]
@@ -31,12 +31,13 @@ pub struct Transaction<'d> {
     pending: RefCell<Option<Catalog>>,
     /// Set when memory ran out in the middle of a change: what is left is not to be published.
     failed: Cell<bool>,
-    /// Whether this is one operation on its own, undone by dropping the transaction.
-    is_single: bool,
-    /// How many changes were made, and the row of the last, as slot and id, if that was of one row alone. What a log is
-    /// told of a single operation on a row is found without a comparison of versions.
+    /// The table's slot and definition, or an older one, if this is one operation on its own: of one table, and undone by
+    /// dropping the transaction.
+    single: Option<(usize, &'d TableDef)>,
+    /// How many changes were made, and the row of the last, if that was of one row alone. What a log is told of a single
+    /// operation is found without a look at other tables, and that of one on a row without a comparison of versions.
     changes: Cell<u32>,
-    row: Cell<Option<(usize, u64)>>,
+    row: Cell<Option<u64>>,
     /// Whether it is to be durable on return, whatever the others are.
     wants_sync: Cell<bool>,
     /// The time of this transaction, once asked for.
@@ -45,13 +46,13 @@ pub struct Transaction<'d> {
 
 impl<'d> Transaction<'d> {
     #[inline]
-    pub(crate) fn new(core: &'d Core, page: page::Transaction<'d>, is_single: bool) -> Self {
+    pub(crate) fn new(core: &'d Core, page: page::Transaction<'d>, single: Option<(usize, &'d TableDef)>) -> Self {
         Self {
             core,
             page,
             pending: RefCell::new(None),
             failed: Cell::new(false),
-            is_single,
+            single,
             changes: Cell::new(0),
             row: Cell::new(None),
             wants_sync: Cell::new(false),
@@ -129,16 +130,26 @@ impl<'d> Transaction<'d> {
     /// Appends what this transaction has done so far, for [`redo::apply`].
     pub(super) fn encode_redo(&self, format: Format, out: &mut Vec<u8>) -> Result<()> {
         let view = self.view()?;
+        let (old, new) = (self.page.base(), view.root());
+        let Some((slot, def)) = self.single else { return self.encode_all(old, new, format, out) };
+        // Elsewhere than in a single operation the change may have been undone since, with a savepoint.
+        let row = self.row.get().filter(|_| self.changes.get() == 1);
+        let def = def.find(Entry::read(new.bytes(), slot).def).ok_or_else(|| no_table(def))?;
+        let begin = out.len();
+        redo::encode_table((old, new), (slot, def), row, format, out)?;
+        debug_assert!({
+            let mut compared = Vec::new();
+            self.encode_all(old, new, format, &mut compared).is_ok() && out.get(begin..) == Some(&compared)
+        });
+        Ok(())
+    }
+
+    fn encode_all(&self, old: BlockRef<'_>, new: BlockRef<'_>, format: Format, out: &mut Vec<u8>) -> Result<()> {
         let committed = self.core.catalog.read();
         let pending = self.pending.borrow();
-        let old = redo::Version { root: self.page.base(), catalog: &committed };
-        let new = redo::Version { root: view.root(), catalog: pending.as_ref().unwrap_or(&committed) };
-        // Elsewhere than in a single operation the change may have been undone since, with a savepoint.
-        let row = self.row.get().filter(|_| self.is_single && self.changes.get() == 1 && pending.is_none());
-        match row {
-            Some((slot, id)) => redo::encode_row(old, new, slot, id, format, out),
-            None => redo::encode(old, new, format, out),
-        }
+        let old = redo::Version { root: old, catalog: &committed };
+        let new = redo::Version { root: new, catalog: pending.as_ref().unwrap_or(&committed) };
+        redo::encode(old, new, format, out)
     }
 
     /// Drops a table with all its rows. Cost: O(1) now, the memory is given back in slices.
@@ -204,7 +215,7 @@ impl<'d> Transaction<'d> {
 
     /// Runs `body` so that an error leaves nothing of it. A single operation is dropped as a whole anyway.
     pub(crate) fn atomic<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        if self.is_single { body() } else { self.savepoint(|_| body()) }
+        if self.single.is_some() { body() } else { self.savepoint(|_| body()) }
     }
 
     /// Runs one change on the private root.
@@ -242,8 +253,8 @@ impl<'d> Transaction<'d> {
 
     /// Says that the last change was of this row alone.
     #[inline]
-    pub(crate) fn note_row(&self, slot: usize, id: u64) {
-        self.row.set(Some((slot, id)));
+    pub(crate) fn note_row(&self, id: u64) {
+        self.row.set(Some(id));
     }
 
     /// The private version as it is now.

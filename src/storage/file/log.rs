@@ -146,7 +146,6 @@ impl Log {
         if self.end > self.start && self.end.saturating_add(batch.payload.len() as u64) > self.options.segment_bytes {
             self.rotate(syncs)?;
         }
-        let Some(live) = self.live.clone() else { return Err(not_claimed()) };
         let header = FrameHeader::of(batch, self.id, syncs.durable());
         #[cfg(feature = "testing")]
         let header = match is_planted(Plant::WrapLength) {
@@ -161,11 +160,12 @@ impl Log {
         let rest_at = self.end + self.buffer.len() as u64;
         let end = rest_at + rest.len() as u64;
         if end > self.filled {
-            self.write_ahead(&*live, end);
+            self.write_ahead(end);
         }
-        let written = write_all(&*live, &self.buffer, self.end).and_then(|()| write_all(&*live, rest, rest_at));
+        let Some(live) = &self.live else { return Err(not_claimed()) };
+        let written = write_all(&**live, &self.buffer, self.end).and_then(|()| write_all(&**live, rest, rest_at));
         if let Err(error) = written {
-            self.cut_back(&*live, end, syncs)?;
+            self.cut_back(end, syncs)?;
             return Err(failed("append to", LIVE, error));
         }
         self.batch_bytes += end - self.end;
@@ -177,7 +177,9 @@ impl Log {
 
     /// Writes filler behind `end`. What fails here fails nothing: a batch can be written without, and near the end of the
     /// disk it must be.
-    fn write_ahead(&mut self, live: &dyn RandomAccessFile, end: u64) {
+    #[cold]
+    fn write_ahead(&mut self, end: u64) {
+        let Some(live) = &self.live else { return };
         let step = end.next_power_of_two().max(STEP_BYTES_MIN).min(self.options.preallocate_bytes);
         let to = end.saturating_add(step).min(self.options.segment_bytes);
         let filler = match self.format {
@@ -187,7 +189,7 @@ impl Log {
         let mut at = end.max(self.filled);
         while at < to {
             let piece = &filler[..usize::try_from(to - at).unwrap_or(FILLER_BYTES).min(FILLER_BYTES)];
-            if write_all(live, piece, at).is_err() {
+            if write_all(&**live, piece, at).is_err() {
                 return;
             }
             at += piece.len() as u64;
@@ -196,15 +198,17 @@ impl Log {
     }
 
     /// L3, after an append that failed. Where that fails too, nobody knows what is there, and nothing more is written.
-    fn cut_back(&mut self, live: &dyn RandomAccessFile, end: u64, syncs: &Syncs) -> Result<()> {
+    #[cold]
+    fn cut_back(&mut self, end: u64, syncs: &Syncs) -> Result<()> {
         #[cfg(feature = "testing")]
         if is_planted(Plant::AppendBehindGarbage) {
             self.end = end;
             return Ok(());
         }
         let _ = end;
+        let Some(live) = &self.live else { return Ok(()) };
         let turn = syncs.turn();
-        set_length(live, self.end).map_err(|error| syncs.poison("cut", LIVE, error))?;
+        set_length(&**live, self.end).map_err(|error| syncs.poison("cut", LIVE, error))?;
         self.filled = self.end;
         turn.sync()
     }

@@ -19,7 +19,7 @@ use crate::value::Timestamp;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// A buffer that a large batch has made larger is given back.
 const BUFFER_BYTES_KEPT: usize = 1 << 20;
@@ -34,13 +34,17 @@ pub(crate) struct Log {
     pub(crate) durability: Durability,
     /// What the log has and readers do not see yet, oldest first.
     waiting: Mutex<VecDeque<(u64, Committed)>>,
+    /// Whether there is any. Set under the writer's lock, and taken back behind the publication of the last.
+    has_waiting: AtomicBool,
     /// Where batches are put together. Taken under the writer's lock alone.
     buffer: Mutex<Vec<u8>>,
     state: AtomicU8,
-    /// Bytes of batches since the last checkpoint began.
-    unsaved_bytes: AtomicU64,
-    /// The same since one was last asked for.
-    unreported_bytes: AtomicU64,
+    /// Bytes of batches since the opening. Written under the writer's lock alone; the two below are of this count.
+    batch_bytes: AtomicU64,
+    /// What the last checkpoint covers.
+    saved_bytes: AtomicU64,
+    /// When a checkpoint was last begun or asked for.
+    reported_bytes: AtomicU64,
     /// At so many of them a checkpoint is made in the background.
     pub(super) checkpoint_bytes: Option<u64>,
     pub(super) saved: Mutex<Saved>,
@@ -59,10 +63,12 @@ impl Log {
             engine,
             durability,
             waiting: Mutex::default(),
+            has_waiting: AtomicBool::new(false),
             buffer: Mutex::default(),
             state: AtomicU8::new(OPEN),
-            unsaved_bytes: AtomicU64::new(0),
-            unreported_bytes: AtomicU64::new(0),
+            batch_bytes: AtomicU64::new(0),
+            saved_bytes: AtomicU64::new(0),
+            reported_bytes: AtomicU64::new(0),
             checkpoint_bytes,
             saved: Mutex::new(saved),
             background: Background::default(),
@@ -104,25 +110,27 @@ impl Log {
     }
 
     fn count(&self, bytes: u64) {
-        self.unsaved_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let all = self.batch_bytes.load(Ordering::Relaxed).wrapping_add(bytes);
+        self.batch_bytes.store(all, Ordering::Relaxed);
         let Some(most) = self.checkpoint_bytes else { return };
-        if self.unreported_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > most {
+        if all.saturating_sub(self.reported_bytes.load(Ordering::Relaxed)) > most {
             // Asked once for each such stretch, also where the checkpoint then fails.
-            self.unreported_bytes.store(0, Ordering::Relaxed);
+            self.reported_bytes.store(all, Ordering::Relaxed);
             self.background.ask_for_checkpoint();
         }
     }
 
-    /// A checkpoint begins, which covers what was appended so far: so many bytes.
+    /// A checkpoint begins, which covers what was appended so far: this count of bytes.
     pub(super) fn start_counting(&self) -> u64 {
-        self.unreported_bytes.store(0, Ordering::Relaxed);
-        self.unsaved_bytes()
+        let all = self.batch_bytes.load(Ordering::Relaxed);
+        self.reported_bytes.store(all, Ordering::Relaxed);
+        all
     }
 
     /// The checkpoint is made.
-    pub(super) fn note_checkpoint(&self, time: Option<Timestamp>, covered_bytes: u64) {
+    pub(super) fn note_checkpoint(&self, time: Option<Timestamp>, covered: u64) {
         *self.checkpoint_time.lock() = time;
-        self.unsaved_bytes.fetch_sub(covered_bytes, Ordering::Relaxed);
+        self.saved_bytes.store(covered, Ordering::Relaxed);
     }
 
     pub(crate) fn checkpoint_time(&self) -> Option<Timestamp> {
@@ -131,26 +139,28 @@ impl Log {
 
     /// Bytes of batches behind the last checkpoint, as far as they were written since the opening.
     pub(crate) fn unsaved_bytes(&self) -> u64 {
-        self.unsaved_bytes.load(Ordering::Relaxed)
+        self.batch_bytes.load(Ordering::Relaxed).saturating_sub(self.saved_bytes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn waiting_commits(&self) -> usize {
         self.waiting.lock().len()
     }
 
-    /// Whether a commit has to be durable before it is seen (D1, D3).
+    /// Whether a commit has to be durable before it is seen (D1, D3). Called under the writer's lock.
     #[inline]
     pub(crate) fn must_wait(&self, wants_sync: bool) -> bool {
         #[cfg(feature = "testing")]
         if is_planted(Plant::PublishUnsynced) || is_planted(Plant::PublishOutOfTurn) && !wants_sync {
             return false;
         }
-        wants_sync || self.durability == Durability::Sync || !self.waiting.lock().is_empty()
+        wants_sync || self.durability == Durability::Sync || self.has_waiting.load(Ordering::Acquire)
     }
 
     /// Notes a commit that readers are to see once it is durable. Called under the writer's lock, in order of versions.
     pub(crate) fn enqueue(&self, version: u64, committed: Committed) {
-        self.waiting.lock().push_back((version, committed));
+        let mut waiting = self.waiting.lock();
+        waiting.push_back((version, committed));
+        self.has_waiting.store(true, Ordering::Release);
     }
 
     /// Waits until the log is durable up to `version`, and publishes what is.
@@ -178,6 +188,7 @@ impl Log {
         if let Some((_, committed)) = newest {
             store.publish(&committed);
         }
+        self.has_waiting.store(!waiting.is_empty(), Ordering::Release);
     }
 
     /// Whether readers see all up to `version`.

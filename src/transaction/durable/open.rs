@@ -264,7 +264,7 @@ fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -
     engine.read_from(checkpoint.saturating_add(1), &mut |batch| {
         let tx = match &mut running {
             Some(tx) => tx,
-            none => none.insert(core.begin(false)?),
+            none => none.insert(core.begin()?),
         };
         #[cfg(feature = "testing")]
         let batch = match is_planted(Plant::SkipLastBatch) && batch.last() == Some(last) {

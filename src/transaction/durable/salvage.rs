@@ -162,7 +162,7 @@ impl Salvage<'_> {
         let mut apply = |batch: Batch<'_>| -> Result<()> {
             let tx = match &mut running {
                 Some(tx) => tx,
-                none => none.insert(core.begin(false)?),
+                none => none.insert(core.begin()?),
             };
             version = tx.savepoint(|tx| apply_batch(tx, remains.format(), &batch))?;
             bytes += batch.payload.len();

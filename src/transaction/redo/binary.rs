@@ -27,7 +27,7 @@ use crate::table::definition::TableDef;
 use crate::table::image::{check_value, mismatch};
 use crate::table::layout::Place;
 use crate::table::row_page::RowRef;
-use crate::value::{Columns, RowBuf, RowErrorKind};
+use crate::value::{RowBuf, RowErrorKind};
 
 const DROP: u8 = 1;
 const CREATE: u8 = 2;
@@ -37,6 +37,9 @@ const CLEAR: u8 = 5;
 const DELETE: u8 = 6;
 const PUT: u8 = 7;
 const NEXT_ID: u8 = 8;
+
+/// The bytes of the largest number.
+const NUMBER_BYTES_MAX: usize = 10;
 
 #[inline]
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -149,18 +152,16 @@ impl Sink for Writer<'_> {
 /// Bytes of a row's null bits.
 #[inline]
 fn null_bytes(def: &TableDef) -> usize {
-    def.layout.columns().iter().filter(|column| column.nulls.is_some()).count().div_ceil(8)
+    def.layout.nullable().div_ceil(8)
 }
 
 fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> {
     let nulls_at = out.len();
-    out.resize(nulls_at + null_bytes(def), 0);
-    let mut nullable = 0;
-    for (index, column) in def.layout.columns().iter().enumerate() {
-        if matches!(column.place, Place::RowId { .. }) {
-            continue;
-        }
-        let value = row.column_bytes(index);
+    for _ in 0..null_bytes(def) {
+        out.push(0);
+    }
+    let (mut nullable, mut result) = (0, Ok(()));
+    row.each_value(|column, value| {
         if column.nulls.is_some() {
             if value.is_none()
                 && let Some(byte) = out.get_mut(nulls_at + nullable / 8)
@@ -169,19 +170,34 @@ fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> 
             }
             nullable += 1;
         }
-        let Some(value) = value else { continue };
+        let Some(value) = value else { return };
+        let Place::Variable { .. } = column.place else { return put_fixed(out, value) };
+        if out.try_reserve(value.len() + NUMBER_BYTES_MAX).is_err() {
+            result = Err(Error::OutOfMemory { bytes: value.len() });
+            return;
+        }
         if column.ty.fixed_width().is_none() {
             put_number(out, value.len() as u64);
         }
-        match <&[u8; 8]>::try_from(value) {
-            Ok(word) => out.extend_from_slice(word),
-            Err(_) => {
-                out.try_reserve(value.len()).map_err(|_| Error::OutOfMemory { bytes: value.len() })?;
-                out.extend_from_slice(value);
-            }
-        }
+        out.extend_from_slice(value);
+    });
+    result
+}
+
+/// Appends a value of a width that most columns have by one store, others by a call.
+#[inline(always)]
+fn put_fixed(out: &mut Vec<u8>, value: &[u8]) {
+    if let Ok(value) = <&[u8; 8]>::try_from(value) {
+        out.extend_from_slice(value);
+    } else if let Ok(value) = <&[u8; 4]>::try_from(value) {
+        out.extend_from_slice(value);
+    } else if let [value] = value {
+        out.push(*value);
+    } else if let Ok(value) = <&[u8; 2]>::try_from(value) {
+        out.extend_from_slice(value);
+    } else {
+        out.extend_from_slice(value);
     }
-    Ok(())
 }
 
 /// Bytes that are taken from the front.

@@ -27,7 +27,7 @@ use crate::page::BlockRef;
 use crate::schema::{IndexDef, Schema};
 use crate::storage::Format;
 use crate::table::definition::TableDef;
-use crate::table::diff::{diff_rows, is_same_row};
+use crate::table::diff::diff_rows;
 use crate::table::image::PartError;
 use crate::table::layout::PAGE_SHIFT;
 use crate::table::row_page::{PageRef, RowRef};
@@ -72,40 +72,42 @@ pub(crate) fn encode(old: Version<'_>, new: Version<'_>, format: Format, out: &m
     }
 }
 
-/// The same where the row `id` of the table in `slot` is known to be all in which they differ. Cost: O(tables + log n).
-pub(crate) fn encode_row(
-    old: Version<'_>,
-    new: Version<'_>,
-    slot: usize,
-    id: u64,
+/// The same for two roots that are known to differ in the rows of one table alone, by its slot and definition; and in
+/// one row at most, where `row` names it, whose page is the same one if the row is. Cost: O(log n) per page that changed.
+pub(crate) fn encode_table(
+    roots: (BlockRef<'_>, BlockRef<'_>),
+    table: (usize, &TableDef),
+    row: Option<u64>,
     format: Format,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let begin = out.len();
-    let Some(listed) = new.catalog.tables.values().find(|listed| listed.slot == slot) else {
-        return encode(old, new, format, out);
-    };
     match format {
-        Format::Binary => write_row(old, new, listed, id, &mut binary::Writer::new(out))?,
-        Format::JsonLines => write_row(old, new, listed, id, &mut lines::Writer::new(out))?,
+        Format::Binary => write_table(roots, table, row, &mut binary::Writer::new(out)),
+        Format::JsonLines => write_table(roots, table, row, &mut lines::Writer::new(out)),
     }
-    debug_assert!({
-        let mut compared = Vec::new();
-        encode(old, new, format, &mut compared).is_ok() && out.get(begin..) == Some(&compared)
-    });
-    Ok(())
 }
 
-fn write_row(old: Version<'_>, new: Version<'_>, listed: &Listed, id: u64, sink: &mut impl Sink) -> Result<()> {
-    let def = &*listed.def;
-    let (old, new) = (TableView::new(old.root, listed.slot, def), TableView::new(new.root, listed.slot, def));
-    if is_cleared(old, new) {
-        return write_rows(old, new, listed, sink);
+fn write_table(
+    (old, new): (BlockRef<'_>, BlockRef<'_>),
+    (slot, def): (usize, &TableDef),
+    row: Option<u64>,
+    sink: &mut impl Sink,
+) -> Result<()> {
+    let (old, new) = (TableView::new(old, slot, def), TableView::new(new, slot, def));
+    match row {
+        Some(id) if !is_cleared(old, new) => write_row(old, new, slot, id, sink),
+        _ => write_rows(old, new, slot, sink),
     }
+}
+
+fn write_row(old: TableView<'_>, new: TableView<'_>, slot: usize, id: u64, sink: &mut impl Sink) -> Result<()> {
+    let def = new.def;
     let mut next_id = old.next_id();
-    sink.begin_rows(listed.slot, def);
-    match (old.row(id), new.row(id)) {
-        (Some(old), Some(new)) if is_same_row(&def.layout, &old, &new) => {}
+    sink.begin_rows(slot, def);
+    // An id that was never given has no row; the last one that there is stays the lowest of these.
+    let before = if id >= next_id && next_id < u64::MAX { None } else { old.row(id) };
+    match (before, new.row(id)) {
+        (Some(old), Some(new)) if old.page().block().same(new.page().block()) => {}
         (_, Some(row)) => {
             next_id = next_id.max(id.saturating_add(1));
             sink.put(def, &row)?;
@@ -129,7 +131,7 @@ fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()>
     for listed in new.catalog.tables.values() {
         let before = if is_same_catalog { Some(listed) } else { same_table(old.catalog, listed) };
         let Some(before) = before else {
-            write_rows(empty(&listed.def), TableView::new(new.root, listed.slot, &listed.def), listed, sink)?;
+            write_rows(empty(&listed.def), TableView::new(new.root, listed.slot, &listed.def), listed.slot, sink)?;
             continue;
         };
         let reduced =
@@ -140,7 +142,7 @@ fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()>
             sink.alter_table(reduced)?;
         }
         let old_rows = TableView::new(old.root, listed.slot, &before.def);
-        write_rows(old_rows, TableView::new(new.root, listed.slot, &listed.def), listed, sink)?;
+        write_rows(old_rows, TableView::new(new.root, listed.slot, &listed.def), listed.slot, sink)?;
         if let Some(reduced) = &reduced
             && reduced.indexes().len() < listed.def.schema.indexes().len()
         {
@@ -171,13 +173,13 @@ fn empty(def: &TableDef) -> TableView<'_> {
     TableView::from_parts(def, Entry { def: def.id, next_id, ..Entry::default() }, None, None)
 }
 
-fn write_rows<'a>(old: TableView<'a>, new: TableView<'a>, listed: &Listed, sink: &mut impl Sink) -> Result<()> {
+fn write_rows<'a>(old: TableView<'a>, new: TableView<'a>, slot: usize, sink: &mut impl Sink) -> Result<()> {
     let mut next_id = old.next_id();
     if next_id == new.next_id() && old.len() == new.len() && old.rows().is_same(new.rows()) {
         return Ok(());
     }
-    let def = &*listed.def;
-    sink.begin_rows(listed.slot, def);
+    let def = new.def;
+    sink.begin_rows(slot, def);
     let is_cleared = is_cleared(old, new);
     if is_cleared {
         sink.clear();

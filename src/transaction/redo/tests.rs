@@ -16,7 +16,7 @@ const FORMATS: [Format; 2] = [Format::Binary, Format::JsonLines];
 
 /// Commits what `body` does, and answers it as a payload of each format.
 fn commit(core: &Core, body: impl FnOnce(&Transaction<'_>) -> Result<()>) -> [Vec<u8>; 2] {
-    let tx = core.begin(false).unwrap();
+    let tx = core.begin().unwrap();
     body(&tx).unwrap();
     let payloads = FORMATS.map(|format| {
         let mut out = b"before".to_vec();
@@ -28,7 +28,7 @@ fn commit(core: &Core, body: impl FnOnce(&Transaction<'_>) -> Result<()>) -> [Ve
 }
 
 fn try_apply(core: &Core, format: Format, payload: &[u8]) -> Result<(), RedoError> {
-    let tx = core.begin(false).unwrap();
+    let tx = core.begin().unwrap();
     apply(&tx, format, payload)?;
     tx.commit().unwrap();
     Ok(())
