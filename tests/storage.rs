@@ -12,5 +12,7 @@ mod faults;
 mod oracle;
 #[path = "storage/plants.rs"]
 mod plants;
+#[path = "storage/sealing.rs"]
+mod sealing;
 #[path = "storage/workload.rs"]
 mod workload;

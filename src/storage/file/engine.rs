@@ -1,12 +1,12 @@
 //! The file engine: a [`StorageEngine`] in a directory.
 //!
-//! Locks, in order: the manifest's, the log's, the turn to sync, the objects'. Reading takes the log's for a moment, to
+//! Locks, in order: the manifest's, the right to seal, the log's, the turn to sync, the objects'. Reading takes the log's for a moment, to
 //! learn which segments there are.
 
 use super::archive;
 use super::files::{Files, failed, uninterrupted};
 use super::layout::LOCK;
-use super::log::{Log, not_claimed};
+use super::log::{self, Log, not_claimed};
 use super::manifest::{self, Stored};
 use super::objects::Objects;
 use super::os::OsFiles;
@@ -74,6 +74,8 @@ pub struct FileEngine {
     recovery: Recovery,
     syncs: Arc<Syncs>,
     objects: Arc<Objects>,
+    /// Held while the live segment is sealed. An append, which has the log's lock, only tries it.
+    sealing: Mutex<()>,
     log: Mutex<LogState>,
     manifest: Mutex<ManifestState>,
 }
@@ -131,6 +133,7 @@ impl FileEngine {
             recovery: found.recovery,
             syncs,
             objects,
+            sealing: Mutex::default(),
             log: Mutex::new(LogState { log, is_claimed: false }),
             manifest: Mutex::new(ManifestState { stored: found.stored, survivor: Some(found.survivor) }),
         })
@@ -215,7 +218,7 @@ impl StorageEngine for FileEngine {
         let mut state = self.log.lock();
         // Asked under the lock: a failure between the question and the write would go unseen.
         self.syncs.check()?;
-        state.claimed()?.append(batch, &self.syncs)
+        state.claimed()?.append(batch, &self.syncs, &self.sealing)
     }
 
     fn sync(&self, through: u64) -> Result<()> {
@@ -236,9 +239,31 @@ impl StorageEngine for FileEngine {
     }
 
     fn seal(&self) -> Result<()> {
-        let mut state = self.log.lock();
-        self.syncs.check()?;
-        state.claimed()?.rotate(&self.syncs)
+        let _sealing = self.sealing.lock();
+        {
+            let mut state = self.log.lock();
+            self.syncs.check()?;
+            if state.claimed()?.is_empty() {
+                drop(state);
+                return self.syncs.sync(self.syncs.appended());
+            }
+        }
+        let files = &*self.files;
+        let prepared = log::prepare(files, self.format, &self.options, &self.syncs)?;
+        if !log::is_unsynced() {
+            // Once without the log's lock: little is left then that appends have to wait for.
+            self.syncs.sync(self.syncs.appended())?;
+        }
+        let (turn, sealed) = {
+            let mut state = self.log.lock();
+            let turn = self.syncs.turn();
+            self.syncs.check()?;
+            let sealed = state.claimed()?.switch_to(prepared, &turn, &self.syncs)?;
+            (turn, sealed)
+        };
+        let named = sealed.name_next(files, &self.syncs);
+        drop(turn);
+        named
     }
 
     fn release_log(&self, through: u64) -> Result<()> {
@@ -336,6 +361,7 @@ impl FileEngine {
         // Closed before it was claimed, it will not be.
         manifest.survivor = None;
         let is_noted = {
+            let _sealing = self.sealing.lock();
             let mut state = self.log.lock();
             if !std::mem::take(&mut state.is_claimed) {
                 return Ok(());

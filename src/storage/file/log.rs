@@ -5,10 +5,12 @@
 //! - L2: at every moment one of [`LIVE`] and [`NEXT`] is there, so that a missing log is damage and not a new one.
 //! - L3: what a failed append may have written is gone, durably, before the next is written.
 //!
-//! **Changing segments**: cut the live one to its batches, sync it; make [`NEXT`] with its header, sync it, sync the
-//! folder; rename the live one to its archive name, sync the folder; rename [`NEXT`] to [`LIVE`], sync the folder. The
-//! middle sync of the folder is needed: were both renames lost to each other's order, the new segment could replace the
-//! old one, and with it all that it holds.
+//! **Changing segments**: make [`NEXT`] with filler, sync it, sync the folder; sync the live one. From here appends wait:
+//! sync what of the live one was appended since; write the header of [`NEXT`], sync it; rename the live one to its archive
+//! name. From here appends go on, in [`NEXT`], and whoever wants them durable waits: sync the folder; rename [`NEXT`] to
+//! [`LIVE`], sync the folder. The middle sync of the folder is needed: were both renames lost to each other's order, the new
+//! segment could replace the old one, and with it all that it holds. The header is synced before the first rename is done,
+//! since from then on the log may be found under [`NEXT`].
 //!
 //! **Writing ahead.** A file that grows has its length and its blocks synced with each batch. So filler is written in
 //! steps ahead of the batches, which then only overwrite: a sync has only data to write. The step grows with the segment,
@@ -25,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::storage::engine::{Appended, Batch, Format};
 #[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
+use parking_lot::Mutex;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -128,7 +131,8 @@ impl Log {
         (header, number)
     }
 
-    pub(super) fn append(&mut self, batch: Batch<'_>, syncs: &Syncs) -> Result<Appended> {
+    /// Appends behind the last batch. `sealing` is held by who seals the live segment.
+    pub(super) fn append(&mut self, batch: Batch<'_>, syncs: &Syncs, sealing: &Mutex<()>) -> Result<Appended> {
         let Some(next) = self.last.checked_add(1) else {
             return Err(Error::Limit { what: "versions".into(), limit: u64::MAX, found: u64::MAX });
         };
@@ -143,7 +147,12 @@ impl Log {
         if self.format == Format::JsonLines && batch.payload.last().is_some_and(|byte| *byte != b'\n') {
             return Err(Error::InvalidStorageCall { message: "a payload of JSON Lines ends in a line feed" });
         }
-        if self.end > self.start && self.end.saturating_add(batch.payload.len() as u64) > self.options.segment_bytes {
+        let is_full = self.end.saturating_add(batch.payload.len() as u64) > self.options.segment_bytes;
+        // One that is being sealed grows beyond its bound, so that nobody waits for it.
+        if is_full
+            && !self.is_empty()
+            && let Some(_sealing) = sealing.try_lock()
+        {
             self.rotate(syncs)?;
         }
         let header = FrameHeader::of(batch, self.id, syncs.durable());
@@ -182,19 +191,7 @@ impl Log {
         let Some(live) = &self.live else { return };
         let step = end.next_power_of_two().max(STEP_BYTES_MIN).min(self.options.preallocate_bytes);
         let to = end.saturating_add(step).min(self.options.segment_bytes);
-        let filler = match self.format {
-            Format::Binary => &ZEROS,
-            Format::JsonLines => &LINE_FEEDS,
-        };
-        let mut at = end.max(self.filled);
-        while at < to {
-            let piece = &filler[..usize::try_from(to - at).unwrap_or(FILLER_BYTES).min(FILLER_BYTES)];
-            if write_all(&**live, piece, at).is_err() {
-                return;
-            }
-            at += piece.len() as u64;
-            self.filled = at;
-        }
+        self.filled = fill(&**live, self.format, end.max(self.filled), to);
     }
 
     /// L3, after an append that failed. Where that fails too, nobody knows what is there, and nothing more is written.
@@ -213,57 +210,51 @@ impl Log {
         turn.sync()
     }
 
-    /// Seals the live segment and begins the next; see the module. Nothing happens without a batch in it.
-    pub(super) fn rotate(&mut self, syncs: &Syncs) -> Result<()> {
-        let Some(live) = self.live.clone() else { return Err(not_claimed()) };
+    /// Whether the live segment has no batch yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+
+    /// Seals the live segment, which is full, and begins the next.
+    fn rotate(&mut self, syncs: &Syncs) -> Result<()> {
+        let prepared = prepare(&*self.files, self.format, &self.options, syncs)?;
         let turn = syncs.turn();
-        if self.end == self.start {
-            return turn.sync();
-        }
-        set_length(&*live, self.end).map_err(|error| failed("cut", LIVE, error))?;
-        self.filled = self.end;
-        #[cfg(feature = "testing")]
-        let is_unsynced = is_planted(Plant::RotateUnsynced);
-        #[cfg(not(feature = "testing"))]
-        let is_unsynced = false;
-        if !is_unsynced {
+        let sealed = self.switch_to(prepared, &turn, syncs)?;
+        sealed.name_next(&*self.files, syncs)
+    }
+
+    /// Ends the live segment, which has a batch, and lets appends go to the one that was prepared. Whoever has called this
+    /// keeps the turn until [`Sealed::name_next`] has returned: until then nothing in the new segment is said to be durable.
+    pub(super) fn switch_to(&mut self, prepared: Prepared, turn: &Turn<'_>, syncs: &Syncs) -> Result<Sealed> {
+        let Some(live) = self.live.clone() else { return Err(not_claimed()) };
+        if !is_unsynced() {
             turn.sync()?;
         }
-        let next = self.last.checked_add(1).ok_or(Error::Limit {
+        let first = self.last.checked_add(1).ok_or(Error::Limit {
             what: "versions".into(),
             limit: u64::MAX,
             found: u64::MAX,
         })?;
-        let next = self.create_next(next, syncs)?;
-        let files = &*self.files;
-        rename(files, syncs, WAL, LIVE, &archive_path(self.first))?;
-        syncs.sync_folder(files, WAL)?;
-        // From here to the end there is no way back that could not fail as well.
-        uninterrupted(|| files.rename(NEXT, LIVE)).map_err(|error| syncs.poison("rename", NEXT, error))?;
-        syncs.sync_folder(files, WAL)?;
-        self.archive.add(self.first, self.end);
-        self.switch(&turn, next);
-        Ok(())
-    }
-
-    pub(super) fn switch(&mut self, turn: &Turn<'_>, live: Live) {
-        turn.switch(Arc::clone(&live.file));
-        self.install(live);
-    }
-
-    /// Makes the segment that begins with version `first`, durable with its name.
-    fn create_next(&self, first: u64, syncs: &Syncs) -> Result<Live> {
         let (header, number) = self.header(first, self.last);
-        let file = create_anew(&*self.files, NEXT)?;
+        let Prepared { file, filled } = prepared;
         if let Err(error) = write_all(&*file, &header, 0) {
             // If it stays, the next attempt or the next opening removes it.
             let _ = uninterrupted(|| self.files.remove(NEXT));
             return Err(failed("write", NEXT, error));
         }
         syncs.sync_file(&*file, NEXT)?;
-        syncs.sync_folder(&*self.files, WAL)?;
+        rename(&*self.files, syncs, WAL, LIVE, &archive_path(self.first))?;
+        self.archive.add(self.first, self.end);
+        let sealed = Sealed { file: live, end: self.end };
         let start = header.len() as u64;
-        Ok(Live { file, first, number, start, end: start, last: self.last })
+        self.switch(turn, Live { file, first, number, start, end: start, last: self.last });
+        self.filled = filled.max(start);
+        Ok(sealed)
+    }
+
+    pub(super) fn switch(&mut self, turn: &Turn<'_>, live: Live) {
+        turn.switch(Arc::clone(&live.file));
+        self.install(live);
     }
 
     /// Cuts filler and syncs: the log as it is left.
@@ -275,6 +266,66 @@ impl Log {
         self.filled = self.end;
         turn.sync()
     }
+}
+
+/// A segment to be: under the name [`NEXT`], durably, with filler written ahead and no header yet.
+pub(super) struct Prepared {
+    file: Arc<dyn RandomAccessFile>,
+    filled: u64,
+}
+
+/// Makes it. Appends go on meanwhile.
+pub(super) fn prepare(files: &dyn Files, format: Format, options: &FileOptions, syncs: &Syncs) -> Result<Prepared> {
+    let file = create_anew(files, NEXT)?;
+    let to = STEP_BYTES_MIN.min(options.preallocate_bytes).min(options.segment_bytes);
+    let filled = fill(&*file, format, 0, to);
+    syncs.sync_file(&*file, NEXT)?;
+    syncs.sync_folder(files, WAL)?;
+    Ok(Prepared { file, filled })
+}
+
+/// A segment that was ended, under its archive name.
+pub(super) struct Sealed {
+    file: Arc<dyn RandomAccessFile>,
+    /// Where its batches end.
+    end: u64,
+}
+
+impl Sealed {
+    /// Gives the segment behind it its name, durably. Appends go on meanwhile.
+    pub(super) fn name_next(self, files: &dyn Files, syncs: &Syncs) -> Result<()> {
+        syncs.sync_folder(files, WAL)?;
+        // There is no way back that could not fail as well.
+        uninterrupted(|| files.rename(NEXT, LIVE)).map_err(|error| syncs.poison("rename", NEXT, error))?;
+        syncs.sync_folder(files, WAL)?;
+        // For the sake of space alone: filler may stand at the end of every segment.
+        let _ = set_length(&*self.file, self.end);
+        Ok(())
+    }
+}
+
+/// Writes filler from `at` to `to`, and answers how far it came.
+fn fill(file: &dyn RandomAccessFile, format: Format, mut at: u64, to: u64) -> u64 {
+    let filler = match format {
+        Format::Binary => &ZEROS,
+        Format::JsonLines => &LINE_FEEDS,
+    };
+    while at < to {
+        let piece = &filler[..usize::try_from(to - at).unwrap_or(FILLER_BYTES).min(FILLER_BYTES)];
+        if write_all(file, piece, at).is_err() {
+            return at;
+        }
+        at += piece.len() as u64;
+    }
+    at
+}
+
+/// Whether segments are to be ended without a sync.
+pub(super) fn is_unsynced() -> bool {
+    #[cfg(feature = "testing")]
+    return is_planted(Plant::RotateUnsynced);
+    #[cfg(not(feature = "testing"))]
+    return false;
 }
 
 /// A number that no other log or segment has: what the system gives to seed hashing, hashed.
