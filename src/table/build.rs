@@ -2,34 +2,41 @@
 
 use super::change::{TableMut, checked_key, same_columns};
 use super::definition::{IndexKind, IndexPlan, TableDef};
+use super::entries::{self, Entry};
 use super::index::hash::HashMeta;
 use super::index::ordered::KeyRef;
 use super::key::{IndexKey, encode_row_key, type_of};
-use super::row_page::{PageRef, RowRef};
+use super::row_page::RowRef;
+use super::view::TableView;
 use crate::error::{Error, Result};
 use crate::schema::holds_nan;
 use crate::value::Columns;
-use std::ops::ControlFlow;
 
 /// So many rows with keys that begin alike are sorted with their keys at hand.
 const ALIKE_MAX: usize = 1024;
 
 impl TableMut<'_, '_> {
-    /// Adds every row to index `index`, which is empty. Cost: O(rows · log rows).
+    /// Adds every row to index `index`, which is empty. Cost: O(rows · log rows), most of it shared by as many cores as
+    /// there are.
     pub(crate) fn build_index(&mut self, index: usize) -> Result<()> {
+        self.build_index_on(index, entries::threads_for(self.entry.rows))
+    }
+
+    /// The same in so many threads, with the same result.
+    pub(super) fn build_index_on(&mut self, index: usize, threads: usize) -> Result<()> {
         match self.def.indexes[index].kind {
-            IndexKind::Hash => self.build_hash(index),
-            IndexKind::OrderedBytes => self.build_ordered_bytes(index),
-            IndexKind::HashMany | IndexKind::OrderedWord => self.build_ordered_words(index),
+            IndexKind::Hash => self.build_hash(index, threads),
+            IndexKind::OrderedBytes => self.build_ordered_bytes(index, threads),
+            IndexKind::HashMany | IndexKind::OrderedWord => self.build_ordered_words(index, threads),
         }
     }
 
-    fn build_hash(&mut self, index: usize) -> Result<()> {
+    fn build_hash(&mut self, index: usize, threads: usize) -> Result<()> {
         let plan = &self.def.indexes[index];
-        let mut entries = self.words(plan)?;
+        let mut entries = self.entries(plan, threads, word_of)?;
         let meta = HashMeta::of_entries(entries.len());
         entries.iter_mut().for_each(|(hash, _)| *hash = meta.rank(*hash));
-        entries.sort_unstable();
+        entries::sort(&mut entries, threads);
         // Rows with equal keys have equal ranks; others that do are few.
         for alike in entries.chunk_by(|(a, _), (b, _)| a == b).filter(|alike| alike.len() > 1) {
             self.check_different(plan, alike)?;
@@ -40,10 +47,10 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    fn build_ordered_words(&mut self, index: usize) -> Result<()> {
+    fn build_ordered_words(&mut self, index: usize, threads: usize) -> Result<()> {
         let plan = &self.def.indexes[index];
-        let mut entries = self.words(plan)?;
-        entries.sort_unstable();
+        let mut entries = self.entries(plan, threads, word_of)?;
+        entries::sort(&mut entries, threads);
         self.check_neighbours(plan, &entries)?;
         if let Some(mut indexes) = self.indexes_mut()? {
             indexes.build(index, |_, put| entries.iter().try_for_each(|&(word, id)| put(KeyRef::U64(word), id)))?;
@@ -53,17 +60,14 @@ impl TableMut<'_, '_> {
 
     /// Keys of bytes are not kept, as all of them could take as much as the index: rows are sorted by a part of their
     /// keys, and those that have the same part by a later one.
-    fn build_ordered_bytes(&mut self, index: usize) -> Result<()> {
+    fn build_ordered_bytes(&mut self, index: usize, threads: usize) -> Result<()> {
         let def = self.def;
         let plan = &def.indexes[index];
-        let mut entries = reserved(self.entry.rows)?;
-        self.each_row(|row| {
-            if let IndexKey::Bytes(key) = new_key(def, plan, &row)? {
-                entries.push((part_of(&key, 0), row.id()));
-            }
-            Ok(())
+        let mut entries = self.entries(plan, threads, |key| match key {
+            IndexKey::Bytes(key) => Some(part_of(&key, 0)),
+            _ => None,
         })?;
-        self.sort_by_part(plan, &mut entries)?;
+        self.sort_by_part(plan, &mut entries, threads)?;
         if let Some(mut indexes) = self.indexes_mut()? {
             let mut key = Vec::new();
             indexes.build(index, |rows, put| {
@@ -78,18 +82,18 @@ impl TableMut<'_, '_> {
     }
 
     /// Sorts rows, which have a part of their keys beside them, by the whole keys.
-    fn sort_by_part(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
-        rows.sort_unstable();
+    fn sort_by_part(&self, plan: &IndexPlan, rows: &mut [Entry], threads: usize) -> Result<()> {
+        entries::sort(rows, threads);
         let alike = rows.chunk_by_mut(|(a, _), (b, _)| a == b).filter(|alike| alike.len() > 1);
         for alike in alike {
-            if alike.len() <= ALIKE_MAX { self.sort_few(plan, alike)? } else { self.sort_alike(plan, alike)? }
+            if alike.len() <= ALIKE_MAX { self.sort_few(plan, alike)? } else { self.sort_alike(plan, alike, threads)? }
         }
         Ok(())
     }
 
     /// Sorts rows whose keys begin alike by what follows what they all have in common. This nests no deeper than a key
     /// has parts: what the parts found equal share grows.
-    fn sort_alike(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+    fn sort_alike(&self, plan: &IndexPlan, rows: &mut [Entry], threads: usize) -> Result<()> {
         let view = self.view();
         let (mut first, mut key) = (Vec::new(), Vec::new());
         let encode = |id: u64, key: &mut Vec<u8>| {
@@ -109,20 +113,21 @@ impl TableMut<'_, '_> {
         }
         if is_one_key {
             rows.iter_mut().for_each(|(part, _)| *part = 0);
-            rows.sort_unstable();
+            entries::sort(rows, threads);
             return self.check_neighbours(plan, rows);
         }
         for (part, id) in &mut *rows {
             encode(*id, &mut key);
             *part = part_of(&key, common);
         }
-        self.sort_by_part(plan, rows)
+        let threads = threads.min(entries::threads_for(rows.len() as u64));
+        self.sort_by_part(plan, rows, threads)
     }
 
     /// Sorts a few rows by their keys.
-    fn sort_few(&self, plan: &IndexPlan, rows: &mut [(u64, u64)]) -> Result<()> {
+    fn sort_few(&self, plan: &IndexPlan, rows: &mut [Entry]) -> Result<()> {
         let view = self.view();
-        let key_of = |&(_, id): &(u64, u64)| {
+        let key_of = |&(_, id): &Entry| {
             let mut key = Vec::new();
             if let Some(row) = view.row(id) {
                 encode_row_key(self.def, plan, &row, &mut key);
@@ -135,36 +140,20 @@ impl TableMut<'_, '_> {
         self.check_neighbours(plan, &keys)
     }
 
-    /// The keys, which are words or hashes, of all rows that the index holds, with their ids. No more than 16 bytes an
-    /// entry: tables are loaded that nearly fill the memory.
-    fn words(&self, plan: &IndexPlan) -> Result<Vec<(u64, u64)>> {
-        let mut words = reserved(self.entry.rows)?;
-        self.each_row(|row| {
-            if let IndexKey::Hash(word) | IndexKey::Word(word) = new_key(self.def, plan, &row)? {
-                words.push((word, row.id()));
-            }
-            Ok(())
-        })?;
-        Ok(words)
-    }
-
-    fn each_row(&self, mut visit: impl FnMut(RowRef<'_>) -> Result<()>) -> Result<()> {
-        let layout = &self.def.layout;
-        let walked = self.view().rows().scan(0, u64::MAX, |number, block| {
-            let page = PageRef::new(block);
-            match (0..page.rows()).try_for_each(|position| visit(page.row(layout, number, position))) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            }
-        });
-        match walked {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        }
+    /// The entries of all rows that the index holds, by what `word_of` finds in their keys.
+    fn entries(
+        &self,
+        plan: &IndexPlan,
+        threads: usize,
+        word_of: impl Fn(IndexKey) -> Option<u64> + Sync,
+    ) -> Result<Vec<Entry>> {
+        let (def, entry, rows) = (self.def, *self.entry, self.rows.as_ref());
+        let view = || TableView::from_parts(def, entry, rows, None);
+        entries::gather(view, threads, |row| new_key(def, plan, row).map(&word_of))
     }
 
     /// Refuses two rows with one key among these, which have no nulls in it.
-    fn check_different(&self, plan: &IndexPlan, alike: &[(u64, u64)]) -> Result<()> {
+    fn check_different(&self, plan: &IndexPlan, alike: &[Entry]) -> Result<()> {
         let view = self.view();
         let rows: Vec<RowRef<'_>> = alike.iter().filter_map(|&(_, id)| view.row(id)).collect();
         for (place, row) in rows.iter().enumerate() {
@@ -203,12 +192,12 @@ fn part_of(key: &[u8], from: usize) -> u64 {
     u64::from_be_bytes(part)
 }
 
-/// A vector with room for one entry per row.
-fn reserved<T>(rows: u64) -> Result<Vec<T>> {
-    let mut entries = Vec::new();
-    let rows = rows as usize;
-    entries.try_reserve_exact(rows).map_err(|_| Error::OutOfMemory { bytes: rows.saturating_mul(size_of::<T>()) })?;
-    Ok(entries)
+/// The word or hash that a key is.
+fn word_of(key: IndexKey) -> Option<u64> {
+    match key {
+        IndexKey::Hash(word) | IndexKey::Word(word) => Some(word),
+        IndexKey::Bytes(_) | IndexKey::Absent => None,
+    }
 }
 
 /// The key of a row that was stored when its columns were in no index: NaN was allowed then.

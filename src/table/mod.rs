@@ -6,6 +6,7 @@ mod build;
 pub(crate) mod change;
 pub(crate) mod definition;
 pub(crate) mod diff;
+mod entries;
 pub(crate) mod image;
 pub(crate) mod index;
 pub(crate) mod key;

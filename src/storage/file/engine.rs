@@ -29,7 +29,8 @@ use std::sync::Arc;
 pub struct FileOptions {
     /// The encoding of a storage that is yet to begin; one that is there keeps its own. Default: binary.
     pub format: Format,
-    /// A segment of the log is sealed before it grows beyond this, and batches larger than it have one of their own.
+    /// A segment of the log is sealed before it grows beyond this, but for what is appended while a checkpoint seals it;
+    /// and batches larger than it have one of their own.
     /// Sealing waits for a sync of what is not durable yet, and opening after a crash writes one segment anew: larger
     /// segments are fewer but longer waits. Default: 16 MiB.
     pub segment_bytes: u64,

@@ -159,6 +159,57 @@ fn parts_make_the_table_again() {
     }
 }
 
+/// All bytes of the blocks from this one on.
+fn blocks(block: BlockRef<'_>) -> Vec<u8> {
+    let mut all = block.bytes().to_vec();
+    block.links().iter().flatten().for_each(|link| all.extend(blocks(link.block())));
+    all
+}
+
+/// The blocks of the indexes that `def` has over the rows, or why it can have none.
+fn indexes_made(database: &Database, def: &TableDef, threads: usize) -> Result<Vec<u8>, String> {
+    let made = database.try_change(|table| {
+        *table.indexes = new_index_block(table.pages, def)?;
+        let TableMut { pages, rows, indexes, entry, .. } = table;
+        let mut table = TableMut { def, pages, rows, indexes, entry };
+        (0..def.indexes.len()).try_for_each(|index| table.build_index_on(index, threads))?;
+        Ok::<_, Error>(table.indexes.as_ref().map_or_else(Vec::new, |link| blocks(link.block())))
+    });
+    made.map_err(|error| error.to_string())
+}
+
+#[test]
+fn indexes_are_the_same_however_many_threads_make_them() {
+    let (mut made, mut refused) = (0, 0);
+    for seed in 0..200 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let database = Database::new(random_schema(&mut random, "things"), seed);
+        database.change(|table| random_changes(&mut random, table, 300));
+        let schema = database.def.schema.clone();
+        let columns: Vec<String> = schema.columns().iter().map(|column| column.name().to_string()).collect();
+        let unique = columns.iter().filter_map(|column| {
+            let index = Index::hash([column]).named("again").unique();
+            let index = if random.one_in(2) { index } else { Index::ordered([column]).named("again").unique() };
+            schema.with_index(index).ok()
+        });
+        let others: Vec<TableDef> = unique.map(|schema| database.def.with_schema(schema)).collect();
+        for def in others.iter().chain([&database.def]) {
+            let expected = indexes_made(&database, def, 1);
+            for threads in [2, 3, 8] {
+                assert_eq!(indexes_made(&database, def, threads), expected, "{threads} threads");
+            }
+            match expected {
+                Ok(_) => made += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        check_table(view(&database.store.pin(), &database.def));
+    }
+    println!("{made} tables with indexes, {refused} that could have none");
+    assert!(made >= 200 && refused >= 100);
+}
+
 #[test]
 fn an_unchanged_table_has_an_empty_part() {
     let database = Database::new(random_schema(&mut Random(1), "things"), 1);
