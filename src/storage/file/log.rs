@@ -36,6 +36,9 @@ use std::sync::Arc;
 const COPIED_BYTES_MAX: usize = 1 << 16;
 /// The first step of filler.
 const STEP_BYTES_MIN: u64 = 1 << 16;
+/// What a segment begins with, so that its header is written into a block that the file has; little, since nothing may
+/// ever follow.
+const FIRST_BYTES: u64 = 1 << 12;
 /// Filler is written in pieces of this size.
 const FILLER_BYTES: usize = 1 << 16;
 static ZEROS: [u8; FILLER_BYTES] = [0; FILLER_BYTES];
@@ -277,7 +280,7 @@ pub(super) struct Prepared {
 /// Makes it. Appends go on meanwhile.
 pub(super) fn prepare(files: &dyn Files, format: Format, options: &FileOptions, syncs: &Syncs) -> Result<Prepared> {
     let file = create_anew(files, NEXT)?;
-    let to = STEP_BYTES_MIN.min(options.preallocate_bytes).min(options.segment_bytes);
+    let to = FIRST_BYTES.min(options.preallocate_bytes).min(options.segment_bytes);
     let filled = fill(&*file, format, 0, to);
     syncs.sync_file(&*file, NEXT)?;
     syncs.sync_folder(files, WAL)?;
