@@ -168,24 +168,13 @@ impl<'g> PageRef<'g> {
     /// Where the value of variable width number `ordinal` (column by column) ends.
     #[inline(always)]
     fn end(self, layout: &Layout, ordinal: usize) -> usize {
-        self.end_at(layout, layout.ends_at(self.has_large, self.rows), ordinal)
-    }
-
-    /// The same where the ends are known to begin at `ends_at`.
-    #[inline(always)]
-    fn end_at(self, layout: &Layout, ends_at: usize, ordinal: usize) -> usize {
+        let at = layout.ends_at(self.has_large, self.rows);
         if layout.offset_bytes() == 2 {
-            inside(self.bytes, ends_at + 2 * ordinal, 2).try_into().map_or(0, u16::from_le_bytes).into()
+            let at = at + 2 * ordinal;
+            inside(self.bytes, at, 2).try_into().map_or(0, u16::from_le_bytes).into()
         } else {
-            word(self.bytes, ends_at + 4 * ordinal) as usize
+            word(self.bytes, at + 4 * ordinal) as usize
         }
-    }
-
-    /// Where the inline value number `ordinal` begins and ends, likewise.
-    #[inline(always)]
-    fn span_at(self, layout: &Layout, ends_at: usize, ordinal: usize) -> (usize, usize) {
-        let start = ordinal.checked_sub(1).map_or(0, |previous| self.end_at(layout, ends_at, previous));
-        (start, self.end_at(layout, ends_at, ordinal))
     }
 
     /// Where the inline values from `from` up to, not including, `to` (ordinals) stand in the page.
@@ -306,34 +295,6 @@ impl<'g> RowRef<'g> {
 
     pub(crate) fn page(&self) -> PageRef<'g> {
         self.page
-    }
-
-    /// Gives `visit` all columns but the one that is the row id, in the schema's order, with their packed values; `None`
-    /// for a null. What a page's shape decides is found once for all.
-    #[inline(always)]
-    pub(crate) fn each_value(&self, mut visit: impl FnMut(&ColumnPlace, Option<&[u8]>)) {
-        let Self { page, layout, position, .. } = *self;
-        let columns_at = layout.columns_at(page.has_large);
-        let ends_at = layout.ends_at(page.has_large, page.rows);
-        let values_at = layout.values_at(page.has_large, page.rows);
-        let is_set = |mask| page.mask(layout, mask) >> position & 1 == 1;
-        for column in layout.columns() {
-            let is_null = column.nulls.is_some_and(is_set);
-            let value = match column.place {
-                Place::RowId { .. } => continue,
-                _ if is_null => None,
-                Place::Fixed { before, width } => {
-                    Some(inside(page.bytes, columns_at + before * page.rows + width * position, width))
-                }
-                Place::Bool { mask } => Some(if is_set(mask) { &[1][..] } else { &[0] }),
-                Place::Variable { index } if page.has_large => Some(page.variable(layout, index, position)),
-                Place::Variable { index } => {
-                    let (start, end) = page.span_at(layout, ends_at, index * page.rows + position);
-                    Some(inside(page.bytes, values_at + start, end.saturating_sub(start)))
-                }
-            };
-            visit(column, value);
-        }
     }
 }
 

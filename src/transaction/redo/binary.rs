@@ -27,7 +27,7 @@ use crate::table::definition::TableDef;
 use crate::table::image::{check_value, mismatch};
 use crate::table::layout::Place;
 use crate::table::row_page::RowRef;
-use crate::value::{RowBuf, RowErrorKind};
+use crate::value::{Columns, RowBuf, RowErrorKind};
 
 const DROP: u8 = 1;
 const CREATE: u8 = 2;
@@ -37,9 +37,6 @@ const CLEAR: u8 = 5;
 const DELETE: u8 = 6;
 const PUT: u8 = 7;
 const NEXT_ID: u8 = 8;
-
-/// The bytes of the largest number.
-const NUMBER_BYTES_MAX: usize = 10;
 
 #[inline]
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -160,8 +157,12 @@ fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> 
     for _ in 0..null_bytes(def) {
         out.push(0);
     }
-    let (mut nullable, mut result) = (0, Ok(()));
-    row.each_value(|column, value| {
+    let mut nullable = 0;
+    for (index, column) in def.layout.columns().iter().enumerate() {
+        if matches!(column.place, Place::RowId { .. }) {
+            continue;
+        }
+        let value = row.column_bytes(index);
         if column.nulls.is_some() {
             if value.is_none()
                 && let Some(byte) = out.get_mut(nulls_at + nullable / 8)
@@ -170,18 +171,18 @@ fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> 
             }
             nullable += 1;
         }
-        let Some(value) = value else { return };
-        let Place::Variable { .. } = column.place else { return put_fixed(out, value) };
-        if out.try_reserve(value.len() + NUMBER_BYTES_MAX).is_err() {
-            result = Err(Error::OutOfMemory { bytes: value.len() });
-            return;
+        let Some(value) = value else { continue };
+        if !matches!(column.place, Place::Variable { .. }) {
+            put_fixed(out, value);
+            continue;
         }
         if column.ty.fixed_width().is_none() {
             put_number(out, value.len() as u64);
         }
+        out.try_reserve(value.len()).map_err(|_| Error::OutOfMemory { bytes: value.len() })?;
         out.extend_from_slice(value);
-    });
-    result
+    }
+    Ok(())
 }
 
 /// Appends a value of a width that most columns have by one store, others by a call.
