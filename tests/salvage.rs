@@ -131,6 +131,18 @@ fn without_a_manifest_a_whole_log_is_replayed() {
 }
 
 #[test]
+fn a_segment_that_has_not_begun_is_no_loss() {
+    for format in FORMATS {
+        let image = database(format, false);
+        let filler = if format == Format::Binary { 0 } else { b'\n' };
+        for content in [vec![], vec![filler; 4096]] {
+            let (a, b, version, lost) = salvage(&image.with("wal/transaction.next.log", Some(content)));
+            assert_eq!((a, b, version, lost), (Some(vec![0, 1, 2]), Some(vec![0, 1, 2]), 8, vec![]));
+        }
+    }
+}
+
+#[test]
 fn without_manifest_and_log_the_files_are_what_there_is() {
     for format in FORMATS {
         let image = database(format, false).with("manifest", None);

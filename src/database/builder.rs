@@ -76,7 +76,8 @@ impl DatabaseBuilder {
         self
     }
 
-    /// A segment of the log is sealed before it grows beyond this. Default: 16 MiB.
+    /// A segment of the log is sealed before it grows beyond this, but for what is appended while a checkpoint seals it.
+    /// Default: 16 MiB.
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
         self

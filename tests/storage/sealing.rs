@@ -1,14 +1,16 @@
 //! Appends while a segment is being sealed: what the end of the process, and a crash, leave of them.
 
 use super::crash::crash_everywhere;
-use super::workload::{Journal, Named, Written, options, payload};
+use super::workload::{Journal, Named, Written, open, options, payload};
+use folio::Error;
 use folio::storage::{
-    Appended, Batch, DirEntry, FileEngine, FileLock, FileOptions, Files, Format, RandomAccessFile, StorageEngine,
+    Appended, Batch, Checkpoint, DirEntry, FileEngine, FileLock, FileOptions, Files, Format, ObjectKind, Placement,
+    RandomAccessFile, StorageEngine,
 };
 use folio::testing::SimFiles;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, Weak};
 
 /// A device on which others append whenever names are made durable, or the new segment gets its own.
 struct Beside {
@@ -123,5 +125,156 @@ fn appends_go_on_while_a_segment_is_sealed() {
         assert_eq!(tried.wrong, None, "format {format:?}");
         println!("appends beside sealing, {format:?}: {} images, {} in recovery", tried.images, tried.second_images);
         assert!(tried.images >= 10_000);
+    }
+}
+
+/// A device on which a checkpoint waits, its objects not durable yet, until the log's folder could not be synced once more.
+struct Failing {
+    files: SimFiles,
+    /// Passed by the checkpoint when it waits, and again when it goes on.
+    gate: Barrier,
+    is_armed: AtomicBool,
+    /// The syncs of the log's folder that succeed before one fails.
+    syncs_left: AtomicU64,
+}
+
+impl Files for Failing {
+    fn describe(&self) -> String {
+        self.files.describe()
+    }
+
+    fn create_folder(&self, path: &str) -> io::Result<()> {
+        self.files.create_folder(path)
+    }
+
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        self.files.remove_folder(path)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
+        self.files.list(folder)
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
+        self.files.open(path)
+    }
+
+    fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
+        self.files.create(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.files.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        if self.is_armed.load(Ordering::Relaxed) {
+            match folder {
+                "data" => {
+                    self.gate.wait();
+                    self.gate.wait();
+                }
+                "wal" if self.syncs_left.fetch_sub(1, Ordering::Relaxed) == 0 => {
+                    return Err(io::Error::other("a bad block"));
+                }
+                _ => {}
+            }
+        }
+        self.files.sync_folder(folder)
+    }
+
+    fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
+        self.files.lock(path)
+    }
+}
+
+/// A manifest that names the new segment as the one in which the log ends would keep the next opening from making its name
+/// durable.
+#[test]
+fn a_manifest_does_not_vouch_for_a_segment_whose_name_may_be_lost() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let device = Arc::new(Failing {
+            files: SimFiles::new(),
+            gate: Barrier::new(2),
+            is_armed: AtomicBool::new(false),
+            // The new segment's first name, and the old one's archive name; then the new one's second name.
+            syncs_left: AtomicU64::new(2),
+        });
+        let engine = FileEngine::open_on(Arc::clone(&device) as Arc<dyn Files>, options(format)).unwrap();
+        engine.claim().unwrap();
+        let segments = || engine.stats().log_segments;
+        let append =
+            |version: u64| engine.append(Batch { first: version, count: 1, payload: &payload(format, version, 60) });
+        // How many fit is learnt from the first segment.
+        let full = (1..).find(|version| append(*version).is_ok() && segments() == 2).unwrap() - 1;
+        (full + 2..=2 * full).for_each(|version| assert_eq!(append(version).unwrap(), Appended::At(version)));
+        assert_eq!(segments(), 2);
+        engine.sync(2 * full).unwrap();
+        let mut writer = engine.create_object(ObjectKind::Records, "a", Placement::Append).unwrap();
+        writer.write(b"rows").unwrap();
+        let checkpoint =
+            Checkpoint { version: full, objects: vec![writer.finish().unwrap()], content: serde_json::Value::Null };
+        let generation = engine.manifest().unwrap().generation;
+        device.is_armed.store(true, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let checkpointing = scope.spawn(|| engine.replace_manifest(generation, checkpoint));
+            device.gate.wait();
+            assert!(matches!(append(2 * full + 1), Err(Error::SyncFailed { .. })));
+            device.gate.wait();
+            assert!(matches!(checkpointing.join().unwrap(), Err(Error::Poisoned { .. })));
+        });
+        device.is_armed.store(false, Ordering::Relaxed);
+        drop(engine);
+        // The next process makes the name anew.
+        let files = SimFiles::mount(&device.files.image());
+        let engine = open(&files, options(format)).unwrap();
+        assert_eq!(engine.appended(), 2 * full);
+        let before = files.image().get("wal/transaction.log").unwrap().to_vec();
+        engine.claim().unwrap();
+        assert_ne!(files.image().get("wal/transaction.log").unwrap(), before);
+    }
+}
+
+/// What a crash leaves if the old segment's change of names was lost, and the next process, which had seen it, made the
+/// archived segment anew.
+#[test]
+fn a_segment_beside_its_archived_copy_opens() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let files = SimFiles::new();
+        let engine = open(&files, options(format)).unwrap();
+        engine.claim().unwrap();
+        let append = |engine: &FileEngine, version: u64| {
+            let batch = Batch { first: version, count: 1, payload: &payload(format, version, 20) };
+            assert_eq!(engine.append(batch).unwrap(), Appended::At(version));
+        };
+        (1..=3).for_each(|version| append(&engine, version));
+        engine.seal().unwrap();
+        let image = files.image();
+        let archived = (0..=3u64).map(|version| format!("wal/transaction.{version:020}.log"));
+        let archived = archived.into_iter().find_map(|path| image.get(&path)).unwrap().to_vec();
+        let next = image.get("wal/transaction.log").unwrap().to_vec();
+        let image = image.with("wal/transaction.next.log", Some(next)).with("wal/transaction.log", Some(archived));
+        let files = SimFiles::mount(&image);
+        let engine = open(&files, options(format)).unwrap();
+        assert_eq!(engine.appended(), 3);
+        engine.claim().unwrap();
+        append(&engine, 4);
+        engine.seal().unwrap();
+        append(&engine, 5);
+        engine.verify(&mut |damage| panic!("{damage}")).unwrap();
+        drop(engine);
+        let engine = open(&SimFiles::mount(&files.image()), options(format)).unwrap();
+        let mut versions = Vec::new();
+        engine
+            .read_from(1, &mut |batch| {
+                versions.push(batch.first);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(versions, [1, 2, 3, 4, 5]);
     }
 }

@@ -69,6 +69,11 @@ impl Archive {
         (next <= through.saturating_add(1)).then_some(first)
     }
 
+    /// The newest is none of them.
+    pub(super) fn forget_newest(&mut self) {
+        self.segments.pop_back();
+    }
+
     /// The oldest is gone.
     pub(super) fn forget_oldest(&mut self) {
         self.segments.pop_front();

@@ -29,9 +29,8 @@ use std::sync::Arc;
 pub struct FileOptions {
     /// The encoding of a storage that is yet to begin; one that is there keeps its own. Default: binary.
     pub format: Format,
-    /// A segment of the log is sealed before it grows beyond this, but for what is appended while a checkpoint seals it;
-    /// and batches larger than it have one of their own.
-    /// Sealing waits for a sync of what is not durable yet, and opening after a crash writes one segment anew: larger
+    /// A segment of the log is sealed before it grows beyond this, but for what is appended while another is being
+    /// sealed; else batches larger than it have one of their own. Sealing waits for a sync of what is not durable yet, and opening after a crash writes one segment anew: larger
     /// segments are fewer but longer waits. Default: 16 MiB.
     pub segment_bytes: u64,
     /// The largest step in which the log's space is written ahead, so that a sync has no metadata to write. 0: never.
@@ -165,8 +164,11 @@ impl FileEngine {
     fn store(&self, state: &mut ManifestState, mut next: Stored) -> Result<u64> {
         let generation = next.manifest.generation;
         {
-            // Both of one moment.
+            // Both of one moment, and not of one at which a segment is getting its name: what the manifest calls by its
+            // number is not written anew by the next opening. A failure on the way there is seen here at the latest.
+            let _sealing = self.sealing.lock();
             let log = self.log.lock();
+            self.syncs.check()?;
             next.segment = log.log.number;
             next.manifest.durable = self.syncs.durable();
         }
@@ -207,7 +209,7 @@ impl StorageEngine for FileEngine {
         self.objects.remove_unnamed(&stored.manifest.checkpoint.objects);
         match self.release(&stored, u64::MAX) {
             // What stays is tried again at the next checkpoint.
-            Err(Error::Io { .. }) | Ok(()) => {}
+            Err(Error::Io { .. } | Error::StorageFull { .. }) | Ok(()) => {}
             Err(error) => return Err(error),
         }
         manifest.stored = Some(stored);
@@ -262,9 +264,7 @@ impl StorageEngine for FileEngine {
             let sealed = state.claimed()?.switch_to(prepared, &turn, &self.syncs)?;
             (turn, sealed)
         };
-        let named = sealed.name_next(files, &self.syncs);
-        drop(turn);
-        named
+        sealed.name_next(files, &self.syncs, turn)
     }
 
     fn release_log(&self, through: u64) -> Result<()> {

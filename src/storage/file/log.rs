@@ -223,7 +223,7 @@ impl Log {
         let prepared = prepare(&*self.files, self.format, &self.options, syncs)?;
         let turn = syncs.turn();
         let sealed = self.switch_to(prepared, &turn, syncs)?;
-        sealed.name_next(&*self.files, syncs)
+        sealed.name_next(&*self.files, syncs, turn)
     }
 
     /// Ends the live segment, which has a batch, and lets appends go to the one that was prepared. Whoever has called this
@@ -295,14 +295,15 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// Gives the segment behind it its name, durably. Appends go on meanwhile.
-    pub(super) fn name_next(self, files: &dyn Files, syncs: &Syncs) -> Result<()> {
+    /// Gives the segment behind it its name, durably, and the turn to others. Appends go on meanwhile.
+    pub(super) fn name_next(self, files: &dyn Files, syncs: &Syncs, turn: Turn<'_>) -> Result<()> {
         syncs.sync_folder(files, WAL)?;
         // There is no way back that could not fail as well.
         uninterrupted(|| files.rename(NEXT, LIVE)).map_err(|error| syncs.poison("rename", NEXT, error))?;
         syncs.sync_folder(files, WAL)?;
         // For the sake of space alone: filler may stand at the end of every segment.
         let _ = set_length(&*self.file, self.end);
+        turn.end();
         Ok(())
     }
 }

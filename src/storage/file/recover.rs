@@ -173,6 +173,11 @@ fn read_log(
     let mut bytes = read_file(files, live_path)?;
     let (segment, extent) = scan(live_path, format, log, None, &bytes)?;
     let first = segment.first;
+    // Its change of names to an archived segment was not durable yet, and claiming by the next one made the archived one
+    // anew: a copy, which the next change of segments replaces.
+    if live_path == LIVE && survivor.leftovers.contains(&NEXT) && archive.newest() == Some(first) {
+        archive.forget_newest();
+    }
     // Whole, and of this log, but not the one that belongs here: an older segment, read in its place.
     if let Some(sealed) = archive.newest().filter(|sealed| *sealed >= first) {
         let expected = format!("a segment behind the sealed one from version {sealed}");

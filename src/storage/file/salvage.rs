@@ -288,6 +288,10 @@ fn read_begin(
     let bytes = read_file(files, path)?;
     let formats = [Format::Binary, Format::JsonLines].into_iter();
     let formats = formats.filter(|format| known.is_none_or(|(known, _)| known == *format));
+    // One that was made for the log to go on in, and has not begun.
+    if path == NEXT && formats.clone().any(|format| frame::is_blank(&bytes, format)) {
+        return Ok(None);
+    }
     let is_ours = |log: u64| known.is_none_or(|(_, known)| known == log);
     let path = path.to_string();
     let mut reason = NoHeader::Damaged("other bytes");

@@ -164,7 +164,7 @@ impl Syncs {
         state.is_taken = true;
         let group = state.group;
         drop(state);
-        let turn = Turn { syncs: self };
+        let turn = Turn { syncs: self, began: Instant::now() };
         if group > 1 {
             self.let_others_append();
         }
@@ -192,7 +192,7 @@ impl Syncs {
             self.changed.wait(&mut state);
         }
         state.is_taken = true;
-        Turn { syncs: self }
+        Turn { syncs: self, began: Instant::now() }
     }
 }
 
@@ -210,6 +210,7 @@ impl Poison {
 /// The right to sync the log, and to change which file that means.
 pub(super) struct Turn<'a> {
     syncs: &'a Syncs,
+    began: Instant,
 }
 
 impl Turn<'_> {
@@ -242,6 +243,12 @@ impl Turn<'_> {
     /// Appends go to this file from now on.
     pub(super) fn switch(&self, live: Arc<dyn RandomAccessFile>) {
         self.syncs.state.lock().live = Some(live);
+    }
+
+    /// Gives the turn to others, who have waited for all of it as for one sync.
+    pub(super) fn end(self) {
+        let longest = &mut self.syncs.state.lock().figures.longest_sync;
+        *longest = (*longest).max(self.began.elapsed());
     }
 
     /// What has been made durable in another way, before the engine answers.

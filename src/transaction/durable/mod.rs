@@ -28,8 +28,8 @@ pub enum Durability {
     Sync,
     /// A commit returns when the operating system has it; a background thread syncs at this interval, which is a
     /// millisecond at least. A power cut loses at most the commits that returned less than the interval, and the length of
-    /// the sync then running, before it; [`Database::durable_version`](crate::Database::durable_version) is the exact
-    /// boundary.
+    /// the sync or change of segments then running and of the sync behind it, before it;
+    /// [`Database::durable_version`](crate::Database::durable_version) is the exact boundary.
     Interval(Duration),
     /// A commit returns when the operating system has it, which writes it out when it likes. A power cut loses any number
     /// of the last commits, back to the last sync, change of segments or checkpoint.
