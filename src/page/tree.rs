@@ -1,13 +1,14 @@
 //! The page tree: a persistent radix tree from page numbers to blocks, with the number of live entries under each child.
 //!
 //! A node has up to 32 children, told apart by five bits of the page number; absent children take no space. Its bytes
-//! are a mask of the children present (`u32`, then padding to 8), then one `u32` count per child. Height 0 means that
-//! the root itself is page 0. Counts make `nth` and `rank` O(log n).
+//! are a mask of the children present (`u32`, then padding to 8), then, in a tree that counts, one `u32` count per child.
+//! Height 0 means that the root itself is page 0. Counts make `nth` and `rank` O(log n).
 //!
-//! Used for row pages (entries are rows) and for hash buckets (entries are not counted: zero).
+//! Used for row pages (entries are rows, and counted) and for hash buckets (not counted: a third less to copy).
 //!
 //! - T1: a full node is indexed directly, without a look at its mask.
-//! - T2: a node has at least one child; a child's count is the sum of what is below it.
+//! - T2: a node has at least one child; a child's count is the sum of what is below it. All nodes of a tree have counts, or
+//!   none has.
 
 use super::block::{BlockRef, Link};
 use super::heap::OutOfMemory;
@@ -421,6 +422,7 @@ fn last_in_node(block: BlockRef<'_>, level: u32, number: u64, bound: u64) -> Opt
 pub(crate) struct Tree<'l> {
     root: &'l mut Option<Link>,
     height: &'l mut u8,
+    counts: bool,
 }
 
 /// What became of a page: the change in its number of entries, and the caller's answer.
@@ -428,7 +430,12 @@ type Changed<R> = Result<(i64, R), OutOfMemory>;
 
 impl<'l> Tree<'l> {
     pub(crate) fn new(root: &'l mut Option<Link>, height: &'l mut u8) -> Self {
-        Self { root, height }
+        Self { root, height, counts: true }
+    }
+
+    /// A tree whose entries are not counted.
+    pub(crate) fn uncounted(root: &'l mut Option<Link>, height: &'l mut u8) -> Self {
+        Self { root, height, counts: false }
     }
 
     /// Lets `change` put, replace or take the block of page `number`, given as a slot that it may find empty or leave
@@ -451,7 +458,7 @@ impl<'l> Tree<'l> {
         }
         debug_assert!(u32::from(*self.height) <= HEIGHT_MAX);
         let level = u32::from(*self.height);
-        let (_, answer) = change_slot(pages, self.root, level, number, change)?;
+        let (_, answer) = change_slot(pages, self.root, level, number, self.counts, change)?;
         if self.root.is_none() {
             *self.height = 0;
         }
@@ -489,7 +496,7 @@ impl<'l> Tree<'l> {
             None => 0,
         };
         // Takes the root only when there is memory for what stands above it.
-        let node = new_node(pages, 1, count, self.root)?;
+        let node = new_node(pages, 1, self.counts.then_some(count), self.root)?;
         *self.root = Some(node);
         *self.height += 1;
         Ok(())
@@ -502,16 +509,23 @@ fn page_count(page: BlockRef<'_>) -> u64 {
 }
 
 /// A node with one child, present in `mask`, which is taken out of `child`, unless there is no memory.
-fn new_node(pages: &mut Pages, mask: u32, count: u64, child: &mut Option<Link>) -> Result<Link, OutOfMemory> {
-    let mut link = pages.alloc(1, COUNTS_AT + 4)?;
+fn new_node(pages: &mut Pages, mask: u32, count: Option<u64>, child: &mut Option<Link>) -> Result<Link, OutOfMemory> {
+    let mut link = pages.alloc(1, node_bytes(1, count.is_some()))?;
     if let Some(mut node) = pages.fresh(&mut link) {
         let (links, bytes) = node.parts();
         bytes.fill(0);
         bytes[..4].copy_from_slice(&mask.to_le_bytes());
-        bytes[COUNTS_AT..].copy_from_slice(&(count as u32).to_le_bytes());
+        if let Some(count) = count {
+            bytes[COUNTS_AT..].copy_from_slice(&(count as u32).to_le_bytes());
+        }
         links[0] = child.take();
     }
     Ok(link)
+}
+
+/// How many bytes a node of so many children has.
+fn node_bytes(children: usize, counts: bool) -> usize {
+    if counts { COUNTS_AT + 4 * children } else { COUNTS_AT }
 }
 
 fn change_slot<R>(
@@ -519,6 +533,7 @@ fn change_slot<R>(
     slot: &mut Option<Link>,
     level: u32,
     number: u64,
+    counts: bool,
     change: impl FnOnce(&mut Pages, &mut Option<Link>) -> Changed<R>,
 ) -> Changed<R> {
     if level == 0 {
@@ -527,16 +542,17 @@ fn change_slot<R>(
     let index = (number >> (BITS * (level - 1))) as usize % FAN_OUT;
     let Some(link) = slot else {
         let mut child = None;
-        let (delta, answer) = change_slot(pages, &mut child, level - 1, number, change)?;
+        let (delta, answer) = change_slot(pages, &mut child, level - 1, number, counts, change)?;
         if child.is_some() {
-            let node = new_node(pages, 1 << index, delta.unsigned_abs(), &mut child);
+            let count = counts.then_some(delta.unsigned_abs());
+            let node = new_node(pages, 1 << index, count, &mut child);
             *slot = Some(node.inspect_err(|_| discard(pages, child.take()))?);
         }
         return Ok((delta, answer));
     };
     let Some(position) = position_of(mask_of(link.block().bytes()), index) else {
         let mut child = None;
-        let (delta, answer) = change_slot(pages, &mut child, level - 1, number, change)?;
+        let (delta, answer) = change_slot(pages, &mut child, level - 1, number, counts, change)?;
         if child.is_some() {
             insert_child(pages, slot, index, &mut child, delta.unsigned_abs())
                 .inspect_err(|_| discard(pages, child.take()))?;
@@ -545,7 +561,7 @@ fn change_slot<R>(
     };
     let mut node = pages.make_mut(link)?;
     let (links, bytes) = node.parts();
-    let (delta, answer) = change_slot(pages, &mut links[position], level - 1, number, change)?;
+    let (delta, answer) = change_slot(pages, &mut links[position], level - 1, number, counts, change)?;
     let emptied = links[position].is_none();
     if delta != 0 {
         add_count(bytes, position, delta);
@@ -554,6 +570,11 @@ fn change_slot<R>(
         remove_child(pages, slot, index);
     }
     Ok((delta, answer))
+}
+
+/// Whether a node is of a tree that counts: it has a child, and so a count of it.
+fn has_counts(node: BlockRef<'_>) -> bool {
+    node.bytes().len() > COUNTS_AT
 }
 
 fn discard(pages: &mut Pages, link: Option<Link>) {
@@ -571,8 +592,9 @@ fn insert_child(
     child: &mut Option<Link>,
     count: u64,
 ) -> Result<(), OutOfMemory> {
-    let old_count = slot.as_ref().map_or(0, |old| old.block().links().len());
-    let mut link = pages.alloc(old_count + 1, COUNTS_AT + 4 * (old_count + 1))?;
+    let (old_count, counts) =
+        slot.as_ref().map_or((0, false), |old| (old.block().links().len(), has_counts(old.block())));
+    let mut link = pages.alloc(old_count + 1, node_bytes(old_count + 1, counts))?;
     let Some(old) = slot.take() else { return Ok(()) };
     let mask = mask_of(old.block().bytes());
     let position = (mask & ((1 << index) - 1)).count_ones() as usize;
@@ -586,10 +608,14 @@ fn insert_child(
     if let Some(mut node) = pages.fresh(&mut link) {
         let (links, bytes) = node.parts();
         let old = donor.block().bytes();
-        let split = COUNTS_AT + 4 * position;
-        bytes[..split].copy_from_slice(&old[..split]);
-        bytes[split..split + 4].copy_from_slice(&(count as u32).to_le_bytes());
-        bytes[split + 4..].copy_from_slice(&old[split..]);
+        if counts {
+            let split = COUNTS_AT + 4 * position;
+            bytes[..split].copy_from_slice(&old[..split]);
+            bytes[split..split + 4].copy_from_slice(&(count as u32).to_le_bytes());
+            bytes[split + 4..].copy_from_slice(&old[split..]);
+        } else {
+            bytes.copy_from_slice(old);
+        }
         bytes[..4].copy_from_slice(&(mask | 1 << index).to_le_bytes());
         links[position] = child.take();
     }
@@ -609,7 +635,8 @@ fn remove_child(pages: &mut Pages, slot: &mut Option<Link>, index: usize) {
         pages.discard(old);
         return;
     }
-    let Ok(mut link) = pages.alloc(old_count - 1, COUNTS_AT + 4 * (old_count - 1)) else {
+    let counts = has_counts(old.block());
+    let Ok(mut link) = pages.alloc(old_count - 1, node_bytes(old_count - 1, counts)) else {
         *slot = Some(old);
         return;
     };
@@ -623,9 +650,13 @@ fn remove_child(pages: &mut Pages, slot: &mut Option<Link>, index: usize) {
     if let Some(mut node) = pages.fresh(&mut link) {
         let bytes = node.bytes();
         let old = donor.block().bytes();
-        let split = COUNTS_AT + 4 * position;
-        bytes[..split].copy_from_slice(&old[..split]);
-        bytes[split..].copy_from_slice(&old[split + 4..]);
+        if counts {
+            let split = COUNTS_AT + 4 * position;
+            bytes[..split].copy_from_slice(&old[..split]);
+            bytes[split..].copy_from_slice(&old[split + 4..]);
+        } else {
+            bytes.copy_from_slice(old);
+        }
         bytes[..4].copy_from_slice(&(mask & !(1 << index)).to_le_bytes());
     }
     pages.finish(donor);

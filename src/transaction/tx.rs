@@ -315,11 +315,19 @@ impl<'d> Transaction<'d> {
         Ok(())
     }
 
+    /// In line where it is called, for a transaction is large to move.
+    #[inline(always)]
     fn publish(self) {
-        let Some(pending) = self.pending.into_inner() else {
+        if self.pending.borrow().is_none() {
             self.page.commit();
-            return;
-        };
+        } else {
+            self.publish_catalog();
+        }
+    }
+
+    #[cold]
+    fn publish_catalog(self) {
+        let Some(pending) = self.pending.into_inner() else { return };
         let mut catalog = self.core.catalog.write();
         // Handles made before find the new definition behind their own.
         for (name, old) in &catalog.tables {

@@ -258,7 +258,7 @@ impl<'l> HashIndex<'l> {
     }
 
     fn tree(&mut self) -> Tree<'_> {
-        Tree::new(self.root, &mut self.meta.height)
+        Tree::uncounted(self.root, &mut self.meta.height)
     }
 
     fn change(
