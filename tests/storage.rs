@@ -8,6 +8,8 @@ mod crash;
 mod damage;
 #[path = "storage/faults.rs"]
 mod faults;
+#[path = "storage/hooked.rs"]
+mod hooked;
 #[path = "storage/oracle.rs"]
 mod oracle;
 #[path = "storage/plants.rs"]

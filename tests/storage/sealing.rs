@@ -1,16 +1,17 @@
 //! Appends while a segment is being sealed: what the end of the process, and a crash, leave of them.
 
 use super::crash::crash_everywhere;
+use super::hooked::{Hooked, Step};
 use super::workload::{Journal, Named, Written, open, options, payload};
 use folio::Error;
 use folio::storage::{
-    Appended, Batch, Checkpoint, DirEntry, FileEngine, FileLock, FileOptions, Files, Format, ObjectKind, Placement,
-    RandomAccessFile, StorageEngine,
+    Appended, Batch, Checkpoint, FileEngine, FileOptions, Format, ObjectKind, Placement, StorageEngine,
 };
 use folio::testing::SimFiles;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 /// A device on which others append whenever names are made durable, or the new segment gets its own.
 struct Beside {
@@ -39,58 +40,13 @@ impl Beside {
         journal.check(&SimFiles::mount(&image), self.options, journal.all(), true).unwrap();
     }
 
-    fn while_sealing(&self) {
-        if self.is_sealing.load(Ordering::Relaxed) {
+    fn step(&self, step: Step<'_>) -> io::Result<()> {
+        let is_named =
+            matches!(step, Step::Rename("wal/transaction.next.log") | Step::SyncFolder(_) | Step::SyncedFolder);
+        if is_named && self.is_sealing.load(Ordering::Relaxed) {
             self.append();
         }
-    }
-}
-
-impl Files for Beside {
-    fn describe(&self) -> String {
-        self.files.describe()
-    }
-
-    fn create_folder(&self, path: &str) -> io::Result<()> {
-        self.files.create_folder(path)
-    }
-
-    fn remove_folder(&self, path: &str) -> io::Result<()> {
-        self.files.remove_folder(path)
-    }
-
-    fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
-        self.files.list(folder)
-    }
-
-    fn open(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
-        self.files.open(path)
-    }
-
-    fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
-        self.files.create(path)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        if from == "wal/transaction.next.log" {
-            self.while_sealing();
-        }
-        self.files.rename(from, to)
-    }
-
-    fn remove(&self, path: &str) -> io::Result<()> {
-        self.files.remove(path)
-    }
-
-    fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        self.while_sealing();
-        self.files.sync_folder(folder)?;
-        self.while_sealing();
         Ok(())
-    }
-
-    fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
-        self.files.lock(path)
     }
 }
 
@@ -107,7 +63,11 @@ fn appends_go_on_while_a_segment_is_sealed() {
             is_sealing: AtomicBool::new(false),
             unnamed: AtomicU64::new(0),
         });
-        let engine = Arc::new(FileEngine::open_on(Arc::clone(&device) as Arc<dyn Files>, options(format)).unwrap());
+        let hooked = Hooked::over(&device.files, {
+            let device = Arc::clone(&device);
+            move |step| device.step(step)
+        });
+        let engine = Arc::new(FileEngine::open_on(hooked, options(format)).unwrap());
         engine.claim().unwrap();
         device.journal.lock().unwrap().checkpoints[0].acknowledged = Some(device.files.operations());
         device.engine.set(Arc::downgrade(&engine)).unwrap();
@@ -138,57 +98,20 @@ struct Failing {
     syncs_left: AtomicU64,
 }
 
-impl Files for Failing {
-    fn describe(&self) -> String {
-        self.files.describe()
-    }
-
-    fn create_folder(&self, path: &str) -> io::Result<()> {
-        self.files.create_folder(path)
-    }
-
-    fn remove_folder(&self, path: &str) -> io::Result<()> {
-        self.files.remove_folder(path)
-    }
-
-    fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
-        self.files.list(folder)
-    }
-
-    fn open(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
-        self.files.open(path)
-    }
-
-    fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
-        self.files.create(path)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-
-    fn remove(&self, path: &str) -> io::Result<()> {
-        self.files.remove(path)
-    }
-
-    fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        if self.is_armed.load(Ordering::Relaxed) {
-            match folder {
-                "data" => {
-                    self.gate.wait();
-                    self.gate.wait();
-                }
-                "wal" if self.syncs_left.fetch_sub(1, Ordering::Relaxed) == 0 => {
-                    return Err(io::Error::other("a bad block"));
-                }
-                _ => {}
+impl Failing {
+    fn step(&self, step: Step<'_>) -> io::Result<()> {
+        match step {
+            _ if !self.is_armed.load(Ordering::Relaxed) => {}
+            Step::SyncFolder("data") => {
+                self.gate.wait();
+                self.gate.wait();
             }
+            Step::SyncFolder("wal") if self.syncs_left.fetch_sub(1, Ordering::Relaxed) == 0 => {
+                return Err(io::Error::other("a bad block"));
+            }
+            _ => {}
         }
-        self.files.sync_folder(folder)
-    }
-
-    fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
-        self.files.lock(path)
+        Ok(())
     }
 }
 
@@ -204,7 +127,11 @@ fn a_manifest_does_not_vouch_for_a_segment_whose_name_may_be_lost() {
             // The new segment's first name, and the old one's archive name; then the new one's second name.
             syncs_left: AtomicU64::new(2),
         });
-        let engine = FileEngine::open_on(Arc::clone(&device) as Arc<dyn Files>, options(format)).unwrap();
+        let hooked = Hooked::over(&device.files, {
+            let device = Arc::clone(&device);
+            move |step| device.step(step)
+        });
+        let engine = FileEngine::open_on(hooked, options(format)).unwrap();
         engine.claim().unwrap();
         let segments = || engine.stats().log_segments;
         let append =
@@ -277,4 +204,56 @@ fn a_segment_beside_its_archived_copy_opens() {
             .unwrap();
         assert_eq!(versions, [1, 2, 3, 4, 5]);
     }
+}
+
+/// Whoever waits for a sync waits for a change of segments as well, so that it counts in the longest.
+#[test]
+fn a_change_of_segments_counts_in_the_longest_sync() {
+    const SLOW: Duration = Duration::from_millis(20);
+    let is_slow = Arc::new(AtomicBool::new(false));
+    let hooked = Hooked::over(&SimFiles::new(), {
+        let is_slow = Arc::clone(&is_slow);
+        move |step| {
+            if matches!(step, Step::SyncFolder("wal")) && is_slow.load(Ordering::Relaxed) {
+                std::thread::sleep(SLOW);
+            }
+            Ok(())
+        }
+    });
+    let engine = FileEngine::open_on(hooked, options(Format::Binary)).unwrap();
+    engine.claim().unwrap();
+    assert_eq!(engine.append(Batch { first: 1, count: 1, payload: b"one" }).unwrap(), Appended::At(1));
+    is_slow.store(true, Ordering::Relaxed);
+    engine.seal().unwrap();
+    // Both syncs of the folder while others wait.
+    assert!(engine.stats().longest_sync >= 2 * SLOW);
+}
+
+/// On some file systems a full one refuses to remove as well.
+#[test]
+fn a_full_disk_that_removes_nothing_can_be_opened() {
+    let files = SimFiles::new();
+    let engine = open(&files, options(Format::Binary)).unwrap();
+    engine.claim().unwrap();
+    assert_eq!(engine.append(Batch { first: 1, count: 1, payload: b"one" }).unwrap(), Appended::At(1));
+    engine.seal().unwrap();
+    let checkpoint = Checkpoint { version: 1, ..Checkpoint::default() };
+    engine.replace_manifest(engine.manifest().unwrap().generation, checkpoint).unwrap();
+    drop(engine);
+    let files = SimFiles::mount(&files.image());
+    let refused = Arc::new(AtomicU64::new(0));
+    let hooked = Hooked::over(&files, {
+        let refused = Arc::clone(&refused);
+        move |step| match step {
+            Step::Remove(path) if path.starts_with("wal/") => {
+                refused.fetch_add(1, Ordering::Relaxed);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
+    });
+    let engine = FileEngine::open_on(hooked, options(Format::Binary)).unwrap();
+    engine.claim().unwrap();
+    assert!(refused.load(Ordering::Relaxed) > 0);
+    assert_eq!(engine.append(Batch { first: 2, count: 1, payload: b"two" }).unwrap(), Appended::At(2));
 }
