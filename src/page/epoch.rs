@@ -19,8 +19,7 @@ use std::cell::Cell;
 /// What a slot announces while its thread reads nothing.
 pub(super) const IDLE: u64 = u64::MAX;
 
-/// Where one thread announces the version that it reads. A cache line pair of its own: readers never share one.
-#[repr(align(128))]
+/// Where one thread announces the version that it reads.
 pub(super) struct Slot {
     announced: AtomicU64,
     /// Reads that are open on this slot. Touched by the owning thread alone.
@@ -36,6 +35,19 @@ pub(super) struct Slot {
 unsafe impl Sync for Slot {}
 // SAFETY: as above; a slot has no tie to the thread that made it.
 unsafe impl Send for Slot {}
+
+/// A slot on a cache line pair of its own: readers never share one.
+#[repr(align(128))]
+pub(super) struct ThreadSlot(Slot);
+
+impl std::ops::Deref for ThreadSlot {
+    type Target = Slot;
+
+    #[inline(always)]
+    fn deref(&self) -> &Slot {
+        &self.0
+    }
+}
 
 impl Slot {
     pub(super) fn new() -> Self {
@@ -101,7 +113,7 @@ struct Head<T> {
 pub(super) struct Epochs<T> {
     head: Head<T>,
     /// Grows to the largest number of threads that ever read at once; slots of ended threads are taken again.
-    slots: Mutex<Vec<Arc<Slot>>>,
+    slots: Mutex<Vec<Arc<ThreadSlot>>>,
 }
 
 impl<T> Epochs<T> {
@@ -110,14 +122,14 @@ impl<T> Epochs<T> {
     }
 
     /// A slot for the calling thread: one that an ended thread left, or a new one. Cost: O(threads), once a thread.
-    pub(super) fn register(&self) -> Arc<Slot> {
+    pub(super) fn register(&self) -> Arc<ThreadSlot> {
         let mut slots = lock(&self.slots);
         for slot in slots.iter() {
             if !slot.taken.swap(true, Ordering::AcqRel) {
                 return Arc::clone(slot);
             }
         }
-        let slot = Arc::new(Slot::new());
+        let slot = Arc::new(ThreadSlot(Slot::new()));
         slots.push(Arc::clone(&slot));
         slot
     }

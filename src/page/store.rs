@@ -13,7 +13,7 @@
 //!   the published stamp is kept.
 
 use super::block::{BlockRef, Header, Link};
-use super::epoch::{Epochs, Slot};
+use super::epoch::{Epochs, Slot, ThreadSlot};
 use super::heap::{Heap, OutOfMemory};
 use super::reclaim::Reclaimer;
 use super::writer::{Committed, Pages, Transaction, Writer};
@@ -302,7 +302,7 @@ impl Drop for Store {
 
 thread_local! {
     /// The store read last and this thread's slot in it: most programs have one.
-    static LAST_SLOT: Cell<(u64, *const Slot)> = const { Cell::new((0, std::ptr::null())) };
+    static LAST_SLOT: Cell<(u64, *const ThreadSlot)> = const { Cell::new((0, std::ptr::null())) };
     static OWN_SLOTS: RefCell<OwnSlots> = RefCell::new(OwnSlots { by_store: HashMap::new(), sweep_at: 64 });
     static TOKEN: u8 = const { 0 };
 }
@@ -315,13 +315,13 @@ fn thread_token() -> usize {
 
 /// This thread's slots by store.
 struct OwnSlots {
-    by_store: HashMap<u64, Arc<Slot>>,
+    by_store: HashMap<u64, Arc<ThreadSlot>>,
     /// At this many slots those of stores that are gone are looked for; doubles with the stores that live.
     sweep_at: usize,
 }
 
 impl OwnSlots {
-    fn of(&mut self, store: &Store) -> &Arc<Slot> {
+    fn of(&mut self, store: &Store) -> &Arc<ThreadSlot> {
         if self.by_store.len() >= self.sweep_at && !self.by_store.contains_key(&store.id) {
             // Slots of stores that are gone are held by nobody else.
             self.by_store.retain(|_, slot| Arc::strong_count(slot) > 1);

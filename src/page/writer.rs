@@ -187,10 +187,14 @@ impl<'s> Transaction<'s> {
     #[inline]
     pub(crate) fn commit(mut self) -> u64 {
         let committed = self.end();
-        if self.store.defers() {
+        if birth_of(self.base) == self.store.epochs.published() {
+            // Nothing waits to be published between the two, so that nobody else publishes, in a store that defers either:
+            // what others may still hold is no newer than the base.
+            if committed.stamp > birth_of(self.base) {
+                self.store.epochs.publish(committed.stamp, committed.root.as_ptr());
+            }
+        } else {
             self.store.publish(&committed);
-        } else if committed.stamp > self.writer.get_mut().pages.start {
-            self.store.epochs.publish(committed.stamp, committed.root.as_ptr());
         }
         self.tidy();
         committed.stamp
