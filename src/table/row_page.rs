@@ -296,11 +296,17 @@ impl<'g> RowRef<'g> {
     pub(crate) fn page(&self) -> PageRef<'g> {
         self.page
     }
+
+    /// The packed value of a column of the row's table; `None` if it is null.
+    #[inline(always)]
+    pub(crate) fn value_of(&self, column: &ColumnPlace) -> Option<&[u8]> {
+        self.page.value(self.layout, column, self.position, &self.id)
+    }
 }
 
 impl Columns for RowRef<'_> {
     #[inline(always)]
     fn column_bytes(&self, index: usize) -> Option<&[u8]> {
-        self.page.value(self.layout, self.layout.column(index)?, self.position, &self.id)
+        self.value_of(self.layout.column(index)?)
     }
 }

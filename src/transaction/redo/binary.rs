@@ -27,7 +27,7 @@ use crate::table::definition::TableDef;
 use crate::table::image::{check_value, mismatch};
 use crate::table::layout::Place;
 use crate::table::row_page::RowRef;
-use crate::value::{Columns, RowBuf, RowErrorKind};
+use crate::value::{RowBuf, RowErrorKind};
 
 const DROP: u8 = 1;
 const CREATE: u8 = 2;
@@ -158,11 +158,11 @@ fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> 
         out.push(0);
     }
     let mut nullable = 0;
-    for (index, column) in def.layout.columns().iter().enumerate() {
-        if matches!(column.place, Place::RowId { .. }) {
-            continue;
-        }
-        let value = row.column_bytes(index);
+    for column in def.layout.columns() {
+        let value = match column.place {
+            Place::RowId { .. } => continue,
+            _ => row.value_of(column),
+        };
         if column.nulls.is_some() {
             if value.is_none()
                 && let Some(byte) = out.get_mut(nulls_at + nullable / 8)
@@ -172,31 +172,28 @@ fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> 
             nullable += 1;
         }
         let Some(value) = value else { continue };
-        if !matches!(column.place, Place::Variable { .. }) {
-            put_fixed(out, value);
-            continue;
+        match column.place {
+            Place::Fixed { width: 8, .. } => put_fixed::<8>(out, value),
+            Place::Fixed { width: 4, .. } => put_fixed::<4>(out, value),
+            Place::Fixed { width: 2, .. } => put_fixed::<2>(out, value),
+            Place::Fixed { width: 1, .. } | Place::Bool { .. } => put_fixed::<1>(out, value),
+            Place::Variable { .. } => {
+                if column.ty.fixed_width().is_none() {
+                    put_number(out, value.len() as u64);
+                }
+                out.try_reserve(value.len()).map_err(|_| Error::OutOfMemory { bytes: value.len() })?;
+                out.extend_from_slice(value);
+            }
+            _ => out.extend_from_slice(value),
         }
-        if column.ty.fixed_width().is_none() {
-            put_number(out, value.len() as u64);
-        }
-        out.try_reserve(value.len()).map_err(|_| Error::OutOfMemory { bytes: value.len() })?;
-        out.extend_from_slice(value);
     }
     Ok(())
 }
 
-/// Appends a value of a width that most columns have by one store, others by a call.
+/// Appends a value of a width that is known, by one store.
 #[inline(always)]
-fn put_fixed(out: &mut Vec<u8>, value: &[u8]) {
-    if let Ok(value) = <&[u8; 8]>::try_from(value) {
-        out.extend_from_slice(value);
-    } else if let Ok(value) = <&[u8; 4]>::try_from(value) {
-        out.extend_from_slice(value);
-    } else if let [value] = value {
-        out.push(*value);
-    } else if let Ok(value) = <&[u8; 2]>::try_from(value) {
-        out.extend_from_slice(value);
-    } else {
+fn put_fixed<const WIDTH: usize>(out: &mut Vec<u8>, value: &[u8]) {
+    if let Ok(value) = <&[u8; WIDTH]>::try_from(value) {
         out.extend_from_slice(value);
     }
 }

@@ -93,27 +93,34 @@ fn write_table(
     row: Option<u64>,
     sink: &mut impl Sink,
 ) -> Result<()> {
+    let began = old.birth();
     let (old, new) = (TableView::new(old, slot, def), TableView::new(new, slot, def));
     match row {
-        Some(id) if !is_cleared(old, new) => write_row(old, new, slot, id, sink),
+        Some(id) if !is_cleared(old, new) => write_row(old, new, slot, (id, began), sink),
         _ => write_rows(old, new, slot, sink),
     }
 }
 
-fn write_row(old: TableView<'_>, new: TableView<'_>, slot: usize, id: u64, sink: &mut impl Sink) -> Result<()> {
+/// The one row `id`, between versions of which the older was made under the stamp `began`.
+fn write_row(
+    old: TableView<'_>,
+    new: TableView<'_>,
+    slot: usize,
+    (id, began): (u64, u64),
+    sink: &mut impl Sink,
+) -> Result<()> {
     let def = new.def;
     let mut next_id = old.next_id();
     sink.begin_rows(slot, def);
-    // An id that was never given has no row; the last one that there is stays the lowest of these.
-    let before = if id >= next_id && next_id < u64::MAX { None } else { old.row(id) };
-    match (before, new.row(id)) {
-        (Some(old), Some(new)) if old.page().block().same(new.page().block()) => {}
-        (_, Some(row)) => {
+    match new.row(id) {
+        // A page that the older version has too.
+        Some(row) if row.page().block().birth() <= began => {}
+        Some(row) => {
             next_id = next_id.max(id.saturating_add(1));
             sink.put(def, &row)?;
         }
-        (Some(_), None) => sink.delete(id),
-        (None, None) => {}
+        None if old.row(id).is_some() => sink.delete(id),
+        None => {}
     }
     if next_id != new.next_id() {
         sink.next_id(new.next_id());
