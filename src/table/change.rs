@@ -270,19 +270,22 @@ impl TableMut<'_, '_> {
 
     fn write_row(&mut self, id: u64, row: &RowBuf, in_place: bool) -> Result<(), OutOfMemory> {
         let layout = &self.def.layout;
-        Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
-            let Some(mut link) = slot.take() else { return Ok((0, ())) };
+        let mut tree = Tree::new(self.rows, &mut self.entry.height);
+        if in_place {
+            let Some(link) = tree.page_mut(self.pages, id >> PAGE_SHIFT)? else { return Ok(()) };
+            let Some(position) = PageRef::new(link.block()).position(id) else { return Ok(()) };
+            return overwrite(self.pages, layout, link, position, row);
+        }
+        tree.change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
+            let Some(link) = slot.take() else { return Ok((0, ())) };
             let page = PageRef::new(link.block());
-            if let Some(position) = page.position(id) {
-                if in_place {
-                    overwrite(pages, layout, &mut link, position, row)?;
-                } else {
-                    let live = page.live();
-                    let change = Splice { at: position, removed: 1, rows: std::slice::from_ref(row) };
-                    link = splice(pages, layout, Some(link), live, change)?;
-                }
-            }
-            *slot = Some(link);
+            let Some(position) = page.position(id) else {
+                *slot = Some(link);
+                return Ok((0, ()));
+            };
+            let live = page.live();
+            let change = Splice { at: position, removed: 1, rows: std::slice::from_ref(row) };
+            *slot = Some(splice(pages, layout, Some(link), live, change)?);
             Ok((0, ()))
         })
     }
