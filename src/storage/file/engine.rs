@@ -253,6 +253,7 @@ impl StorageEngine for FileEngine {
         }
         let files = &*self.files;
         let prepared = log::prepare(files, self.format, &self.options, &self.syncs)?;
+        prepared.sync(&self.syncs)?;
         if !log::is_unsynced() {
             // Once without the log's lock: little is left then that appends have to wait for.
             self.syncs.sync(self.syncs.appended())?;

@@ -5,8 +5,8 @@
 //! - L2: at every moment one of [`LIVE`] and [`NEXT`] is there, so that a missing log is damage and not a new one.
 //! - L3: what a failed append may have written is gone, durably, before the next is written.
 //!
-//! **Changing segments**: make [`NEXT`] with filler, sync it, sync the folder; sync the live one. From here appends wait:
-//! sync what of the live one was appended since; write the header of [`NEXT`], sync it; rename the live one to its archive
+//! **Changing segments**: make [`NEXT`] with filler, sync the folder, sync [`NEXT`]; sync the live one. From here appends
+//! wait: sync what of the live one is not durable; write the header of [`NEXT`], sync it; rename the live one to its archive
 //! name. From here appends go on, in [`NEXT`], and whoever wants them durable waits: sync the folder; rename [`NEXT`] to
 //! [`LIVE`], sync the folder. The middle sync of the folder is needed: were both renames lost to each other's order, the new
 //! segment could replace the old one, and with it all that it holds. The header is synced before the first rename is done,
@@ -14,7 +14,8 @@
 //!
 //! **Writing ahead.** A file that grows has its length and its blocks synced with each batch. So filler is written in
 //! steps ahead of the batches, which then only overwrite: a sync has only data to write. The step grows with the segment,
-//! so that a small log stays small.
+//! so that a small log stays small. Each step is for the syncs to come, of which there has been one since the last step:
+//! where nobody syncs, every byte is written once.
 
 use super::archive::Archive;
 use super::engine::FileOptions;
@@ -64,6 +65,8 @@ pub(super) struct Log {
     pub(super) end: u64,
     /// How far its space has been written ahead.
     filled: u64,
+    /// How far the log was durable by then.
+    filled_durable: u64,
     /// The last version.
     pub(super) last: u64,
     /// Where a frame is put together.
@@ -105,6 +108,7 @@ impl Log {
             start: 0,
             end: 0,
             filled: 0,
+            filled_durable: 0,
             last: 0,
             buffer: Vec::new(),
             batch_bytes: 0,
@@ -120,6 +124,7 @@ impl Log {
         (self.first, self.number, self.start) = (live.first, live.number, live.start);
         (self.end, self.last) = (live.end, live.last);
         self.filled = live.end;
+        self.filled_durable = live.last;
         self.live = Some(live.file);
     }
 
@@ -171,7 +176,8 @@ impl Log {
         let rest = &batch.payload[copied.len()..];
         let rest_at = self.end + self.buffer.len() as u64;
         let end = rest_at + rest.len() as u64;
-        if end > self.filled {
+        if end > self.filled && header.synced > self.filled_durable {
+            self.filled_durable = header.synced;
             self.write_ahead(end);
         }
         let Some(live) = &self.live else { return Err(not_claimed()) };
@@ -230,7 +236,8 @@ impl Log {
     /// keeps the turn until [`Sealed::name_next`] has returned: until then nothing in the new segment is said to be durable.
     pub(super) fn switch_to(&mut self, prepared: Prepared, turn: &Turn<'_>, syncs: &Syncs) -> Result<Sealed> {
         let Some(live) = self.live.clone() else { return Err(not_claimed()) };
-        if !is_unsynced() {
+        syncs.check()?;
+        if syncs.durable() < self.last && !is_unsynced() {
             turn.sync()?;
         }
         let first = self.last.checked_add(1).ok_or(Error::Limit {
@@ -277,12 +284,18 @@ pub(super) struct Prepared {
     filled: u64,
 }
 
-/// Makes it. Appends go on meanwhile.
+impl Prepared {
+    /// Syncs what there is of it, so that little is left to sync with the header, for which appends wait.
+    pub(super) fn sync(&self, syncs: &Syncs) -> Result<()> {
+        syncs.sync_file(&*self.file, NEXT)
+    }
+}
+
+/// Makes it.
 pub(super) fn prepare(files: &dyn Files, format: Format, options: &FileOptions, syncs: &Syncs) -> Result<Prepared> {
     let file = create_anew(files, NEXT)?;
     let to = FIRST_BYTES.min(options.preallocate_bytes).min(options.segment_bytes);
     let filled = fill(&*file, format, 0, to);
-    syncs.sync_file(&*file, NEXT)?;
     syncs.sync_folder(files, WAL)?;
     Ok(Prepared { file, filled })
 }
