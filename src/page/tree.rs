@@ -41,6 +41,7 @@ impl<'g> Node<'g> {
         Self { block, links: block.links() }
     }
 
+    #[inline(always)]
     fn mask(self) -> u32 {
         mask_of(self.block.bytes())
     }

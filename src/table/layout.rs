@@ -18,6 +18,7 @@
 //!
 //! - L1: a page without gaps and large values has its columns at addresses that depend on the table alone.
 
+use crate::page::{BLOCK_HEAD_BYTES, BlockRef};
 use crate::value::{Shape, Slot, Type};
 
 /// Rows to a page: one bit each of a mask word.
@@ -104,6 +105,8 @@ pub(crate) struct Layout {
     fixed: usize,
     /// Bytes of an end offset: 2 or 4.
     offset: usize,
+    /// For [`Layout::prefetch_row`]: where in a block the first row has something to ask for, and what a row takes there.
+    lines: Vec<(u32, u32)>,
 }
 
 impl Layout {
@@ -145,7 +148,29 @@ impl Layout {
         let offset = if variable_columns.len() * PAGE_ROWS * INLINE_MAX <= usize::from(u16::MAX) { 2 } else { 4 };
         let wide_arrays = variable_columns.iter().any(|column| column.packed.is_none());
         let nullable = columns.iter().filter(|column| column.nulls.is_some()).count();
-        Self { columns, masks, fixed_columns, variable_columns, wide_arrays, nullable, head, fixed, offset }
+        let mut layout = Self {
+            columns,
+            masks,
+            fixed_columns,
+            variable_columns,
+            wide_arrays,
+            nullable,
+            head,
+            fixed,
+            offset,
+            lines: Vec::new(),
+        };
+        layout.lines = layout.lines_of_row();
+        layout
+    }
+
+    /// A few are enough: the processor has so many misses under way at once.
+    fn lines_of_row(&self) -> Vec<(u32, u32)> {
+        const LINES_MAX: usize = 8;
+        let fixed = self.fixed_columns.iter().map(|column| (self.head + PAGE_ROWS * column.before, column.width));
+        let ends = |index| (self.ends_at(false, PAGE_ROWS) + self.offset * PAGE_ROWS * index, self.offset);
+        let lines = fixed.chain((0..self.variable_columns.len()).map(ends)).take(LINES_MAX);
+        lines.map(|(at, width)| ((BLOCK_HEAD_BYTES + at) as u32, width as u32)).collect()
     }
 
     /// The columns in the schema's order.
@@ -220,6 +245,16 @@ impl Layout {
     #[inline(always)]
     pub(crate) fn ends_at(&self, has_large: bool, rows: usize) -> usize {
         (self.columns_at(has_large) + self.fixed * rows + self.offset - 1) & !(self.offset - 1)
+    }
+
+    /// Asks for the lines in which row `id` of `page` has its values of fixed width, and the ends of the others, if the
+    /// page is one without gaps and large values (L1).
+    #[inline(always)]
+    pub(crate) fn prefetch_row(&self, page: BlockRef<'_>, id: u64) {
+        let index = id as usize % PAGE_ROWS;
+        for &(at, width) in &self.lines {
+            page.prefetch(at as usize + width as usize * index);
+        }
     }
 
     /// What is between the columns of fixed width and the end offsets, of unspecified content.

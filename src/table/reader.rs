@@ -12,7 +12,7 @@ use super::rows::Rows;
 use super::size::{TableSize, size_of};
 use super::spot::Spot;
 use super::version::Entry;
-use super::view::TableView;
+use super::view::{TableView, Wanted};
 use crate::error::{Error, Result};
 use crate::page::{BlockRef, Guard, Held};
 use crate::schema::Schema;
@@ -202,9 +202,13 @@ impl<S: Source> Reader<S> {
         }
         if let [column] = *opened.def.schema.primary_key()
             && let Some(column) = opened.def.layout.column(column)
-            && let Some(value) = key.packed_as(column.ty, &mut [0; 8])
         {
-            return Ok(find_value(opened, 0, column, value));
+            if let Some(word) = key.word_as(column.ty) {
+                return Ok(find_value(opened, 0, column, word));
+            }
+            if let Some(value) = key.packed_as(column.ty, &mut [0; 8]) {
+                return Ok(find_value(opened, 0, column, value));
+            }
         }
         let key = pack_key(opened.def, key)?;
         Ok(find_key(opened, 0, &key))
@@ -301,10 +305,13 @@ impl<S: Source> Reader<S> {
         }
         let unique = |plan: &IndexPlan| plan.unique && plan.kind == IndexKind::Hash && *plan.columns == [index];
         let Some(number) = def.indexes.iter().position(unique) else { return Err(not_unique(def, index)) };
-        if let Some(column) = def.layout.column(index)
-            && let Some(value) = value.packed_as(column.ty, &mut [0; 8])
-        {
-            return Ok(find_value(opened, number, column, value));
+        if let Some(column) = def.layout.column(index) {
+            if let Some(word) = value.word_as(column.ty) {
+                return Ok(find_value(opened, number, column, word));
+            }
+            if let Some(value) = value.packed_as(column.ty, &mut [0; 8]) {
+                return Ok(find_value(opened, number, column, value));
+            }
         }
         let key = KeyBuf::pack(def, &[index], value).map_err(|kind| invalid_key(def, &[index], &kind))?;
         if key.len() != 1 {
@@ -433,12 +440,12 @@ fn find_key<'a>(opened: Opened<'a>, index: usize, key: &KeyBuf) -> Option<Found<
     Some(Found { id, spot, def, held })
 }
 
-/// The same for an index of the one column `column`, by its packed value.
+/// The same for an index of the one column `column`, by its value.
 #[inline(always)]
-fn find_value<'a>(opened: Opened<'a>, index: usize, column: &ColumnPlace, value: &[u8]) -> Option<Found<'a>> {
+fn find_value<'a>(opened: Opened<'a>, index: usize, column: &ColumnPlace, wanted: impl Wanted) -> Option<Found<'a>> {
     let Opened { guard, slot, def } = opened;
     let (held, (spot, id)) = guard.hold(|root, _| {
-        let (block, id) = view_of(root, slot, def).find_value(index, column, value)?;
+        let (block, id) = view_of(root, slot, def).find_value(index, column, wanted)?;
         Some((block, (Spot::find(block, id)?, id)))
     })?;
     Some(Found { id, spot, def, held })

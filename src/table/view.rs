@@ -4,13 +4,68 @@ use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::hash::{HashMeta, HashRef};
 use super::index::ordered::{KeyRef, OrderedMeta, OrderedRef};
 use super::key::{IndexKey, KeyBuf, same_value, type_of};
-use super::layout::{ColumnPlace, PAGE_SHIFT};
+use super::layout::{ColumnPlace, Layout, PAGE_SHIFT};
 use super::row_page::{PageRef, RowRef};
 use super::spot::Spot;
 use super::version::{Entry, INDEX_RECORD, table_links};
 use crate::page::{BlockRef, Link, TreeRef};
-use crate::value::{Columns, hash_packed};
+use crate::value::{Columns, HashSeed, hash_packed, hash_word};
 use std::ops::{Bound, ControlFlow};
+
+/// From so many rows on a row that was found through its index is asked from memory whole. In smaller tables it is near.
+const FAR_ROWS: u64 = 1 << 14;
+
+/// A value that the unique index of one column is searched for.
+pub(crate) trait Wanted: Copy {
+    fn hash(self, seed: &HashSeed, column: &ColumnPlace) -> u64;
+
+    /// Whether the row `id` of the page `block` has it in `column`.
+    fn is_in(self, block: BlockRef<'_>, layout: &Layout, column: &ColumnPlace, id: u64) -> bool;
+}
+
+/// An integer of eight bytes, in a column of such integers. All in line: the fewer instructions, the further ahead the
+/// processor sees, up to the next look-up of a loop.
+impl Wanted for u64 {
+    #[inline(always)]
+    fn hash(self, seed: &HashSeed, _: &ColumnPlace) -> u64 {
+        hash_word(seed, self)
+    }
+
+    #[inline(always)]
+    fn is_in(self, block: BlockRef<'_>, layout: &Layout, column: &ColumnPlace, id: u64) -> bool {
+        let found = value_in(block, layout, column, id, &id.to_le_bytes()).map(|found| found == self.to_le_bytes());
+        found.unwrap_or(false)
+    }
+}
+
+/// Packed bytes of the column's type.
+impl Wanted for &[u8] {
+    #[inline(always)]
+    fn hash(self, seed: &HashSeed, column: &ColumnPlace) -> u64 {
+        hash_packed(seed, [(column.ty, Some(self))])
+    }
+
+    /// Out of line: nothing of it is worth doing ahead of the loop over candidates, which mostly runs once.
+    #[inline(never)]
+    fn is_in(self, block: BlockRef<'_>, layout: &Layout, column: &ColumnPlace, id: u64) -> bool {
+        let bytes = id.to_le_bytes();
+        let found = value_in(block, layout, column, id, &bytes);
+        found.is_some() && same_value(column.ty, Some(self), found)
+    }
+}
+
+/// The value of the row `id` of a page; `None` if it is null, or there is no such row.
+#[inline(always)]
+fn value_in<'x>(
+    block: BlockRef<'x>,
+    layout: &Layout,
+    column: &ColumnPlace,
+    id: u64,
+    bytes: &'x [u8; 8],
+) -> Option<&'x [u8]> {
+    let spot = Spot::find(block, id)?;
+    PageRef::of_shape(block, spot.shape()).value(layout, column, spot.position(), bytes)
+}
 
 /// See the module.
 #[derive(Clone, Copy)]
@@ -130,27 +185,45 @@ impl<'g> TableView<'g> {
         }
     }
 
-    /// The row with this value, packed, in the unique hash index of one column: its page and its id, in registers.
-    #[inline(never)]
-    pub(crate) fn find_value(&self, index: usize, column: &ColumnPlace, value: &[u8]) -> Option<(BlockRef<'g>, u64)> {
-        let hash = hash_packed(&self.def.seed, [(column.ty, Some(value))]);
-        for id in self.hash_index(index)?.candidates(hash) {
-            if let Some(block) = self.page_if(id, column, value) {
-                return Some((block, id));
-            }
+    /// The row with this value in the unique hash index of one column: its page and its id, in registers.
+    #[inline(always)]
+    pub(crate) fn find_value<W: Wanted>(
+        &self,
+        index: usize,
+        column: &ColumnPlace,
+        wanted: W,
+    ) -> Option<(BlockRef<'g>, u64)> {
+        let hash = wanted.hash(&self.def.seed, column);
+        let (first, has_others) = self.hash_index(index)?.first_candidate(hash);
+        match first.and_then(|id| self.page_with(id, column, wanted)) {
+            Some(block) => first.map(|id| (block, id)),
+            None if has_others => self.find_among(index, column, wanted, hash),
+            None => None,
         }
-        None
     }
 
-    /// The page of the row `id`, if the row has this value. Out of line: nothing of it is worth doing ahead of the loop
-    /// above, which mostly runs once.
+    /// The same among all rows whose hash may be this one.
+    #[cold]
     #[inline(never)]
-    fn page_if(&self, id: u64, column: &ColumnPlace, value: &[u8]) -> Option<BlockRef<'g>> {
-        let (block, spot) = self.locate(id)?;
-        let bytes = id.to_le_bytes();
-        let page = PageRef::of_shape(block, spot.shape());
-        let found = page.value(&self.def.layout, column, spot.position(), &bytes);
-        same_value(column.ty, Some(value), found).then_some(block)
+    fn find_among<W: Wanted>(
+        &self,
+        index: usize,
+        column: &ColumnPlace,
+        wanted: W,
+        hash: u64,
+    ) -> Option<(BlockRef<'g>, u64)> {
+        let mut candidates = self.hash_index(index)?.candidates(hash);
+        candidates.find_map(|id| Some((self.page_with(id, column, wanted)?, id)))
+    }
+
+    /// The page of the row `id`, if the row has this value.
+    #[inline(always)]
+    fn page_with<W: Wanted>(&self, id: u64, column: &ColumnPlace, wanted: W) -> Option<BlockRef<'g>> {
+        let block = self.page_of(id)?;
+        if self.entry.rows >= FAR_ROWS {
+            self.def.layout.prefetch_row(block, id);
+        }
+        wanted.is_in(block, &self.def.layout, column, id).then_some(block)
     }
 
     /// The row with this key in a unique index.

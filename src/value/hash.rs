@@ -54,6 +54,14 @@ pub(crate) fn hash_packed<'a>(seed: &HashSeed, parts: impl IntoIterator<Item = (
     hasher.finish()
 }
 
+/// The same of a key of one integer of eight bytes.
+#[inline(always)]
+pub(crate) fn hash_word(seed: &HashSeed, word: u64) -> u64 {
+    let mut hasher = seed.hasher();
+    hasher.write_u64(word);
+    hasher.finish()
+}
+
 /// Out of line, and the hasher handed over, so that keys of one integer are hashed in registers.
 #[inline(never)]
 fn hash_part<'s>(mut hasher: FoldHasher<'s>, ty: Type, bytes: &[u8]) -> FoldHasher<'s> {
@@ -93,6 +101,10 @@ mod tests {
         assert_ne!(of(&one), of(&two));
         assert_ne!(of(&HashSeed::random()), of(&HashSeed::random()));
         let (zero, minus) = (0f64.to_le_bytes(), (-0f64).to_le_bytes());
+        for ty in [Type::U64, Type::I64] {
+            let packed = hash_packed(&one, [(ty, Some(42u64.to_le_bytes().as_slice()))]);
+            assert_eq!(hash_word(&one, 42), packed);
+        }
         let hash = |bytes| hash_packed(&one, [(Type::F64, Some(bytes))]);
         assert_eq!(hash(zero.as_slice()), hash(minus.as_slice()));
     }

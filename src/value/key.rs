@@ -32,8 +32,18 @@ pub trait ToKey: sealed::Sealed {
         None
     }
 
-    /// The key's packed bytes, if it is one value that stands as a column of type `ty` as it is: text, bytes, an integer
-    /// that fits, for which `word` is the place. The short way to a row by an index; the long one converts the rest.
+    /// The key as a column of type `ty` has it, if that is an integer of eight bytes and the key one integer that fits.
+    /// The shortest way to a row by an index.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn word_as(&self, ty: Type) -> Option<u64> {
+        let _ = ty;
+        None
+    }
+
+    /// The key's packed bytes, if it is one value that stands as a column of type `ty` as it is: text, bytes, a shorter
+    /// integer that fits, for which `word` is the place. The short way to a row by an index; the long one converts the
+    /// rest.
     #[doc(hidden)]
     #[inline(always)]
     fn packed_as<'k>(&'k self, ty: Type, word: &'k mut [u8; 8]) -> Option<&'k [u8]> {
@@ -42,15 +52,23 @@ pub trait ToKey: sealed::Sealed {
     }
 }
 
+/// See [`ToKey::word_as`].
+#[inline(always)]
+fn integer_word<T: TryInto<u64> + TryInto<i64>>(value: T, ty: Type) -> Option<u64> {
+    match ty {
+        Type::U64 => TryInto::<u64>::try_into(value).ok(),
+        Type::I64 => TryInto::<i64>::try_into(value).ok().map(i64::cast_unsigned),
+        _ => None,
+    }
+}
+
 /// See [`ToKey::packed_as`].
 #[inline(always)]
 fn integer_as<T>(value: T, ty: Type, word: &mut [u8; 8]) -> Option<&[u8]>
 where
-    T: TryInto<u64> + TryInto<i64> + TryInto<u32> + TryInto<i32> + TryInto<u16> + TryInto<i16>,
+    T: TryInto<u32> + TryInto<i32> + TryInto<u16> + TryInto<i16>,
 {
     match ty {
-        Type::U64 => put(word, TryInto::<u64>::try_into(value).ok()?.to_le_bytes()),
-        Type::I64 => put(word, TryInto::<i64>::try_into(value).ok()?.to_le_bytes()),
         Type::U32 => put(word, TryInto::<u32>::try_into(value).ok()?.to_le_bytes()),
         Type::I32 => put(word, TryInto::<i32>::try_into(value).ok()?.to_le_bytes()),
         Type::U16 => put(word, TryInto::<u16>::try_into(value).ok()?.to_le_bytes()),
@@ -84,6 +102,11 @@ impl<T: ToKey + ?Sized> ToKey for &T {
     }
 
     #[inline(always)]
+    fn word_as(&self, ty: Type) -> Option<u64> {
+        (**self).word_as(ty)
+    }
+
+    #[inline(always)]
     fn packed_as<'k>(&'k self, ty: Type, word: &'k mut [u8; 8]) -> Option<&'k [u8]> {
         (**self).packed_as(ty, word)
     }
@@ -101,6 +124,11 @@ macro_rules! integer_key {
             #[inline(always)]
             fn as_u64(&self) -> Option<u64> {
                 u64::try_from(*self).ok()
+            }
+
+            #[inline(always)]
+            fn word_as(&self, ty: Type) -> Option<u64> {
+                integer_word(*self, ty)
             }
 
             #[inline(always)]
@@ -125,6 +153,11 @@ macro_rules! wide_integer_key {
             #[inline(always)]
             fn as_u64(&self) -> Option<u64> {
                 u64::try_from(*self).ok()
+            }
+
+            #[inline(always)]
+            fn word_as(&self, ty: Type) -> Option<u64> {
+                integer_word(*self, ty)
             }
 
             #[inline(always)]
@@ -193,6 +226,15 @@ impl ToKey for ValueRef<'_> {
         match self {
             ValueRef::UInt(value) => Some(*value),
             ValueRef::Int(value) => u64::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn word_as(&self, ty: Type) -> Option<u64> {
+        match self {
+            ValueRef::UInt(value) => integer_word(*value, ty),
+            ValueRef::Int(value) => integer_word(*value, ty),
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ mod value_ref;
 
 pub(crate) use columns::{Columns, Slot};
 pub(crate) use decode::{decode, decode_columns};
-pub(crate) use hash::{HashSeed, hash_packed};
+pub(crate) use hash::{HashSeed, hash_packed, hash_word};
 pub(crate) use json_row::JsonRows;
 pub(crate) use json_text::{check_json, read_json, write_text};
 #[cfg(feature = "csv")]

@@ -143,6 +143,19 @@ impl<'g> HashRef<'g> {
         bucket.matches(hash).map(move |position| bucket.id(position))
     }
 
+    /// The first of [`HashRef::candidates`], and whether there may be others: mostly it is the only one. Whoever looks for
+    /// one key tries it before it begins with the others, and has no loop to go round.
+    #[inline(always)]
+    pub(crate) fn first_candidate(self, hash: u64) -> (Option<u64>, bool) {
+        let Some(block) = self.locate(hash) else { return (None, false) };
+        prefetch(block);
+        let bucket = Bucket::new(block.leaf_bytes());
+        let mut matches = bucket.matches(hash);
+        matches.compare_next();
+        let first = matches.next_equal().map(|position| bucket.id(position));
+        (first, matches.equal != 0 || matches.next < bucket.tags.len())
+    }
+
     /// Asks for the bucket of a hash, not looked at yet.
     #[inline]
     pub(crate) fn prefetch_bucket(self, hash: u64) {
@@ -424,19 +437,33 @@ impl Iterator for Matches<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        while self.equal == 0 {
-            if self.next >= self.tags.len() {
-                return None;
-            }
-            self.start = self.next;
-            self.next += LANES * GROUPS;
-            let mut equal = [0; LANES];
-            compare(self.tags, self.start, self.tag, &mut equal);
-            // The groups' bits fill half a lane, and those of the last four lanes go where the others leave room.
-            let [low, high] = bytemuck::must_cast::<[u16; LANES], [u64; 2]>(equal.map(u16::to_le)).map(u64::from_le);
-            // Groups behind the last tag have compared the last ones again.
-            let groups = (self.tags.len() - self.start).div_ceil(LANES).min(GROUPS);
-            self.equal = (low | high << 8) & (0x0101_0101_0101_0101 * ((1 << groups) - 1));
+        while self.equal == 0 && self.next < self.tags.len() {
+            self.compare_next();
+        }
+        self.next_equal()
+    }
+}
+
+impl Matches<'_> {
+    /// Compares the next tags.
+    #[inline(always)]
+    fn compare_next(&mut self) {
+        self.start = self.next;
+        self.next += LANES * GROUPS;
+        let mut equal = [0; LANES];
+        compare(self.tags, self.start, self.tag, &mut equal);
+        // The groups' bits fill half a lane, and those of the last four lanes go where the others leave room.
+        let [low, high] = bytemuck::must_cast::<[u16; LANES], [u64; 2]>(equal.map(u16::to_le)).map(u64::from_le);
+        // Groups behind the last tag have compared the last ones again.
+        let groups = (self.tags.len() - self.start).div_ceil(LANES).min(GROUPS);
+        self.equal = (low | high << 8) & (0x0101_0101_0101_0101 * ((1 << groups) - 1));
+    }
+
+    /// The next of those found equal.
+    #[inline(always)]
+    fn next_equal(&mut self) -> Option<usize> {
+        if self.equal == 0 {
+            return None;
         }
         let bit = self.equal.trailing_zeros() as usize;
         self.equal &= self.equal - 1;
