@@ -15,7 +15,7 @@ mod versions;
 use database::{Case, Left, State};
 use directory::Directory;
 use folio::storage::{FileEngine, Format, OpenReport};
-use folio::testing::{Image, SimFiles};
+use folio::testing::{Fault, FaultKind, Image, SimFiles};
 use folio::{Database, Error, ErrorKind};
 use log::{LIVE, Reading};
 use std::sync::Arc;
@@ -349,6 +349,21 @@ fn verify_names_damage_behind_damage() {
         }
         let damages = Database::verify_at(&directory).unwrap();
         for file in parts().map(|(file, _)| &**file).chain([LIVE]) {
+            assert!(damages.iter().any(|damage| *damage.file == *file), "{format:?}: {file}: {damages:?}");
+        }
+    }
+}
+
+/// A device that reads nothing any more is damage to each file, and not one error instead of all that is known.
+#[test]
+fn what_cannot_be_read_is_listed_with_the_rest() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let case = Case::new(format, Left::Closed);
+        let files = SimFiles::mount(&case.image);
+        let engine = FileEngine::open_on(Arc::new(files.clone()), case.options).unwrap();
+        files.set_fault(Some(Fault { call: files.calls(), count: u64::MAX, kind: FaultKind::Error }));
+        let damages = Database::verify_on(Arc::new(engine)).unwrap();
+        for (file, _) in objects(&case.image) {
             assert!(damages.iter().any(|damage| *damage.file == *file), "{format:?}: {file}: {damages:?}");
         }
     }

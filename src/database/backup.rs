@@ -3,7 +3,7 @@
 use super::db::Database;
 use super::snapshot::Snapshot;
 use crate::error::{Error, Result};
-use crate::storage::{Batch, Damage, Format, OpenReport, StorageEngine};
+use crate::storage::{Batch, Damage, Format, OpenReport, StorageEngine, as_damage};
 use crate::table::agree::disagreements;
 use crate::table::reader::view_of;
 use crate::transaction::core::Core;
@@ -112,16 +112,19 @@ impl Database {
         }
         match FileEngine::open(&path, FileOptions::default()) {
             Ok(engine) => Self::verify_on(Arc::new(engine)),
-            Err(error) => {
-                let mut damages = vec![damage_of(error)?];
+            Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) => {
                 // Opening stops at the first; whoever saves what is left looks at all of it.
-                for lost in Self::salvage(path).map(|salvaged| salvaged.lost).unwrap_or_default() {
-                    if !damages.contains(&lost) {
-                        damages.push(lost);
-                    }
-                }
-                Ok(damages)
+                let lost = match Self::salvage(path) {
+                    Ok(salvaged) => salvaged.lost,
+                    // What keeps all of it from being read is no damage to a part.
+                    Err(_) if matches!(error, Error::Io { .. }) => return Err(error),
+                    Err(_) => Vec::new(),
+                };
+                let first = as_damage(error)?;
+                let others = lost.into_iter().filter(|lost| *lost != first).collect::<Vec<_>>();
+                Ok(std::iter::once(first).chain(others).collect())
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -135,8 +138,9 @@ impl Database {
         let core = Core::deferring()?;
         match load(&core, &*engine) {
             Ok(_) => Database::of(core).snapshot().verify_into(&mut damages),
+            Err(error @ Error::UnsupportedFormat { .. }) => return Err(error),
             Err(error) => {
-                let damage = damage_of(error)?;
+                let damage = as_damage(error)?;
                 // Most of what cannot be loaded has been told by the engine.
                 if !damages.iter().any(|known| known.file == damage.file) {
                     damages.push(damage);
@@ -159,13 +163,5 @@ impl Snapshot {
                 });
             });
         }
-    }
-}
-
-/// Damage that was answered as an error.
-fn damage_of(error: Error) -> Result<Damage> {
-    match error {
-        Error::Corrupt { file, offset, expected, found } => Ok(Damage { file, offset, expected, found }),
-        error => Err(error),
     }
 }
