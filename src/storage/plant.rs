@@ -21,6 +21,8 @@ pub enum Plant {
     ManifestBeforeObjects,
     /// The old segment is not synced before the first byte of the next.
     RotateUnsynced,
+    /// What is in a new segment counts as durable before its name is.
+    TurnBeforeName,
     /// Readers see a version that the log has refused.
     PublishRefused,
     /// Commits that are to be durable are published when they are appended.

@@ -3,6 +3,7 @@
 use super::crash::crash_everywhere;
 use super::damage::damage_everywhere;
 use super::faults::fail_everywhere;
+use super::sealing::nothing_is_durable_before_its_segment_has_a_name;
 use super::workload::{options, run};
 use folio::storage::Format;
 use folio::testing::{DevicePlant, Plant, SimFiles, plant};
@@ -60,7 +61,9 @@ fn planted_bugs_are_found() {
     for bug in [Plant::TrustPageCache, Plant::AppendBehindGarbage] {
         note(format!("{bug:?}"), faults_find(None, Some(bug)));
     }
+    let bug = Plant::TurnBeforeName;
+    note(format!("{bug:?}"), nothing_is_durable_before_its_segment_has_a_name(Some(bug)).err());
     let _ = std::panic::take_hook();
     println!("planted bugs: {count}");
-    assert!(missed.is_empty() && count >= 11, "missed: {missed:?}");
+    assert!(missed.is_empty() && count >= 12, "missed: {missed:?}");
 }

@@ -7,11 +7,11 @@ use folio::Error;
 use folio::storage::{
     Appended, Batch, Checkpoint, FileEngine, FileOptions, Format, ObjectKind, Placement, StorageEngine,
 };
-use folio::testing::SimFiles;
+use folio::testing::{Plant, SimFiles, plant};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A device on which others append whenever names are made durable, or the new segment gets its own.
 struct Beside {
@@ -86,6 +86,64 @@ fn appends_go_on_while_a_segment_is_sealed() {
         println!("appends beside sealing, {format:?}: {} images, {} in recovery", tried.images, tried.second_images);
         assert!(tried.images >= 10_000);
     }
+}
+
+/// What a segment holds that has not got its name yet may be lost with it, and so is not durable, whoever waits for it.
+pub(crate) fn nothing_is_durable_before_its_segment_has_a_name(bug: Option<Plant>) -> Result<(), String> {
+    plant(bug);
+    let found = [Format::Binary, Format::JsonLines].into_iter().try_for_each(|format| {
+        let engine: Arc<OnceLock<Weak<FileEngine>>> = Arc::default();
+        let (waiting, too_early) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
+        let hooked = Hooked::over(&SimFiles::new(), {
+            let (engine, waiting, too_early) = (Arc::clone(&engine), Arc::clone(&waiting), Arc::clone(&too_early));
+            move |step| {
+                let Some(engine) = engine.get().and_then(Weak::upgrade) else { return Ok(()) };
+                let waiting = &mut *waiting.lock().unwrap();
+                match (step, &waiting) {
+                    // The first sync of the folder behind the change of the archive's name.
+                    (Step::Rename("wal/transaction.next.log"), None) => {
+                        let payload = payload(format, 2, 40);
+                        let batch = Batch { first: 2, count: 1, payload: &payload };
+                        assert_eq!(engine.append(batch).unwrap(), Appended::At(2));
+                        let waiter = std::thread::spawn({
+                            let engine = Arc::clone(&engine);
+                            move || engine.sync(2).unwrap()
+                        });
+                        // As long as it takes it where nobody keeps it from it.
+                        let end = Instant::now() + Duration::from_millis(if bug.is_some() { 10_000 } else { 20 });
+                        while !waiter.is_finished() && Instant::now() < end {
+                            std::thread::yield_now();
+                        }
+                        *waiting = Some(waiter);
+                    }
+                    (Step::SyncFolder("wal"), Some(_)) => {
+                        too_early.fetch_or(engine.durable() >= 2, Ordering::Relaxed);
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+        });
+        let opened = Arc::new(FileEngine::open_on(hooked, options(format)).unwrap());
+        opened.claim().unwrap();
+        let payload = payload(format, 1, 40);
+        assert_eq!(opened.append(Batch { first: 1, count: 1, payload: &payload }).unwrap(), Appended::At(1));
+        engine.set(Arc::downgrade(&opened)).unwrap();
+        opened.seal().unwrap();
+        waiting.lock().unwrap().take().expect("the new segment got its name").join().unwrap();
+        assert_eq!(opened.durable(), 2);
+        match too_early.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(format!("{format:?}: durable before the segment's name is")),
+        }
+    });
+    plant(None);
+    found
+}
+
+#[test]
+fn who_waits_for_a_sync_waits_for_the_new_segments_name() {
+    nothing_is_durable_before_its_segment_has_a_name(None).unwrap();
 }
 
 /// A device on which a checkpoint waits, its objects not durable yet, until the log's folder could not be synced once more.

@@ -310,13 +310,23 @@ pub(super) struct Sealed {
 impl Sealed {
     /// Gives the segment behind it its name, durably, and the turn to others. Appends go on meanwhile.
     pub(super) fn name_next(self, files: &dyn Files, syncs: &Syncs, turn: Turn<'_>) -> Result<()> {
+        #[cfg(feature = "testing")]
+        if is_planted(Plant::TurnBeforeName) {
+            drop(turn);
+            return self.rename_next(files, syncs);
+        }
+        self.rename_next(files, syncs)?;
+        turn.end();
+        Ok(())
+    }
+
+    fn rename_next(self, files: &dyn Files, syncs: &Syncs) -> Result<()> {
         syncs.sync_folder(files, WAL)?;
         // There is no way back that could not fail as well.
         uninterrupted(|| files.rename(NEXT, LIVE)).map_err(|error| syncs.poison("rename", NEXT, error))?;
         syncs.sync_folder(files, WAL)?;
         // For the sake of space alone: filler may stand at the end of every segment.
         let _ = set_length(&*self.file, self.end);
-        turn.end();
         Ok(())
     }
 }
