@@ -96,11 +96,9 @@ pub(crate) fn reindex(writer: &mut Writer, slot: usize, old: &TableDef, new: &Ta
     let mut donor = indexes.take().map(|old| pages.donate(old));
     for (index, plan) in new.indexes.iter().enumerate() {
         // Kept indexes stand in the same order in both, so that their links can be moved one after the other.
-        // The name alone does not make it the same: names of unique columns' indexes change with those of others, and the
-        // key's own has one that another may have as well.
-        let is_same = |old: &IndexPlan| {
-            (&old.name, &old.columns, old.unique, old.kind) == (&plan.name, &plan.columns, plan.unique, plan.kind)
-        };
+        // What is in it depends on these alone. Names say nothing: those of unique columns' indexes change with those of
+        // others, and the key's own has one that another may have as well.
+        let is_same = |old: &IndexPlan| (&old.columns, old.unique, old.kind) == (&plan.columns, plan.unique, plan.kind);
         let found = old.indexes.iter().enumerate().skip(next).find(|(_, old)| is_same(old));
         let kept = found.map(|(place, _)| place);
         let Some((from, donor)) = kept.zip(donor.as_mut()) else {

@@ -33,6 +33,8 @@ pub(crate) struct Tried {
     /// Of the recovery, and of the recovery from that.
     pub(crate) second_images: u64,
     pub(crate) third_images: u64,
+    /// Those that were compared by their indexes and schemas too.
+    pub(crate) indexed: u64,
     pub(crate) torn: u64,
     pub(crate) wrong: Option<(CrashPoint, String)>,
 }
@@ -68,7 +70,10 @@ pub(crate) fn crash_everywhere(files: &SimFiles, journal: &Journal, setting: Set
         let bytes = FixedState::default().hash_one(&image);
         let answer = match seen.get(&bytes) {
             Some(found) if depth != Depth::GoesOn => journal.judge(*found, bounds.1).map(|()| *found),
-            _ => journal.check(&SimFiles::mount(&image), setting, bounds.1, depth),
+            _ => {
+                tried.indexed += u64::from(depth != Depth::Rows);
+                journal.check(&SimFiles::mount(&image), setting, bounds.1, depth)
+            }
         };
         let answer = answer.and_then(|found| {
             tried.distinct += u64::from(seen.insert(bytes, found).is_none());
@@ -101,9 +106,9 @@ fn crash_in_recovery(
         let number = tried.second_images;
         tried.second_images += 1;
         let wrong = |error| format!("then in recovery at {point:?}: {error}");
-        journal
-            .check(&SimFiles::mount(image), setting, (version, version), depth_of(number).min(Depth::Indexes))
-            .map_err(wrong)?;
+        let depth = depth_of(number).min(Depth::Indexes);
+        tried.indexed += u64::from(depth != Depth::Rows);
+        journal.check(&SimFiles::mount(image), setting, (version, version), depth).map_err(wrong)?;
         if !number.is_multiple_of(THIRD_EVERY) {
             return Ok(());
         }
@@ -111,6 +116,7 @@ fn crash_in_recovery(
             tried.third_images += 1;
             let bounds: Bounds = (version, version);
             let depth = depth_of(tried.third_images).min(Depth::Indexes);
+            tried.indexed += u64::from(depth != Depth::Rows);
             let found = journal.check(&SimFiles::mount(image), setting, bounds, depth).map(drop);
             found.map_err(|error| wrong(format!("then again at {second:?}: {error}")))
         })
@@ -140,7 +146,8 @@ const STEPS: u64 = 32;
 /// From this seed on, two and for each more `FOLIO_SEEDS` two more, each with either durability.
 fn every_crash(format: Format, first_seed: u64) {
     let start = Instant::now();
-    let (mut images, mut distinct, mut second, mut third, mut torn, mut operations) = (0, 0, 0, 0, 0, 0);
+    let (mut images, mut distinct, mut second, mut third, mut indexed) = (0, 0, 0, 0, 0);
+    let (mut torn, mut operations) = (0, 0);
     for seed in first_seed..first_seed + 2 * seeds() {
         for durability in [Durability::Sync, Durability::Buffered] {
             let setting = Setting { format, durability, seed, steps: STEPS };
@@ -155,16 +162,18 @@ fn every_crash(format: Format, first_seed: u64) {
             distinct += tried.distinct;
             second += tried.second_images;
             third += tried.third_images;
+            indexed += tried.indexed;
             torn += tried.torn;
         }
     }
     let rate = (images + second + third) as f64 / start.elapsed().as_secs_f64();
     println!(
         "crash images, {format:?}: {images} of {operations} operations, {distinct} of them distinct, {torn} with a torn tail; \
-         {second} in recovery, {third} in the recovery from that"
+         {second} in recovery, {third} in the recovery from that; {indexed} compared by their indexes"
     );
     println!("{rate:.0} images/s");
     assert!(operations >= 600 && images >= 500_000 && second + third >= 50_000, "the trace has shrunk");
+    assert!(indexed * 10 >= distinct + second + third, "too few were compared whole");
 }
 
 #[test]

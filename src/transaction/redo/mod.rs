@@ -1,7 +1,7 @@
 //! What a transaction did, as the payload of a log batch, and its replay.
 //!
 //! [`encode`] compares the version that a write began with and the one that it made, so nothing is noted while the write
-//! runs; [`apply`] does to another database what the first became. Both sides agree on names, slots and row ids. What
+//! runs, but for which row a single operation was of; [`apply`] does to another database what the first became. Both sides agree on names, slots and row ids. What
 //! belongs to a process (ids of definitions, hash seeds, closures of defaults and checks) is not in a payload.
 //!
 //! The records of a payload, in the order in which they stand:
