@@ -206,7 +206,7 @@ impl StorageEngine for FileEngine {
             let mut state = self.log.lock();
             survivor.claim(&*self.files, &mut state.log, &self.syncs, manifest.stored.take())?
         };
-        self.objects.remove_unnamed(&stored.manifest.checkpoint.objects);
+        self.objects.remove_unnamed(&stored.manifest.checkpoint.objects, &[]);
         match self.release(&stored, u64::MAX) {
             // What stays is tried again at the next checkpoint.
             Err(Error::Io { .. } | Error::StorageFull { .. }) | Ok(()) => {}
@@ -307,13 +307,16 @@ impl StorageEngine for FileEngine {
         }
         self.objects.check(&checkpoint.objects)?;
         self.syncs.sync(checkpoint.version)?;
+        // Before anything is written: on a full disk it may be what there is room for, and what nothing names need not be
+        // synced.
+        self.objects.remove_unnamed(&old.manifest.checkpoint.objects, &checkpoint.objects);
         self.objects.sync()?;
         let generation =
             found.checked_add(1).ok_or(Error::Limit { what: "manifests".into(), limit: u64::MAX, found: u64::MAX })?;
         let manifest = Manifest { generation, durable: 0, checkpoint };
         let generation = self.store(&mut state, Stored { manifest, ..old })?;
         if let Some(stored) = &state.stored {
-            self.objects.remove_unnamed(&stored.manifest.checkpoint.objects);
+            self.objects.remove_unnamed(&stored.manifest.checkpoint.objects, &[]);
         }
         Ok(generation)
     }

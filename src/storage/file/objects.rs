@@ -230,25 +230,34 @@ impl Objects {
         folders.iter().try_for_each(|folder| self.syncs.sync_folder(&*self.files, folder))
     }
 
-    /// O3: removes the files in which the durable manifest names nothing, and cuts from the others what none has named.
-    /// What cannot be removed now is at a later time.
-    pub(super) fn remove_unnamed(&self, named: &[Object]) {
+    /// O3: removes the files in which neither the durable manifest names anything, nor the one to come, and cuts from the
+    /// others what none has named. What cannot be removed now is at a later time.
+    pub(super) fn remove_unnamed(&self, named: &[Object], next: &[Object]) {
         let mut state = self.state.lock();
         for object in named {
             if let Some(file) = state.files.get_mut(&key(object)) {
                 file.named_end = file.named_end.max(object.offset + object.length);
             }
         }
+        let mut ends = BTreeMap::new();
+        for object in named.iter().chain(next) {
+            let end = ends.entry(key(object)).or_insert(0);
+            *end = object.offset.saturating_add(object.length).max(*end);
+        }
         for (key, file) in &mut state.files {
-            if !file.is_being_written && !file.is_orphan && file.named_end > 0 && file.end > file.named_end {
-                file.end = file.named_end;
+            let end = ends.get(key).copied().unwrap_or(0).max(file.named_end);
+            if !file.is_being_written && !file.is_orphan && end > 0 && file.end > end {
+                file.end = end;
+                if end == file.named_end {
+                    // What a durable manifest names has been synced.
+                    file.unsynced = None;
+                }
                 // Should this fail, the next object's begin cuts it.
                 let opened = uninterrupted(|| self.files.open(&path(key)));
                 file.is_end_checked = opened.and_then(|opened| set_length(&*opened, file.end)).is_ok();
             }
         }
-        let names = |file: &Key| named.iter().any(|object| key(object) == *file);
-        let unnamed = state.files.iter().filter(|(key, file)| !file.is_being_written && !names(key));
+        let unnamed = state.files.iter().filter(|(key, file)| !file.is_being_written && !ends.contains_key(*key));
         for key in unnamed.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             match uninterrupted(|| self.files.remove(&path(&key))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -133,7 +133,7 @@ impl Log {
     }
 
     /// After a failure, gives back what was written for a checkpoint that is not to be: with each attempt it would grow.
-    /// The manifest in use, written anew, names none of it. Where that fails, the next one that is written does it.
+    /// The manifest in use, written anew, names none of it, and what it does not name goes before it is written.
     fn forget_unsaved(&self, saved: &mut Saved) {
         if self.check().is_ok()
             && let Ok(checkpoint) = describe(saved.version, &saved.tables)
