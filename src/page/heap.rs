@@ -10,7 +10,7 @@
 //!
 //! Not shared: a heap belongs to the writer of one store. Readers only look into blocks.
 //!
-//! - H1: every byte that is handed out has been initialised once (zeroed, or an earlier block's bytes).
+//! - H1: every byte that is handed out has been initialised once (zeroed, an earlier block's bytes, or a copy's).
 //! - H2: a block is on one free list, its class's or its span's, or handed out, never both.
 //! - H3: dropping the heap gives all its memory back, live blocks included.
 
@@ -244,7 +244,7 @@ impl Heap {
         link_count: usize,
         bytes_len: usize,
     ) -> Result<NonNull<Header>, OutOfMemory> {
-        let block = self.alloc_bare(birth, link_count, bytes_len)?;
+        let block = self.alloc_bare::<false>(birth, link_count, bytes_len)?;
         // Most blocks have no links, and a call for nothing would cost them as much as the rest.
         if link_count > 0 {
             // SAFETY: `link_count` words follow the header; an absent link is a null word.
@@ -266,7 +266,7 @@ impl Heap {
         // SAFETY: the caller's promise.
         let Header { bytes_len, link_count, .. } = *unsafe { block.as_ref() };
         let (link_count, bytes_len) = (link_count as usize, bytes_len as usize);
-        let copy = self.alloc_bare(birth, link_count, bytes_len)?;
+        let copy = self.alloc_bare::<true>(birth, link_count, bytes_len)?;
         // SAFETY: both blocks have this shape, and the copy is ours alone.
         unsafe {
             let (from, to) = (block.as_ptr().add(1).cast::<u8>(), copy.as_ptr().add(1).cast::<u8>());
@@ -275,24 +275,30 @@ impl Heap {
         Ok(copy)
     }
 
-    /// A block whose links are of unspecified content as well: to be written before anyone looks at them.
+    /// A block whose links are of unspecified content as well, and of one that is to be a copy all else but the header: to
+    /// be written before anyone looks at them.
     #[inline(always)]
-    fn alloc_bare(&mut self, birth: u64, link_count: usize, bytes_len: usize) -> Result<NonNull<Header>, OutOfMemory> {
+    fn alloc_bare<const IS_COPY: bool>(
+        &mut self,
+        birth: u64,
+        link_count: usize,
+        bytes_len: usize,
+    ) -> Result<NonNull<Header>, OutOfMemory> {
         #[cfg(test)]
         if let Some(left) = &mut self.blocks_until_full {
             *left = left.checked_sub(1).ok_or(OutOfMemory { bytes: bytes_len })?;
         }
         if link_count.max(bytes_len) > SMALL_MAX {
-            return self.alloc_rare(birth, link_count, bytes_len);
+            return self.alloc_rare(birth, link_count, bytes_len, IS_COPY);
         }
         let size = block_size(link_count, bytes_len);
         if size > SMALL_MAX || cfg!(folio_block_per_page) {
-            return self.alloc_rare(birth, link_count, bytes_len);
+            return self.alloc_rare(birth, link_count, bytes_len, IS_COPY);
         }
         let class = usize::from(CLASSES[size.div_ceil(16)]);
         let (recent, span) = (&mut self.recent[class], self.rooms[class]);
         if recent.first.is_null() && span.is_null() {
-            return self.alloc_rare(birth, link_count, bytes_len);
+            return self.alloc_rare(birth, link_count, bytes_len, IS_COPY);
         }
         // SAFETY: a recent block is free, and begins with the next one; a listed span has room for a block of its class.
         // Both are at least of `size`.
@@ -320,7 +326,13 @@ impl Heap {
     /// A block that is large, or the first of a span. A call at the end of its caller, which so has nothing to save.
     #[cold]
     #[inline(never)]
-    fn alloc_rare(&mut self, birth: u64, link_count: usize, bytes_len: usize) -> Result<NonNull<Header>, OutOfMemory> {
+    fn alloc_rare(
+        &mut self,
+        birth: u64,
+        link_count: usize,
+        bytes_len: usize,
+        is_copy: bool,
+    ) -> Result<NonNull<Header>, OutOfMemory> {
         if bytes_len > BLOCK_BYTES_MAX || link_count > u16::MAX as usize {
             return Err(OutOfMemory { bytes: bytes_len });
         }
@@ -331,7 +343,7 @@ impl Heap {
             // SAFETY: the class has a span with room now.
             (unsafe { self.alloc_in(self.rooms[class]) }, class as u16)
         } else {
-            (self.alloc_large(size)?, CLASS_LARGE)
+            (self.alloc_large(size, is_copy)?, CLASS_LARGE)
         };
         let block = block.cast::<Header>();
         // SAFETY: `block` is `size` bytes, 16-aligned, and ours alone.
@@ -579,12 +591,13 @@ impl Heap {
     }
 
     #[cold]
-    fn alloc_large(&mut self, size: usize) -> Result<NonNull<u8>, OutOfMemory> {
+    fn alloc_large(&mut self, size: usize, is_copy: bool) -> Result<NonNull<u8>, OutOfMemory> {
         let bytes = size + LARGE_HEAD;
         self.check_limit(bytes)?;
         let layout = Layout::from_size_align(bytes, 16).map_err(|_| OutOfMemory { bytes })?;
-        // SAFETY: the layout's size is not zero.
-        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory { bytes })?;
+        // SAFETY: the layout's size is not zero. What is not zeroed is written over by whoever makes a copy (H1).
+        let memory = unsafe { if is_copy { alloc(layout) } else { alloc_zeroed(layout) } };
+        let memory = NonNull::new(memory).ok_or(OutOfMemory { bytes })?;
         let large = memory.as_ptr().cast::<Large>();
         // SAFETY: the memory begins with room for the head; `self.large` is a live head or null.
         unsafe {
