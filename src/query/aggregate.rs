@@ -290,10 +290,13 @@ impl Select<'_> {
         let mut accumulator = accumulator(opened.def, what, Some(handle))?;
         accumulator.grow(1);
         let (column, _) = super::condition::column_of(opened.def, handle)?;
-        Execution::new(self, &opened, Some(&[column]))?.run(&mut |rows: &PageRows<'_>, mask| {
-            accumulator.add_all(rows, mask);
-            ControlFlow::Continue(())
-        })?;
+        let chosen = self.projection(&opened)?;
+        Execution::new(self, &opened, chosen.as_deref())?.reading(Some(&[column])).run(
+            &mut |rows: &PageRows<'_>, mask| {
+                accumulator.add_all(rows, mask);
+                ControlFlow::Continue(())
+            },
+        )?;
         Ok(accumulator.gathered(0))
     }
 }

@@ -32,16 +32,21 @@ pub(super) struct Execution<'q> {
 }
 
 impl<'q> Execution<'q> {
-    /// `read` are the columns that will be looked at, and in which rows are to differ if they are to be distinct;
-    /// `None` for all.
-    pub(super) fn new(select: &'q Select<'q>, opened: &'q Opened<'_>, read: Option<&[usize]>) -> Result<Self> {
-        Self::limited(select, opened, read, select.limits)
+    /// `chosen` are the columns that the query answers, in which rows are to differ if they are to be distinct; `None`
+    /// for all.
+    pub(super) fn new(select: &'q Select<'q>, opened: &'q Opened<'_>, chosen: Option<&[usize]>) -> Result<Self> {
+        Self::limited(select, opened, chosen, select.limits)
     }
 
-    fn limited(select: &'q Select<'q>, opened: &'q Opened<'_>, read: Option<&[usize]>, limits: Limits) -> Result<Self> {
+    fn limited(
+        select: &'q Select<'q>,
+        opened: &'q Opened<'_>,
+        chosen: Option<&[usize]>,
+        limits: Limits,
+    ) -> Result<Self> {
         let view = opened.view();
         let plan = Plan::new(select, &view, limits)?;
-        let read = read.map(<[usize]>::to_vec);
+        let read = chosen.map(<[usize]>::to_vec);
         let distinct = select.distinct.then(|| match &read {
             Some(columns) => columns.clone(),
             None => (0..opened.def.layout.columns().len()).collect(),
@@ -50,9 +55,16 @@ impl<'q> Execution<'q> {
     }
 
     /// The same for the first row alone.
-    pub(super) fn first(select: &'q Select<'q>, opened: &'q Opened<'_>, read: Option<&[usize]>) -> Result<Self> {
+    pub(super) fn first(select: &'q Select<'q>, opened: &'q Opened<'_>, chosen: Option<&[usize]>) -> Result<Self> {
         let limit = Some(select.limits.limit.map_or(1, |limit| limit.min(1)));
-        Self::limited(select, opened, read, Limits { limit, ..select.limits })
+        Self::limited(select, opened, chosen, Limits { limit, ..select.limits })
+    }
+
+    /// Whoever takes the rows looks at these columns, which need not be the chosen ones; `None` for any.
+    pub(super) fn reading(mut self, columns: Option<&[usize]>) -> Self {
+        let compared = self.distinct.iter().flatten().copied();
+        self.read = columns.map(|columns| columns.iter().copied().chain(compared).collect());
+        self
     }
 
     pub(super) fn plan(&self) -> &Plan<'q> {

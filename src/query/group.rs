@@ -98,15 +98,18 @@ impl<K: Pick> Groups<'_, K> {
             accumulators.push(accumulator(def, what, handle)?);
         }
         let mut grouper = Grouper::new(def, &self.key)?;
+        let chosen = self.select.projection(&opened)?;
         let mut slots = [0; 32];
-        Execution::new(&self.select, &opened, None)?.run(&mut |rows: &PageRows<'_>, mask| {
-            grouper.slots(rows, mask, &mut slots);
-            for accumulator in &mut accumulators {
-                accumulator.grow(grouper.len());
-                accumulator.add(rows, mask, &slots);
-            }
-            ControlFlow::Continue(())
-        })?;
+        Execution::new(&self.select, &opened, chosen.as_deref())?.reading(None).run(
+            &mut |rows: &PageRows<'_>, mask| {
+                grouper.slots(rows, mask, &mut slots);
+                for accumulator in &mut accumulators {
+                    accumulator.grow(grouper.len());
+                    accumulator.add(rows, mask, &slots);
+                }
+                ControlFlow::Continue(())
+            },
+        )?;
         let order = grouper.sorted();
         let mut answers = Vec::with_capacity(order.len());
         for group in order {
@@ -128,18 +131,21 @@ impl<K: Pick> Groups<'_, K> {
     pub fn fold<A: Clone>(&self, first: A, mut fold: impl FnMut(&mut A, &Row<'_>)) -> Result<Vec<(K::Output, A)>> {
         let opened = self.select.open()?;
         let mut grouper = Grouper::new(opened.def, &self.key)?;
+        let chosen = self.select.projection(&opened)?;
         let mut slots = [0; 32];
         let mut states: Vec<Option<A>> = Vec::new();
-        Execution::new(&self.select, &opened, None)?.run(&mut |rows: &PageRows<'_>, mask| {
-            grouper.slots(rows, mask, &mut slots);
-            states.resize_with(grouper.len(), || Some(first.clone()));
-            rows.for_each(mask, |position, row| {
-                if let Some(Some(state)) = states.get_mut(slots[position] as usize) {
-                    fold(state, row);
-                }
-            });
-            ControlFlow::Continue(())
-        })?;
+        Execution::new(&self.select, &opened, chosen.as_deref())?.reading(None).run(
+            &mut |rows: &PageRows<'_>, mask| {
+                grouper.slots(rows, mask, &mut slots);
+                states.resize_with(grouper.len(), || Some(first.clone()));
+                rows.for_each(mask, |position, row| {
+                    if let Some(Some(state)) = states.get_mut(slots[position] as usize) {
+                        fold(state, row);
+                    }
+                });
+                ControlFlow::Continue(())
+            },
+        )?;
         let order = grouper.sorted().into_iter();
         Ok(order.filter_map(|group| Some((grouper.key_of(&self.key, group), states.get_mut(group)?.take()?))).collect())
     }

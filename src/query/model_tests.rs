@@ -364,6 +364,36 @@ fn check<S: crate::table::reader::Source>(table: &Reader<S>, fields: Fields, ite
     let distinct = query.on(table, fields).distinct().pick(fields.label).unwrap();
     let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
     assert_eq!(distinct, labels.into_iter().skip(query.offset as usize).take(limit).collect::<Vec<_>>(), "{plan}");
+    check_distinct_aggregates(query, table, fields, items);
+}
+
+/// What is aggregated are the first rows of each label, whatever column is aggregated.
+fn check_distinct_aggregates<S: crate::table::reader::Source>(
+    query: &Query,
+    table: &Reader<S>,
+    fields: Fields,
+    items: &[Item],
+) {
+    let mut kept: Vec<Item> = Vec::new();
+    for item in query.clone_unlimited().model(items) {
+        if kept.iter().all(|other| other.label != item.label) {
+            kept.push(item);
+        }
+    }
+    let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
+    let kept: Vec<Item> = kept.into_iter().skip(query.offset as usize).take(limit).collect();
+    let select = || query.on(table, fields).columns([fields.label]).distinct();
+    assert_eq!(select().count().unwrap(), kept.len() as u64);
+    assert_eq!(select().sum(fields.small).unwrap(), kept.iter().map(|item| u64::from(item.small)).sum::<u64>());
+    let sizes = || kept.iter().filter_map(|item| item.size);
+    assert_eq!(
+        (select().min(fields.size).unwrap(), select().max(fields.size).unwrap()),
+        (sizes().min(), sizes().max())
+    );
+    let counts = select().group_by(fields.small).count().unwrap();
+    let mut expected = std::collections::BTreeMap::new();
+    kept.iter().for_each(|item| *expected.entry(item.small).or_insert(0u64) += 1);
+    assert_eq!(counts, expected.into_iter().collect::<Vec<_>>());
 }
 
 impl Query {
