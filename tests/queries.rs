@@ -1,6 +1,7 @@
-//! Queries: which rows `distinct` keeps.
+//! Queries: which rows `distinct` keeps, and whose error a foreign handle is.
 
-use folio::{Column, Database, Result, Schema, Table, count};
+use folio::{Column, Database, Result, Row, Schema, Table, count};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn table(db: &Database, schema: folio::SchemaBuilder) -> Table {
     db.create_table(schema.build().unwrap()).unwrap()
@@ -34,5 +35,41 @@ fn distinct_goes_before_aggregates_and_groups() -> Result<()> {
     assert_eq!(scores.select().distinct().limit(2).max(score)?, Some(1));
     assert_eq!(scores.select().columns([score]).distinct().limit(2).max(score)?, Some(2));
     assert_eq!(scores.select().columns([score]).distinct().offset(1).sum(score)?, 2);
+    Ok(())
+}
+
+/// Queries nest: what one notes of its closures is not lost to another that they run, nor charged to it.
+#[test]
+fn a_foreign_handle_in_a_closure_is_an_error_of_the_query_around_it() -> Result<()> {
+    let db = Database::in_memory();
+    let customers = table(&db, Schema::builder("customers").column(Column::u32("age")));
+    let orders = table(&db, Schema::builder("orders").column(Column::u32("amount")));
+    customers.insert_many([(30,), (40,)])?;
+    orders.insert_many([(1,), (2,), (3,)])?;
+    let (age, amount) = (customers.column::<u32>("age")?, orders.column::<u32>("amount")?);
+    let exists = || customers.select().filter(|_: &Row| true).exists().unwrap();
+    let deleted = orders.delete_where(|row: &Row| row.get(age) == 0 && exists());
+    assert_eq!(deleted.unwrap_err().code(), "foreign-handle");
+    let updated = orders.modify_where(|row: &Row| exists() && row.get(age) == 0 && exists(), |row| row.set(amount, 9));
+    assert_eq!(updated.unwrap_err().code(), "foreign-handle");
+    assert_eq!((orders.len()?, orders.select().sum(amount)?), (3, 6));
+    // The inner query's error is its own, also where the outer closure goes on or panics.
+    let inner = || customers.select().filter(|row: &Row| row.get(amount) == 0).exists();
+    assert_eq!(orders.select().filter(|_: &Row| inner().is_err()).count()?, 3);
+    let outer = orders.select().filter(|row: &Row| {
+        let is_zero = row.get(age) == 0;
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            customers.select().filter(|_: &Row| panic!("in the inner query")).exists()
+        }));
+        is_zero && panicked.is_err()
+    });
+    assert_eq!(outer.count().unwrap_err().code(), "foreign-handle");
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        orders.select().filter(|row: &Row| row.get(age) == 0 && panic!("after the foreign read")).count()
+    }));
+    assert!(panicked.is_err());
+    // Nor is a read outside any query, or in one that has ended, an error of the next.
+    assert_eq!(orders.get(0u64)?.map(|row| row.get(age)), Some(0));
+    assert_eq!(orders.select().filter(|row: &Row| row.get(amount) > 1).count()?, 2);
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::select::Select;
 use super::sort::{Sorter, distinct_key};
 use crate::error::Result;
 use crate::table::reader::Opened;
-use crate::table::row::{foreign_handle, take_foreign_field};
+use crate::table::row::{ForeignReads, foreign_handle};
 use crate::table::view::TableView;
 use foldhash::fast::FixedState;
 use std::collections::HashSet;
@@ -100,8 +100,7 @@ impl<'q> Execution<'q> {
         if self.limits.limit == Some(0) {
             return Ok(());
         }
-        // What was noted before this query is not its error.
-        let _ = take_foreign_field();
+        let foreign_reads = ForeignReads::watch();
         self.skip_to_offset();
         let plain = self.distinct.is_none() && self.limits.offset == 0 && self.limits.limit.is_none();
         if plain {
@@ -110,7 +109,7 @@ impl<'q> Execution<'q> {
             let mut cut = Cut::new(self.limits, self.distinct.take());
             self.in_order(&mut |rows: &PageRows<'_>, mask| cut.pass(rows, mask, visit));
         }
-        if take_foreign_field() { Err(foreign_handle(self.view.def, 0)) } else { Ok(()) }
+        if foreign_reads.any() { Err(foreign_handle(self.view.def, 0)) } else { Ok(()) }
     }
 
     /// Without filters and order, counts lead to the first page that is wanted.

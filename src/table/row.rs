@@ -80,9 +80,29 @@ thread_local! {
     static FOREIGN_FIELD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread has read a row with a foreign handle since it was last asked.
-pub(crate) fn take_foreign_field() -> bool {
-    FOREIGN_FIELD.replace(false)
+/// Watches for reads of rows with a foreign handle, on this thread, as long as it lives.
+///
+/// Queries nest, for a closure may run another. What was noted before is not the inner one's error, and is there again
+/// when the inner one ends, also by a panic; what the inner one notes is its own.
+pub(crate) struct ForeignReads {
+    before: bool,
+}
+
+impl ForeignReads {
+    pub(crate) fn watch() -> Self {
+        Self { before: FOREIGN_FIELD.replace(false) }
+    }
+
+    /// Whether there was any.
+    pub(crate) fn any(&self) -> bool {
+        FOREIGN_FIELD.get()
+    }
+}
+
+impl Drop for ForeignReads {
+    fn drop(&mut self) {
+        FOREIGN_FIELD.set(self.before);
+    }
 }
 
 /// One row of one version of a table.
