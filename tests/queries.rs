@@ -1,6 +1,6 @@
-//! Queries: which rows `distinct` keeps, and whose error a foreign handle is.
+//! Queries: which rows `distinct` keeps, whose error a foreign handle is, and what a sum of floats does not depend on.
 
-use folio::{Column, Database, Result, Row, Schema, Table, count};
+use folio::{Column, Database, Index, Result, Row, Schema, Table, count};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn table(db: &Database, schema: folio::SchemaBuilder) -> Table {
@@ -71,5 +71,56 @@ fn a_foreign_handle_in_a_closure_is_an_error_of_the_query_around_it() -> Result<
     // Nor is a read outside any query, or in one that has ended, an error of the next.
     assert_eq!(orders.get(0u64)?.map(|row| row.get(age)), Some(0));
     assert_eq!(orders.select().filter(|row: &Row| row.get(amount) > 1).count()?, 2);
+    Ok(())
+}
+
+/// The numbers are such that another order of additions would be seen.
+#[test]
+fn a_sum_of_floats_is_the_same_with_an_index_and_without() -> Result<()> {
+    let db = Database::in_memory();
+    let sums = |name: &str, index: Option<Index>| -> Result<Vec<u64>> {
+        let schema = Schema::builder(name).column(Column::u32("k")).column(Column::f64("x")).column(Column::u32("n"));
+        let schema = if let Some(index) = index { schema.index(index) } else { schema };
+        let table = table(&db, schema);
+        let large = |n: u32| [1e16, 1.0, 0.1, -1e16, 1e-3, 3.0][n as usize % 6] * f64::from(n / 7 + 1);
+        let few = |n: u32| {
+            if n == 0 {
+                1e16
+            } else if n == 1 {
+                1.0
+            } else if n == 16 {
+                -1e16
+            } else {
+                0.0
+            }
+        };
+        table.insert_many((0..20).map(|n| (1, few(n), n)))?;
+        table.insert_many((0..1000).map(|n| (if n % 20 < 3 { 2 } else { 0 }, large(n), n)))?;
+        table.insert_many((0..90).map(|n| (3, large(n), n)))?;
+        table.delete_where(table.column::<u32>("n")?.eq(7))?;
+        let (k, x) = (table.column::<u32>("k")?, table.column::<f64>("x")?);
+        let mut sums = Vec::new();
+        for value in 1..4 {
+            let query = || table.select().filter(k.eq(value));
+            let by = [query(), query().order_by(x.desc()), query().order_by(x.asc()), query().order_by(k.desc())];
+            let plain: Vec<f64> = by.iter().map(|query| query.sum(x)).collect::<Result<_>>()?;
+            assert!(plain.iter().all(|sum| sum.to_bits() == plain[0].to_bits()), "without a limit no order counts");
+            sums.extend(plain);
+            for limit in [3, 17, 18, 40] {
+                let limited = [query(), query().order_by(x.desc()), query().order_by((k.asc(), x.asc()))];
+                for query in limited.map(|query| query.limit(limit)) {
+                    sums.extend([query.sum(x)?, query.avg(x)?.unwrap_or_default()]);
+                }
+            }
+            sums.extend(query().group_by(k).sum(x)?.into_iter().map(|(_, sum)| sum));
+            sums.extend(query().order_by(x.desc()).group_by(k).sum(x)?.into_iter().map(|(_, sum)| sum));
+        }
+        Ok(sums.into_iter().map(f64::to_bits).collect())
+    };
+    let expected = sums("plain", None)?;
+    assert_eq!(f64::from_bits(expected[0]), 1.0, "the rows from 0 to 19 are of one page");
+    assert_eq!(sums("hash", Some(Index::hash(["k"])))?, expected);
+    assert_eq!(sums("ordered", Some(Index::ordered(["k"])))?, expected);
+    assert_eq!(sums("with x", Some(Index::ordered(["k", "x"])))?, expected);
     Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! Columns of numbers are taken a page at a time, in loops that know the type. Without groups a page comes to one sum
 //! first. Sums of floats are formed in four lanes by position within the page, which lets the processor add four at a
-//! time, and gives the same sum for the same rows however they were found.
+//! time. As every way to rows in the order of their ids hands over a page's rows together, and every other way each row
+//! alone, the same rows in the same order have the same sum however they were found.
 
 use super::aggregate::Gathered;
 use super::mask::each_value;

@@ -233,6 +233,10 @@ tuple!(A B C D E F G H);
 impl Select<'_> {
     /// The sum of a column; 0 of nothing. Nulls count for nothing. Integers are summed exactly, as `i64` or `u64`.
     ///
+    /// Floats are rounded as they are added, and so the order of additions shows: it is that of the row ids, or, where a
+    /// limit, an offset or [`distinct`](Select::distinct) makes the order decide which rows there are, that of the query.
+    /// An index never makes a difference.
+    ///
     /// # Errors
     /// Of the query, see [`Select`]; [`Error::InvalidQuery`] if the sum does not fit.
     pub fn sum<T: Number>(&self, field: Field<T>) -> Result<T::Sum> {
@@ -291,7 +295,7 @@ impl Select<'_> {
         accumulator.grow(1);
         let (column, _) = super::condition::column_of(opened.def, handle)?;
         let chosen = self.projection(&opened)?;
-        Execution::new(self, &opened, chosen.as_deref())?.reading(Some(&[column])).run(
+        Execution::new(self, &opened, chosen.as_deref())?.reading(Some(&[column])).in_any_order().run(
             &mut |rows: &PageRows<'_>, mask| {
                 accumulator.add_all(rows, mask);
                 ControlFlow::Continue(())

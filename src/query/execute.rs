@@ -67,6 +67,14 @@ impl<'q> Execution<'q> {
         self
     }
 
+    /// For answers to which the order of rows does not matter, unless it decides which rows they are of.
+    pub(super) fn in_any_order(mut self) -> Self {
+        if self.distinct.is_none() && self.limits.offset == 0 && self.limits.limit.is_none() {
+            self.plan.order = Ordering::RowId { descending: false };
+        }
+        self
+    }
+
     pub(super) fn plan(&self) -> &Plan<'q> {
         &self.plan
     }

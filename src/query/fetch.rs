@@ -176,8 +176,10 @@ fn within_ids(rows: &PageRows<'_>, first: u64, last: u64) -> u32 {
     super::mask::each_bit(rows.all(), |position| (first..=last).contains(&rows.id(position)))
 }
 
-/// Visits the rows with these ids, rising, a page's together.
+/// Visits the rows with these ids, rising, a page's together: just as a scan does, whatever batches they come in.
 fn each_sorted_id(view: &TableView<'_>, prefetch: &Prefetch, ids: &[u64], visit: &mut Visit<'_>) -> ControlFlow<()> {
+    // The last page of a batch waits for the next batch, which may have more of its rows.
+    let mut waiting: Option<(PageRows<'_>, u32)> = None;
     for batch in ids.chunks(BATCH) {
         let mut pages: [Option<BlockRef<'_>>; BATCH] = [None; BATCH];
         let mut last: Option<(u64, Option<BlockRef<'_>>)> = None;
@@ -191,6 +193,14 @@ fn each_sorted_id(view: &TableView<'_>, prefetch: &Prefetch, ids: &[u64], visit:
                 prefetch.row(*block, id);
             }
         }
+        let mut found = 0;
+        if let Some((rows, mask)) = waiting.take() {
+            if batch.first().is_some_and(|id| id >> PAGE_SHIFT == rows.number) {
+                found = mask;
+            } else {
+                visit(&rows, mask)?;
+            }
+        }
         let mut at = 0;
         while let Some(&id) = batch.get(at) {
             let number = id >> PAGE_SHIFT;
@@ -198,15 +208,17 @@ fn each_sorted_id(view: &TableView<'_>, prefetch: &Prefetch, ids: &[u64], visit:
             if let Some(Some(block)) = pages.get(at) {
                 let rows = PageRows::new(view.def, number, *block);
                 let positions = batch.iter().skip(at).take(together).filter_map(|&id| rows.page.position(id));
-                let mask = positions.fold(0, |mask, position| mask | 1 << position);
-                if mask != 0 {
+                let mask = positions.fold(std::mem::take(&mut found), |mask, position| mask | 1 << position);
+                if mask != 0 && at + together == BATCH {
+                    waiting = Some((rows, mask));
+                } else if mask != 0 {
                     visit(&rows, mask)?;
                 }
             }
             at += together;
         }
     }
-    ControlFlow::Continue(())
+    waiting.map_or(ControlFlow::Continue(()), |(rows, mask)| visit(&rows, mask))
 }
 
 /// Visits the rows with these ids, in this order, one by one.

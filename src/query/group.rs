@@ -100,7 +100,7 @@ impl<K: Pick> Groups<'_, K> {
         let mut grouper = Grouper::new(def, &self.key)?;
         let chosen = self.select.projection(&opened)?;
         let mut slots = [0; 32];
-        Execution::new(&self.select, &opened, chosen.as_deref())?.reading(None).run(
+        Execution::new(&self.select, &opened, chosen.as_deref())?.reading(None).in_any_order().run(
             &mut |rows: &PageRows<'_>, mask| {
                 grouper.slots(rows, mask, &mut slots);
                 for accumulator in &mut accumulators {
