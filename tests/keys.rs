@@ -82,12 +82,14 @@ fn keys_of_the_wrong_type_or_arity_are_named_errors() {
         vec![Value::from(1)],
         vec![Value::from(1), Value::from("x"), Value::Null],
         vec![Value::from("x"), Value::from(1)],
-        vec![Value::from(300), Value::from("x")],
         vec![Value::from(1), Value::Null],
+        vec![Value::Null, Value::from("x")],
+        vec![Value::from(300), Value::from("x")],
     ] {
         for error in [table.get(&key).err(), table.delete(&key).err(), table.update(&key, &json!({})).err()] {
             assert_eq!(error.unwrap().code(), "invalid-key", "{key:?}");
         }
+        assert_eq!(table.range(key.clone()..).err().unwrap().code(), "invalid-key", "{key:?}");
     }
     assert!(table.contains((1, "x")).unwrap());
 }
@@ -113,4 +115,27 @@ fn the_last_row_ids_are_usable_and_no_batch_goes_beyond_them() {
     assert!(table.iter().unwrap().rev().map(|row| row.id()).eq(ids.iter().rev().copied()));
     db.create_index("t", Index::hash(["n"])).unwrap();
     assert_eq!((before.diff(&after).unwrap().len(), after.diff(&db.snapshot()).unwrap().len()), (1, 3));
+}
+
+#[test]
+fn a_bound_of_a_range_is_no_null() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("two").column(Column::u32("a")).column(Column::u32("b")).primary_key(["a", "b"]);
+    let two = db.create_table(schema.build().unwrap()).unwrap();
+    two.insert_many([(1, 9), (7, 1)]).unwrap();
+    let one = db.create_table(Schema::builder("one").column(Column::u32("a").primary_key()).build().unwrap()).unwrap();
+    one.insert(&(1,)).unwrap();
+    let auto = Column::u32("a").primary_key().auto_increment();
+    let auto = db.create_table(Schema::builder("auto").column(auto).build().unwrap()).unwrap();
+    let failed = [
+        two.range([Value::Null, Value::from(5u32)]..).err(),
+        two.range(..=[Value::from(5u32), Value::Null]).err(),
+        one.range(Value::Null..).err(),
+        one.range(..Value::Null).err(),
+        auto.range(Value::Null..).err(),
+    ];
+    for error in failed.map(Option::unwrap) {
+        assert_eq!(error.code(), "invalid-key", "{error}");
+        assert!(error.to_string().contains("null"), "{error}");
+    }
 }

@@ -334,7 +334,7 @@ impl<S: Source> Reader<S> {
     /// The rows whose primary key lies in `keys`, in its order; see [`iter`](Reader::iter).
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] if a bound is of another type than the key, [`Error::NoSuchTable`].
+    /// [`Error::InvalidKey`] if a bound is of another type than the key, or has a null; [`Error::NoSuchTable`].
     pub fn range<K: ToKey>(&self, keys: impl RangeBounds<K>) -> Result<Rows<'_>> {
         let opened = self.open()?;
         let bounds = super::rows::key_bounds(opened.def, (keys.start_bound(), keys.end_bound()))?;
@@ -488,18 +488,18 @@ fn row_id_slow(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
 pub(crate) fn pack_key(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
     let columns = def.schema.primary_key();
     let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
-    if packed.len() != columns.len() || packed.has_null() {
-        return Err(invalid_key(
-            def,
-            columns,
-            &RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() },
-        ));
+    if packed.len() != columns.len() {
+        let kind = RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() };
+        return Err(invalid_key(def, columns, &kind));
+    }
+    if packed.has_null() {
+        return Err(invalid_key(def, columns, &RowErrorKind::NullNotAllowed));
     }
     Ok(packed)
 }
 
 #[cold]
-pub(crate) fn invalid_key(def: &TableDef, columns: &[usize], kind: &RowErrorKind) -> Error {
+fn invalid_key(def: &TableDef, columns: &[usize], kind: &RowErrorKind) -> Error {
     let expected: Vec<String> = columns
         .iter()
         .map(|&column| format!("{} (`{}`)", super::key::type_of(def, column), def.column_name(column)))

@@ -2,15 +2,14 @@
 
 use super::definition::{IndexKind, TableDef};
 use super::index::ordered::KeyRef;
-use super::key::KeyBuf;
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
-use super::reader::{Opened, invalid_key, row_id_of, view_of};
+use super::reader::{Opened, pack_key, row_id_of, view_of};
 use super::row::Row;
 use super::row_page::PageRef;
 use super::spot::Spot;
 use crate::error::Result;
 use crate::page::{BlockRef, Guard, Held, TreeRef};
-use crate::value::{Columns, RowErrorKind, ToKey, encode_key};
+use crate::value::{Columns, ToKey, encode_key};
 use std::ops::{Bound, ControlFlow};
 
 /// The bounds of a range of primary keys.
@@ -196,13 +195,7 @@ fn id_span((lower, upper): &Bounds) -> Option<(u64, u64)> {
 pub(crate) fn key_bounds<K: ToKey>(def: &TableDef, (lower, upper): (Bound<&K>, Bound<&K>)) -> Result<Bounds> {
     let bound = |key: &K| -> Result<KeyBound> {
         if def.has_key_index {
-            let columns = def.schema.primary_key();
-            let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
-            if packed.len() != columns.len() {
-                let kind = RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() };
-                return Err(invalid_key(def, columns, &kind));
-            }
-            return Ok(KeyBound::Encoded(packed.encode(def, columns)));
+            return Ok(KeyBound::Encoded(pack_key(def, key)?.encode(def, def.schema.primary_key())));
         }
         Ok(row_id_of(def, key)?.map_or(KeyBound::BelowAll, KeyBound::Id))
     };
