@@ -139,3 +139,42 @@ fn a_bound_of_a_range_is_no_null() {
         assert!(error.to_string().contains("null"), "{error}");
     }
 }
+
+/// An ordered index is as unique as a hash index.
+#[test]
+fn a_row_is_found_by_any_unique_column() {
+    let db = Database::in_memory();
+    let columns = || {
+        let schema = Schema::builder("t").column(Column::string("email")).column(Column::i64("n"));
+        schema.column(Column::f64("x").nullable()).column(Column::u16("small").nullable())
+    };
+    let hash = |name: &str| Index::hash([name]).unique();
+    let ordered = |name: &str| Index::ordered([name]).unique();
+    for index in [hash, ordered] {
+        let schema = ["email", "n", "x", "small"].into_iter().fold(columns(), |schema, name| schema.index(index(name)));
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        for n in 0..100i64 {
+            let (x, small) = ((n % 2 == 0).then_some(n as f64 - 50.0), (n % 3 == 0).then_some(n));
+            table.insert(&(format!("user{n}@x"), n - 50, x, small)).unwrap();
+        }
+        let found = |column: &str, value: Value| table.find(column, value).unwrap().map(|row| row.id());
+        assert_eq!((found("email", "user7@x".into()), found("email", "user".into())), (Some(7), None));
+        assert_eq!(
+            (found("n", (-50).into()), found("n", 49u8.into()), found("n", 50.into())),
+            (Some(0), Some(99), None)
+        );
+        assert_eq!(
+            (found("x", (-0.0).into()), found("x", 48.0.into()), found("x", 1.0.into())),
+            (Some(50), Some(98), None)
+        );
+        assert_eq!(
+            (found("small", 0.into()), found("small", 99.into()), found("small", 98.into())),
+            (Some(0), Some(99), None)
+        );
+        // Null is no value, however many rows have it.
+        assert_eq!((found("x", Value::Null), found("small", Value::Null)), (None, None));
+        assert_eq!(table.find("n", "x").unwrap_err().code(), "invalid-key");
+        assert_eq!(table.find("n", (1, 2)).unwrap_err().code(), "invalid-key");
+        db.drop_table("t").unwrap();
+    }
+}

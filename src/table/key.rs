@@ -146,6 +146,16 @@ impl KeyBuf {
         out
     }
 
+    /// The key under which an ordered index holds the rows that have these values in its columns.
+    pub(crate) fn in_order(&self, def: &TableDef, plan: &IndexPlan) -> IndexKey {
+        match (plan.kind, plan.columns.first().and_then(|&column| def.layout.column(column))) {
+            (IndexKind::OrderedWord, Some(column)) => {
+                IndexKey::Word(word_of(column.ty, column.nulls.is_some(), self.part(0)))
+            }
+            _ => IndexKey::Bytes(self.encode(def, &plan.columns)),
+        }
+    }
+
     pub(crate) fn hash(&self, def: &TableDef, columns: &[usize]) -> u64 {
         hash_packed(
             &def.seed,

@@ -303,9 +303,12 @@ impl<S: Source> Reader<S> {
         if def.row_id == Some(index) {
             return Ok(row_id_of(def, value)?.and_then(|id| find_id(opened, id)));
         }
-        let unique = |plan: &IndexPlan| plan.unique && plan.kind == IndexKind::Hash && *plan.columns == [index];
-        let Some(number) = def.indexes.iter().position(unique) else { return Err(not_unique(def, index)) };
-        if let Some(column) = def.layout.column(index) {
+        let is_unique = |plan: &IndexPlan| plan.unique && *plan.columns == [index];
+        // Of two such indexes the one that hashes is the faster.
+        let hashed = def.indexes.iter().position(|plan| plan.kind == IndexKind::Hash && is_unique(plan));
+        if let Some(number) = hashed
+            && let Some(column) = def.layout.column(index)
+        {
             if let Some(word) = value.word_as(column.ty) {
                 return Ok(find_value(opened, number, column, word));
             }
@@ -313,6 +316,9 @@ impl<S: Source> Reader<S> {
                 return Ok(find_value(opened, number, column, value));
             }
         }
+        let Some(number) = hashed.or_else(|| def.indexes.iter().position(is_unique)) else {
+            return Err(not_unique(def, index));
+        };
         let key = KeyBuf::pack(def, &[index], value).map_err(|kind| invalid_key(def, &[index], &kind))?;
         if key.len() != 1 {
             return Err(invalid_key(def, &[index], &RowErrorKind::WrongArity { expected: 1, found: key.len() }));

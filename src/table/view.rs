@@ -230,9 +230,13 @@ impl<'g> TableView<'g> {
     #[inline]
     pub(crate) fn find_unique(&self, index: usize, key: &KeyBuf) -> Option<RowRef<'g>> {
         let plan = self.def.indexes.get(index)?;
-        self.find_hashed(index, plan, key.hash(self.def, &plan.columns), |row| {
-            key.is_key_of(self.def, &plan.columns, row)
-        })
+        let is_it = |row: &RowRef<'g>| key.is_key_of(self.def, &plan.columns, row);
+        match plan.kind {
+            IndexKind::Hash => self.find_hashed(index, plan, key.hash(self.def, &plan.columns), is_it),
+            // It holds any number of rows with a null, of which none is the one.
+            _ if key.has_null() => None,
+            _ => self.find_ordered(index, key.in_order(self.def, plan).as_ref(), is_it),
+        }
     }
 
     /// The row under `hash` in a unique hash index that `is_it` accepts.

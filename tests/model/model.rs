@@ -259,8 +259,8 @@ impl ModelTable {
         let spec = &self.spec;
         let mut columns: Vec<usize> =
             (0..spec.columns.len()).filter(|&place| spec.columns[place].unique || *spec.key == [place]).collect();
-        let hashed = |index: &&IndexSpec| index.unique && index.kind == IndexKind::Hash && index.columns.len() == 1;
-        columns.extend(self.indexes.iter().filter(hashed).map(|index| index.columns[0]));
+        let unique = |index: &&IndexSpec| index.unique && index.columns.len() == 1;
+        columns.extend(self.indexes.iter().filter(unique).map(|index| index.columns[0]));
         columns.sort_unstable();
         columns.dedup();
         columns
