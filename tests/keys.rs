@@ -1,7 +1,8 @@
 //! Keys: what a write answers, which values are one key, and what an index over the key holds.
 
-use folio::{Column, Database, Index, Schema, Value};
+use folio::{Column, Database, Index, Row, Schema, Table, ToKey, Value};
 use serde_json::json;
+use std::ops::{Bound, RangeBounds};
 
 #[test]
 fn an_insert_answers_an_integer_key_and_a_negative_one_in_twos_complement() {
@@ -84,7 +85,9 @@ fn keys_of_the_wrong_type_or_arity_are_named_errors() {
         vec![Value::from("x"), Value::from(1)],
         vec![Value::from(1), Value::Null],
         vec![Value::Null, Value::from("x")],
-        vec![Value::from(300), Value::from("x")],
+        vec![Value::from(300), Value::Null],
+        vec![Value::from(300), Value::from(1)],
+        vec![Value::from(300), Value::from("x"), Value::from(1)],
     ] {
         for error in [table.get(&key).err(), table.delete(&key).err(), table.update(&key, &json!({})).err()] {
             assert_eq!(error.unwrap().code(), "invalid-key", "{key:?}");
@@ -140,6 +143,84 @@ fn a_bound_of_a_range_is_no_null() {
     }
 }
 
+/// One kind of table answers by row id, the others by an index: an integer that the column cannot hold is to all of them
+/// a key that no row has.
+#[test]
+fn an_integer_beyond_the_keys_column_is_a_key_that_no_row_has() {
+    let db = Database::in_memory();
+    let key = || Column::u8("k").primary_key();
+    for (key, index) in [(key().auto_increment(), None), (key(), None), (key(), Some(Index::ordered(["k"])))] {
+        let schema = Schema::builder("t").column(key).column(Column::u8("n").nullable());
+        let schema = if let Some(index) = index { schema.index(index) } else { schema };
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        table.insert_many([(1, 0), (9, 0), (255, 0)]).unwrap();
+        for absent in [-1, i64::MIN, 256, 257, 300, i64::MAX] {
+            assert!(table.get(absent).unwrap().is_none() && table.find("k", absent).unwrap().is_none());
+            assert!(!table.contains(absent).unwrap() && !table.delete(absent).unwrap());
+            assert_eq!(table.get_with(absent, |row| row.id()).unwrap(), None);
+            assert_eq!(table.update(absent, &json!({ "n": 1 })).unwrap_err().code(), "no-such-row");
+            assert_eq!(table.modify(absent, |_| Ok(())).unwrap_err().code(), "no-such-row");
+            let many = table.get_many([1, absent, 255]).unwrap();
+            assert_eq!(many.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+        }
+        assert!(table.get(u64::MAX).unwrap().is_none());
+        let keys = [-300, -1, 0, 1, 5, 9, 255, 256, i64::MAX];
+        check_ranges(&table, &keys, |row| integer(row, "k"));
+        assert_eq!(table.len().unwrap(), 3);
+        db.drop_table("t").unwrap();
+    }
+}
+
+#[test]
+fn so_is_one_among_the_columns_of_a_key() {
+    let db = Database::in_memory();
+    for index in [None, Some(Index::ordered(["a", "b"]))] {
+        let schema = Schema::builder("t").column(Column::i8("a")).column(Column::u16("b")).primary_key(["a", "b"]);
+        let schema = if let Some(index) = index { schema.index(index) } else { schema };
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        for a in [-128, -1, 0, 127] {
+            table.insert_many([0, 5, u16::MAX].map(|b| (a, b))).unwrap();
+        }
+        let numbers = [-200, -128, -1, 0, 3, 127, 128, 65_535, 65_536];
+        let keys: Vec<(i64, i64)> = numbers.iter().flat_map(|&a| numbers.map(|b| (a, b))).collect();
+        let stored: Vec<(i64, i64)> = table.select().fetch().unwrap();
+        for &key in &keys {
+            assert_eq!(table.contains(key).unwrap(), stored.contains(&key), "{key:?}");
+        }
+        check_ranges(&table, &keys, |row| (integer(row, "a"), integer(row, "b")));
+        db.drop_table("t").unwrap();
+    }
+}
+
+fn integer(row: &Row<'_>, column: &str) -> i64 {
+    match row.value(column).unwrap() {
+        Value::Int(value) => value,
+        Value::UInt(value) => i64::try_from(value).unwrap(),
+        other => panic!("{other} is no integer"),
+    }
+}
+
+/// Every range of two keys has the rows that it has by comparison, in order, from both ends.
+fn check_ranges<K>(table: &Table, keys: &[K], of_row: impl Fn(&Row<'_>) -> K)
+where
+    K: ToKey + PartialOrd + Copy + std::fmt::Debug,
+{
+    let mut stored: Vec<K> = table.select().map(&of_row).unwrap();
+    stored.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    let bounds = || keys.iter().flat_map(|&key| [Bound::Included(key), Bound::Excluded(key)]).chain([Bound::Unbounded]);
+    for lower in bounds() {
+        for upper in bounds() {
+            let range = (lower, upper);
+            let expected: Vec<K> = stored.iter().copied().filter(|key| range.contains(key)).collect();
+            let found: Vec<K> = table.range(range).unwrap().map(|row| of_row(&row)).collect();
+            assert_eq!(found, expected, "{range:?}");
+            let mut back: Vec<K> = table.range(range).unwrap().rev().map(|row| of_row(&row)).collect();
+            back.reverse();
+            assert_eq!(back, expected, "{range:?} from behind");
+        }
+    }
+}
+
 /// An ordered index is as unique as a hash index.
 #[test]
 fn a_row_is_found_by_any_unique_column() {
@@ -171,8 +252,12 @@ fn a_row_is_found_by_any_unique_column() {
             (found("small", 0.into()), found("small", 99.into()), found("small", 98.into())),
             (Some(0), Some(99), None)
         );
-        // Null is no value, however many rows have it.
+        // Null is no value, however many rows have it, nor is what the column cannot hold.
         assert_eq!((found("x", Value::Null), found("small", Value::Null)), (None, None));
+        assert_eq!(
+            (found("small", (-1).into()), found("small", 65_536.into()), found("n", u64::MAX.into())),
+            (None, None, None)
+        );
         assert_eq!(table.find("n", "x").unwrap_err().code(), "invalid-key");
         assert_eq!(table.find("n", (1, 2)).unwrap_err().code(), "invalid-key");
         db.drop_table("t").unwrap();

@@ -97,7 +97,7 @@ fn a_sum_of_floats_is_the_same_with_an_index_and_without() -> Result<()> {
         table.insert_many((0..20).map(|n| (1, few(n), n)))?;
         table.insert_many((0..1000).map(|n| (if n % 20 < 3 { 2 } else { 0 }, large(n), n)))?;
         table.insert_many((0..90).map(|n| (3, large(n), n)))?;
-        table.delete_where(table.column::<u32>("n")?.eq(7))?;
+        table.delete_where(table.column::<u32>("n")?.eq(47))?;
         let (k, x) = (table.column::<u32>("k")?, table.column::<f64>("x")?);
         let mut sums = Vec::new();
         for value in 1..4 {

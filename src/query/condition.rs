@@ -8,7 +8,7 @@ use super::test::Span;
 use crate::error::{Error, Result};
 use crate::table::definition::TableDef;
 use crate::table::row::foreign_handle;
-use crate::value::{RowError, Type, Value, ValueRef, compare_packed};
+use crate::value::{Beyond, RowError, Type, Value, ValueRef, compare_packed};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
@@ -241,18 +241,10 @@ fn operand(def: &TableDef, column: usize, ty: Type, value: &Value) -> Result<Ope
         );
         return Err(Error::InvalidQuery { message: message.into() });
     }
-    let integer = match value {
-        ValueRef::Int(value) => Some(i128::from(value)),
-        ValueRef::UInt(value) => Some(i128::from(value)),
-        _ => None,
-    };
-    if let (Some(value), Some((min, max))) = (integer, ty.integer_range()) {
-        if value < min {
-            return Ok(Operand::Below);
-        }
-        if value > max {
-            return Ok(Operand::Above);
-        }
+    match ty.beyond(value) {
+        Some(Beyond::Below) => return Ok(Operand::Below),
+        Some(Beyond::Above) => return Ok(Operand::Above),
+        None => {}
     }
     let mut packed = Vec::new();
     ty.pack(value, &mut packed).map_err(|kind| RowError::at(def.column_name(column), kind).in_table(def.name()))?;

@@ -2,7 +2,9 @@
 
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::ordered::KeyRef;
-use crate::value::{Columns, RowErrorKind, ToKey, Type, ValueRef, compare_packed, encode_key, hash_packed, key_u64};
+use crate::value::{
+    Beyond, Columns, RowErrorKind, ToKey, Type, ValueRef, compare_packed, encode_key, hash_packed, key_u64,
+};
 
 /// The longest encoded key of an ordered index, in bytes.
 pub(crate) const KEY_BYTES_MAX: usize = 4096;
@@ -13,6 +15,8 @@ pub(crate) struct KeyBuf {
     long: Vec<u8>,
     /// Where each value ends, and whether it is null.
     ends: Parts,
+    /// The first value that is an integer beyond its column, by its number, and on which side. It has no bytes here.
+    beyond: Option<(usize, Beyond)>,
 }
 
 /// Up to four columns without allocation.
@@ -47,13 +51,15 @@ impl Parts {
 
 impl KeyBuf {
     /// Packs `key` as values of `columns` of the table. Fewer values than columns are a prefix, which is for the caller
-    /// to allow.
+    /// to allow; an integer beyond its column is one that no row has, of which the caller has to ask
+    /// [`beyond`](KeyBuf::beyond).
     ///
     /// # Errors
     /// The number of the value that does not fit its column, and why.
     #[inline]
     pub(crate) fn pack(def: &TableDef, columns: &[usize], key: &(impl ToKey + ?Sized)) -> Result<Self, RowErrorKind> {
-        let mut packed = Self { short: [0; 32], long: Vec::new(), ends: Parts::Few { ends: [(0, false); 4], len: 0 } };
+        let ends = Parts::Few { ends: [(0, false); 4], len: 0 };
+        let mut packed = Self { short: [0; 32], long: Vec::new(), ends, beyond: None };
         let (mut used, mut failure, mut next) = (0, None, 0);
         key.visit_parts(&mut |value| {
             let column = columns.get(next).and_then(|&column| def.layout.column(column));
@@ -71,7 +77,13 @@ impl KeyBuf {
                     used = end;
                     packed.ends.push((end as u32, false));
                 }
-                Err(kind) => failure = failure.take().or(Some(kind)),
+                Err(kind) => match column.ty.beyond(value) {
+                    Some(side) => {
+                        packed.beyond = packed.beyond.or(Some((next - 1, side)));
+                        packed.ends.push((used as u32, false));
+                    }
+                    None => failure = failure.take().or(Some(kind)),
+                },
             }
         });
         match failure {
@@ -135,10 +147,16 @@ impl KeyBuf {
         self.ends.as_slice().iter().any(|&(_, null)| null)
     }
 
-    /// The key's bytes in an ordered index over `columns`, whose first ones it gives.
+    /// On which side of its column a value lies that the column cannot hold: no row has such a key.
+    pub(crate) fn beyond(&self) -> Option<Beyond> {
+        self.beyond.map(|(_, side)| side)
+    }
+
+    /// The key's bytes in an ordered index over `columns`, whose first ones it gives, up to a value beyond its column.
     pub(crate) fn encode(&self, def: &TableDef, columns: &[usize]) -> Vec<u8> {
         let mut out = Vec::new();
-        for (index, &column) in columns.iter().enumerate().take(self.len()) {
+        let whole = self.beyond.map_or(self.len(), |(number, _)| number);
+        for (index, &column) in columns.iter().enumerate().take(whole) {
             if let Some(column) = def.layout.column(column) {
                 encode_key(column.ty, column.nulls.is_some(), self.part(index), &mut out);
             }

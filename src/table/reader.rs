@@ -8,7 +8,7 @@ use super::key::KeyBuf;
 use super::layout::{ColumnPlace, PAGE_ROWS, PAGE_SHIFT};
 use super::row::{Field, Row, column_index};
 use super::row_page::PageRef;
-use super::rows::Rows;
+use super::rows::{KeySpan, Rows};
 use super::size::{TableSize, size_of};
 use super::spot::Spot;
 use super::version::Entry;
@@ -173,8 +173,8 @@ impl<S: Source> Reader<S> {
         Ok(self.len()? == 0)
     }
 
-    /// The row with this primary key; for a table without one, the row with this id. Cost: O(log n) with base 32, or a
-    /// hash look-up.
+    /// The row with this primary key; for a table without one, the row with this id. An integer that a column of the key
+    /// cannot hold is a key that no row has. Cost: O(log n) with base 32, or a hash look-up.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if `key` is of another type or number of columns than the table's key,
@@ -334,17 +334,18 @@ impl<S: Source> Reader<S> {
     /// # Errors
     /// [`Error::NoSuchTable`].
     pub fn iter(&self) -> Result<Rows<'_>> {
-        Rows::in_key_order(self.open()?, (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded))
+        self.range::<u64>(..)
     }
 
-    /// The rows whose primary key lies in `keys`, in its order; see [`iter`](Reader::iter).
+    /// The rows whose primary key lies in `keys`, in its order; see [`iter`](Reader::iter). A bound may be an integer that
+    /// the key cannot hold, such as -1 where it has no sign.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if a bound is of another type than the key, or has a null; [`Error::NoSuchTable`].
     pub fn range<K: ToKey>(&self, keys: impl RangeBounds<K>) -> Result<Rows<'_>> {
         let opened = self.open()?;
-        let bounds = super::rows::key_bounds(opened.def, (keys.start_bound(), keys.end_bound()))?;
-        Rows::in_key_order(opened, bounds)
+        let span = KeySpan::new(opened.def, keys.start_bound(), keys.end_bound())?;
+        Ok(Rows::in_key_order(opened, span))
     }
 
     /// The row at place `rank` (from 0) in the order of row ids, which is the order of the key where that is an
@@ -438,6 +439,9 @@ fn find_id(opened: Opened<'_>, id: u64) -> Option<Found<'_>> {
 
 /// The row with this key in unique index `index`, together with what keeps it.
 fn find_key<'a>(opened: Opened<'a>, index: usize, key: &KeyBuf) -> Option<Found<'a>> {
+    if key.beyond().is_some() {
+        return None;
+    }
     let Opened { guard, slot, def } = opened;
     let (held, (spot, id)) = guard.hold(|root, _| {
         let row = view_of(root, slot, def).find_unique(index, key)?;
@@ -489,7 +493,7 @@ fn row_id_slow(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
     })
 }
 
-/// The packed primary key of a table whose key is no row id.
+/// The packed primary key of a table whose key is no row id: whole, without nulls.
 #[inline]
 pub(crate) fn pack_key(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
     let columns = def.schema.primary_key();

@@ -2,6 +2,7 @@
 
 use super::definition::{IndexKind, TableDef};
 use super::index::ordered::KeyRef;
+use super::key::KeyBuf;
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
 use super::reader::{Opened, pack_key, row_id_of, view_of};
 use super::row::Row;
@@ -9,19 +10,18 @@ use super::row_page::PageRef;
 use super::spot::Spot;
 use crate::error::Result;
 use crate::page::{BlockRef, Guard, Held, TreeRef};
-use crate::value::{Columns, ToKey, encode_key};
+use crate::value::{Beyond, Columns, ToKey, encode_key, successor};
 use std::ops::{Bound, ControlFlow};
 
-/// The bounds of a range of primary keys.
-pub(crate) enum KeyBound {
-    Id(u64),
+/// The primary keys between two bounds.
+pub(crate) enum KeySpan {
+    /// There can be none.
+    Empty,
+    /// Row ids, both ends included.
+    Ids(u64, u64),
     /// In the encoding of ordered indexes.
-    Encoded(Vec<u8>),
-    /// Before or after every id: a bound below zero.
-    BelowAll,
+    Encoded(Bound<Vec<u8>>, Bound<Vec<u8>>),
 }
-
-type Bounds = (Bound<KeyBound>, Bound<KeyBound>);
 
 /// Rows of one version, in order; see [`Reader::iter`](crate::Reader::iter).
 ///
@@ -48,14 +48,17 @@ struct Page<'a> {
 
 impl<'a> Rows<'a> {
     /// Rows in the order of the primary key, or of row ids if there is none.
-    pub(crate) fn in_key_order(opened: Opened<'a>, bounds: Bounds) -> Result<Self> {
-        let order = if opened.def.has_key_index {
-            Order::Listed(ids_by_key(&opened, &bounds).into_iter())
-        } else {
-            Order::ById { span: id_span(&bounds), front: None, back: None }
+    pub(crate) fn in_key_order(opened: Opened<'a>, span: KeySpan) -> Self {
+        let order = match span {
+            KeySpan::Empty => Order::Listed(Vec::new().into_iter()),
+            KeySpan::Ids(first, last) => Order::ById { span: Some((first, last)), front: None, back: None },
+            KeySpan::Encoded(lower, upper) => {
+                let bounds = (lower.as_ref().map(Vec::as_slice), upper.as_ref().map(Vec::as_slice));
+                Order::Listed(ids_by_key(&opened, bounds).into_iter())
+            }
         };
         let Opened { guard, slot, def } = opened;
-        Ok(Self { guard, slot, def, order })
+        Self { guard, slot, def, order }
     }
 
     /// The rows with these ids; those that are gone are passed over.
@@ -175,53 +178,67 @@ impl DoubleEndedIterator for Rows<'_> {
     }
 }
 
-/// The ids between two bounds, both ends included.
-fn id_span((lower, upper): &Bounds) -> Option<(u64, u64)> {
-    let first = match lower {
-        Bound::Included(KeyBound::Id(id)) => *id,
-        Bound::Excluded(KeyBound::Id(id)) => id.checked_add(1)?,
-        _ => 0,
-    };
-    let last = match upper {
-        Bound::Included(KeyBound::Id(id)) => *id,
-        Bound::Excluded(KeyBound::Id(id)) => id.checked_sub(1)?,
-        Bound::Included(KeyBound::BelowAll) | Bound::Excluded(KeyBound::BelowAll) => return None,
-        _ => u64::MAX,
-    };
-    (first <= last).then_some((first, last))
-}
-
-/// What the user's bounds mean for this table's key.
-pub(crate) fn key_bounds<K: ToKey>(def: &TableDef, (lower, upper): (Bound<&K>, Bound<&K>)) -> Result<Bounds> {
-    let bound = |key: &K| -> Result<KeyBound> {
+impl KeySpan {
+    /// What a user's bounds mean for this table's key.
+    pub(crate) fn new<K: ToKey>(def: &TableDef, lower: Bound<&K>, upper: Bound<&K>) -> Result<Self> {
+        // Both are looked at before either decides, so that an error does not hide behind an empty span.
         if def.has_key_index {
-            return Ok(KeyBound::Encoded(pack_key(def, key)?.encode(def, def.schema.primary_key())));
+            let pack = |key: &K| pack_key(def, key);
+            Ok(Self::encoded(def, try_map(lower, pack)?, try_map(upper, pack)?))
+        } else {
+            let id = |key: &K| row_id_of(def, key);
+            Ok(Self::ids(try_map(lower, id)?, try_map(upper, id)?))
         }
-        Ok(row_id_of(def, key)?.map_or(KeyBound::BelowAll, KeyBound::Id))
-    };
-    let map = |side: Bound<&K>| -> Result<Bound<KeyBound>> {
-        Ok(match side {
-            Bound::Included(key) => Bound::Included(bound(key)?),
-            Bound::Excluded(key) => Bound::Excluded(bound(key)?),
-            Bound::Unbounded => Bound::Unbounded,
-        })
-    };
-    Ok((map(lower)?, map(upper)?))
-}
+    }
 
-fn encoded(bound: &Bound<KeyBound>) -> Bound<&[u8]> {
-    match bound {
-        Bound::Included(KeyBound::Encoded(key)) => Bound::Included(key),
-        Bound::Excluded(KeyBound::Encoded(key)) => Bound::Excluded(key),
-        _ => Bound::Unbounded,
+    /// Of row ids; `None` is one below zero.
+    fn ids(lower: Bound<Option<u64>>, upper: Bound<Option<u64>>) -> Self {
+        let first = match lower {
+            Bound::Included(Some(id)) => Some(id),
+            Bound::Excluded(Some(id)) => id.checked_add(1),
+            _ => Some(0),
+        };
+        let last = match upper {
+            Bound::Included(id) => id,
+            Bound::Excluded(id) => id.and_then(|id| id.checked_sub(1)),
+            Bound::Unbounded => Some(u64::MAX),
+        };
+        match (first, last) {
+            (Some(first), Some(last)) if first <= last => Self::Ids(first, last),
+            _ => Self::Empty,
+        }
+    }
+
+    fn encoded(def: &TableDef, lower: Bound<KeyBuf>, upper: Bound<KeyBuf>) -> Self {
+        let Some(lower) = encoded(def, &lower, Bound::Included) else { return Self::Empty };
+        Self::Encoded(lower, encoded(def, &upper, Bound::Excluded).unwrap_or(Bound::Unbounded))
     }
 }
 
+/// A bound among encoded keys. One that no row can have lies between two: before all keys that begin as it does, up to
+/// the value that does not fit, or behind them; `side` makes a bound of that place. `None` is behind all keys.
+fn encoded(def: &TableDef, bound: &Bound<KeyBuf>, side: fn(Vec<u8>) -> Bound<Vec<u8>>) -> Option<Bound<Vec<u8>>> {
+    let (Bound::Included(key) | Bound::Excluded(key)) = bound else { return Some(Bound::Unbounded) };
+    let bytes = key.encode(def, def.schema.primary_key());
+    match key.beyond() {
+        Some(Beyond::Below) => Some(side(bytes)),
+        Some(Beyond::Above) => successor(&bytes).map(side),
+        None => Some(bound.as_ref().map(|_| bytes)),
+    }
+}
+
+fn try_map<K, T>(bound: Bound<&K>, map: impl Fn(&K) -> Result<T>) -> Result<Bound<T>> {
+    Ok(match bound {
+        Bound::Included(key) => Bound::Included(map(key)?),
+        Bound::Excluded(key) => Bound::Excluded(map(key)?),
+        Bound::Unbounded => Bound::Unbounded,
+    })
+}
+
 /// Row ids in the order of a key that is no row id.
-fn ids_by_key(opened: &Opened<'_>, (lower, upper): &Bounds) -> Vec<u64> {
+fn ids_by_key(opened: &Opened<'_>, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>)) -> Vec<u64> {
     let def = opened.def;
     let view = opened.view();
-    let (lower, upper) = (encoded(lower), encoded(upper));
     let key = def.schema.primary_key();
     let ordered = |kind| def.indexes.iter().position(|plan| plan.kind == kind && *plan.columns == *key);
     let mut ids = Vec::new();

@@ -14,7 +14,8 @@ mod sealed {
 ///
 /// Implemented for integers of all widths, `f32`, `f64`, `bool`, strings, bytes, [`Uuid`], [`Timestamp`], [`Value`],
 /// [`ValueRef`], references to these, tuples of up to six, and slices, arrays and vectors of [`Value`]. Whether a key
-/// suits a table is checked where it is used: integers convert if they fit, text parses for UUIDs and timestamps.
+/// suits a table is checked where it is used: integers convert, text parses for UUIDs and timestamps. An integer that the
+/// column cannot hold is a key that no row has.
 ///
 /// This trait is sealed.
 pub trait ToKey: sealed::Sealed {

@@ -42,6 +42,7 @@ pub(crate) use row_error::{RowError, RowErrorKind, excerpt};
 pub(crate) use shape::{Shape, ShapeColumn};
 pub(crate) use similar::similar;
 pub use timestamp::{ParseTimestampError, Timestamp};
+pub(crate) use types::Beyond;
 pub use types::{Array, ParseTypeError, Scalar, Type};
 pub use uuid::{ParseUuidError, Uuid};
 pub use value_ref::{ArrayRef, ValueRef};

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::similar::similar;
+use super::value_ref::ValueRef;
 
 /// The type of a column.
 ///
@@ -183,6 +184,20 @@ impl Type {
         matches!(self, Type::F32 | Type::F64)
     }
 
+    /// On which side of all that an integer type holds `value` lies; `None` if it is none of the integers beyond it.
+    pub(crate) fn beyond(self, value: ValueRef<'_>) -> Option<Beyond> {
+        let integer = match value {
+            ValueRef::Int(value) => i128::from(value),
+            ValueRef::UInt(value) => i128::from(value),
+            _ => return None,
+        };
+        match self.integer_range()? {
+            (min, _) if integer < min => Some(Beyond::Below),
+            (_, max) if integer > max => Some(Beyond::Above),
+            _ => None,
+        }
+    }
+
     /// The smallest and largest value of an integer type.
     pub(crate) fn integer_range(self) -> Option<(i128, i128)> {
         Some(match self {
@@ -197,6 +212,13 @@ impl Type {
             _ => return None,
         })
     }
+}
+
+/// Where an integer lies that a type cannot hold. It compares with what the type holds all the same, and equals none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    Below,
+    Above,
 }
 
 impl From<Scalar> for Type {

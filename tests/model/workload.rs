@@ -397,11 +397,14 @@ pub(crate) fn random_key(rng: &mut Rng, table: &ModelTable) -> Vec<Value> {
     }
     let spec = &table.spec;
     if spec.key.is_empty() || spec.auto {
-        return vec![Value::UInt(rng.below(2 * spec.pool))];
+        return vec![if rng.one_in(8) { beyond(rng) } else { Value::UInt(rng.below(2 * spec.pool)) }];
     }
     spec.key
         .iter()
         .map(|&place| {
+            if spec.columns[place].ty.is_integer() && rng.one_in(8) {
+                return beyond(rng);
+            }
             loop {
                 let value = random_value(rng, spec.columns[place].ty, spec.pool);
                 if !holds_nan(&value) {
@@ -410,6 +413,15 @@ pub(crate) fn random_key(rng: &mut Rng, table: &ModelTable) -> Vec<Value> {
             }
         })
         .collect()
+}
+
+/// An integer that most columns cannot hold.
+fn beyond(rng: &mut Rng) -> Value {
+    let numbers = [i64::MIN, -70_000, -200, -1, 256, 70_000, i64::MAX];
+    match rng.below(8) {
+        7 => Value::UInt(u64::MAX),
+        place => Value::Int(numbers[place as usize]),
+    }
 }
 
 /// A key's value for a row: numbers are small, so that they collide, and seldom huge.
@@ -626,6 +638,7 @@ pub(crate) fn random_op(rng: &mut Rng, table: &ModelTable, rows_max: u64) -> Op 
         810..850 => match rng.pick(&table.unique_columns()) {
             Some(&place) => match table.random_row(rng).filter(|_| rng.one_in(2)) {
                 Some((_, row)) if !row[place].is_null() => Op::Find(place, row[place].clone()),
+                _ if spec.columns[place].ty.is_integer() && rng.one_in(4) => Op::Find(place, beyond(rng)),
                 _ => Op::Find(place, random_value(rng, spec.columns[place].ty, spec.pool)),
             },
             None => Op::Get(random_key(rng, table)),
