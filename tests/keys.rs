@@ -1,6 +1,6 @@
 //! Keys: what a write answers, which values are one key, and what an index over the key holds.
 
-use folio::{Column, Database, Index, Row, Schema, Table, ToKey, Value};
+use folio::{Column, Database, Index, Row, Schema, SchemaBuilder, Table, ToKey, Value};
 use serde_json::json;
 use std::ops::{Bound, RangeBounds};
 
@@ -260,6 +260,38 @@ fn a_row_is_found_by_any_unique_column() {
         );
         assert_eq!(table.find("n", "x").unwrap_err().code(), "invalid-key");
         assert_eq!(table.find("n", (1, 2)).unwrap_err().code(), "invalid-key");
+        db.drop_table("t").unwrap();
+    }
+}
+
+/// With an index that serves the order, and by sorting, for every type that a key can have in one word.
+#[test]
+fn ranges_of_a_key_of_one_number_are_in_its_order() {
+    type Keyed = fn() -> SchemaBuilder;
+    let db = Database::in_memory();
+    let columns: [(Keyed, [i64; 5]); 4] = [
+        (|| Schema::builder("t").column(Column::i8("k").primary_key()), [-128, -1, 0, 5, 127]),
+        (|| Schema::builder("t").column(Column::i64("k").primary_key()), [i64::MIN, -1, 0, 5, i64::MAX]),
+        (|| Schema::builder("t").column(Column::u32("k").primary_key()), [0, 1, 2, 5, u32::MAX.into()]),
+        (|| Schema::builder("t").column(Column::u64("k").primary_key()), [0, 1, 2, 5, i64::MAX]),
+    ];
+    for (schema, keys) in columns {
+        for index in [None, Some(Index::ordered(["k"]))] {
+            let schema = if let Some(index) = index { schema().index(index) } else { schema() };
+            let table = db.create_table(schema.build().unwrap()).unwrap();
+            table.insert_many(keys.iter().rev().map(|&key| (key,))).unwrap();
+            check_ranges(&table, &keys, |row| integer(row, "k"));
+            db.drop_table("t").unwrap();
+        }
+    }
+    for index in [None, Some(Index::ordered(["k"]))] {
+        let schema = Schema::builder("t").column(Column::f64("k").primary_key());
+        let schema = if let Some(index) = index { schema.index(index) } else { schema };
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        let keys = [f64::NEG_INFINITY, -1.5, -0.0, 2.0, f64::INFINITY];
+        table.insert_many(keys.iter().rev().map(|&key| (key,))).unwrap();
+        let k = table.column::<f64>("k").unwrap();
+        check_ranges(&table, &[f64::NEG_INFINITY, -1.5, -1.0, 0.0, -0.0, 2.0, 3.0, f64::INFINITY], |row| row.get(k));
         db.drop_table("t").unwrap();
     }
 }

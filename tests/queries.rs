@@ -124,3 +124,23 @@ fn a_sum_of_floats_is_the_same_with_an_index_and_without() -> Result<()> {
     assert_eq!(sums("with x", Some(Index::ordered(["k", "x"])))?, expected);
     Ok(())
 }
+
+/// Also where further columns of the index, nullable or not, decide among rows that are equal in the first.
+#[test]
+fn the_ends_of_a_column_are_those_of_an_index_that_begins_with_it() -> Result<()> {
+    let db = Database::in_memory();
+    for index in [None, Some(Index::ordered(["a", "b"])), Some(Index::ordered(["a", "b", "s"]))] {
+        let schema = Schema::builder("t").column(Column::i32("a").nullable()).column(Column::u8("b").nullable());
+        let schema = schema.column(Column::string("s"));
+        let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
+        let (a, b) = (table.column::<Option<i32>>("a")?, table.column::<Option<u8>>("b")?);
+        assert_eq!((table.select().min(a)?, table.select().max(a)?), (None, None));
+        table.insert_many((0..50).map(|n| (None::<i32>, Some(n), "null")))?;
+        assert_eq!((table.select().min(a)?, table.select().max(a)?), (None, None));
+        table.insert_many((0..100).map(|n| (Some(n / 2 - 30), (n % 2 == 1).then_some(n as u8), "value")))?;
+        assert_eq!((table.select().min(a)?, table.select().max(a)?), (Some(-30), Some(19)));
+        assert_eq!((table.select().min(b)?, table.select().max(b)?), (Some(0), Some(99)));
+        db.drop_table("t")?;
+    }
+    Ok(())
+}

@@ -3,6 +3,7 @@
 use super::accumulate::{Accumulator, What};
 use super::execute::Execution;
 use super::number::Number;
+use super::order::OrderTerm;
 use super::page::PageRows;
 use super::pick::ReadOwned;
 use super::plan::Limits;
@@ -266,27 +267,32 @@ impl Select<'_> {
         field: Field<T>,
         greatest: bool,
     ) -> Result<Option<Option<T::Bare>>> {
+        let Some(first) = self.end_of_index(field, greatest)? else { return Ok(None) };
+        let found = first.map(|row| row.packed(field).map(|bytes| T::read_bare(field.ty, bytes)))?;
+        Ok(Some(found.into_iter().next().flatten()))
+    }
+
+    /// A query for the row at the end of an ordered index that begins with the column.
+    pub(super) fn end_of_index<T: ?Sized>(&self, field: Field<T>, greatest: bool) -> Result<Option<Select<'_>>> {
         let is_all =
             self.filters.is_empty() && self.limits.offset == 0 && self.limits.limit.is_none() && !self.distinct;
         let opened = self.open()?;
         let (column, _) = super::condition::column_of(opened.def, field.into())?;
-        let is_ordered = |plan: &IndexPlan| {
-            matches!(plan.kind, IndexKind::OrderedWord | IndexKind::OrderedBytes) && *plan.columns == [column]
+        let is_ordered = |plan: &&IndexPlan| {
+            matches!(plan.kind, IndexKind::OrderedWord | IndexKind::OrderedBytes)
+                && plan.columns.first() == Some(&column)
         };
-        if !is_all || !opened.def.indexes.iter().any(is_ordered) {
-            return Ok(None);
-        }
-        let order = if greatest { field.desc() } else { field.asc() };
-        let first = Select {
+        let shortest = opened.def.indexes.iter().filter(is_ordered).min_by_key(|plan| plan.columns.len());
+        let Some(plan) = shortest.filter(|_| is_all) else { return Ok(None) };
+        let order = plan.columns.iter().map(|&column| OrderTerm::in_index(opened.def, column, greatest)).collect();
+        Ok(Some(Select {
             source: self.source,
             filters: vec![field.is_not_null()],
-            order: vec![order],
+            order,
             limits: Limits { offset: 0, limit: Some(1) },
             columns: None,
             distinct: false,
-        };
-        let found = first.map(|row| row.packed(field).map(|bytes| T::read_bare(field.ty, bytes)))?;
-        Ok(Some(found.into_iter().next().flatten()))
+        }))
     }
 
     fn gather(&self, what: What, handle: Handle) -> Result<Gathered> {

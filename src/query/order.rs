@@ -35,6 +35,12 @@ impl OrderTerm {
         self.nulls_first = false;
         self
     }
+
+    /// The column as an ordered index has it: nulls below all values.
+    pub(super) fn in_index(def: &TableDef, column: usize, descending: bool) -> Self {
+        let column = Handle { table: def.table, index: column as u32 };
+        Self { column, descending, nulls_first: !descending }
+    }
 }
 
 /// Orders for [`Select::order_by`](crate::Select::order_by).

@@ -121,6 +121,25 @@ fn plans_use_what_fits() -> Result<()> {
 }
 
 #[test]
+fn the_ends_of_a_column_are_looked_up_in_an_index_that_begins_with_it() -> Result<()> {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::i32("a").nullable()).column(Column::string("b").nullable());
+    let table = db.create_table(schema.column(Column::u8("c")).index(Index::ordered(["a", "b", "c"])).build()?)?;
+    table.insert_many((0..2000).map(|n| ((n % 3 > 0).then_some(n), (n % 5 > 0).then_some("x"), n as u8)))?;
+    let (a, b) = (table.column::<Option<i32>>("a")?, table.column::<Option<&str>>("b")?);
+    for greatest in [false, true] {
+        let all = table.select();
+        let plan = all.end_of_index(a, greatest)?.unwrap().explain()?;
+        assert!(plan.contains("access: index t_by_a_b_c, 1 range") && !plan.contains("filter"), "{plan}");
+        assert!(plan.contains("as the index has it\nlimit: 1"), "{plan}");
+        assert!(table.select().end_of_index(b, greatest)?.is_none());
+        assert!(table.select().limit(5).end_of_index(a, greatest)?.is_none());
+    }
+    assert_eq!((table.select().min(a)?, table.select().max(a)?), (Some(1), Some(1999)));
+    Ok(())
+}
+
+#[test]
 fn what_does_not_fit_is_an_error_of_the_query() -> Result<()> {
     let (db, students) = students();
     let other = db.create_table(Schema::builder("others").column(Column::f64("gpa")).build()?)?;

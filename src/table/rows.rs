@@ -1,6 +1,6 @@
 //! Iterating over the rows of a version, in the order of their ids or of their key, from both ends.
 
-use super::definition::{IndexKind, TableDef};
+use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::ordered::KeyRef;
 use super::key::KeyBuf;
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
@@ -235,20 +235,36 @@ fn try_map<K, T>(bound: Bound<&K>, map: impl Fn(&K) -> Result<T>) -> Result<Boun
     })
 }
 
+/// The index that has the rows in the order of the key, and its kind.
+fn key_order(def: &TableDef) -> Option<(usize, IndexKind)> {
+    let is_it = |plan: &IndexPlan| {
+        matches!(plan.kind, IndexKind::OrderedWord | IndexKind::OrderedBytes)
+            && *plan.columns == *def.schema.primary_key()
+    };
+    def.indexes.iter().enumerate().find(|(_, plan)| is_it(plan)).map(|(index, plan)| (index, plan.kind))
+}
+
+/// The word that an index has for a key of one number, which has no nulls: its encoding is that word, big endian.
+fn word(encoded: &[u8]) -> u64 {
+    encoded.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
 /// Row ids in the order of a key that is no row id.
 fn ids_by_key(opened: &Opened<'_>, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>)) -> Vec<u64> {
     let def = opened.def;
     let view = opened.view();
-    let key = def.schema.primary_key();
-    let ordered = |kind| def.indexes.iter().position(|plan| plan.kind == kind && *plan.columns == *key);
     let mut ids = Vec::new();
-    if let Some(tree) = ordered(IndexKind::OrderedBytes).and_then(|index| view.ordered_index(index)) {
-        let _ = tree.scan(lower.map(KeyRef::Bytes), upper.map(KeyRef::Bytes), false, |_, id| {
+    if let Some((index, kind)) = key_order(def)
+        && let Some(tree) = view.ordered_index(index)
+    {
+        let key = |bytes| if kind == IndexKind::OrderedWord { KeyRef::U64(word(bytes)) } else { KeyRef::Bytes(bytes) };
+        let _ = tree.scan(lower.map(key), upper.map(key), false, |_, id| {
             ids.push(id);
             ControlFlow::<()>::Continue(())
         });
         return ids;
     }
+    let key = def.schema.primary_key();
     let mut keys: Vec<(Vec<u8>, u64)> = Vec::new();
     let _ = view.rows().scan(0, u64::MAX, |number, block| {
         let page = PageRef::new(block);
@@ -266,4 +282,31 @@ fn ids_by_key(opened: &Opened<'_>, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>))
     });
     keys.sort_unstable();
     keys.into_iter().map(|(_, id)| id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Column, Index, Schema};
+    use crate::value::HashSeed;
+
+    #[test]
+    fn an_ordered_index_over_the_key_has_its_order_whatever_the_types() {
+        let builder = || Schema::builder("t").column(Column::u8("n")).index(Index::ordered(["n"]));
+        let schemas = [
+            (builder().column(Column::i32("k").primary_key()).index(Index::ordered(["k"])), IndexKind::OrderedWord),
+            (builder().column(Column::f64("k").primary_key()).index(Index::ordered(["k"])), IndexKind::OrderedWord),
+            (
+                builder().column(Column::timestamp("k").primary_key()).index(Index::ordered(["k"])),
+                IndexKind::OrderedWord,
+            ),
+            (builder().column(Column::string("k").primary_key()).index(Index::ordered(["k"])), IndexKind::OrderedBytes),
+        ];
+        for (schema, kind) in schemas {
+            let def = TableDef::new(schema.build().unwrap(), HashSeed::fixed(1));
+            assert_eq!(key_order(&def), Some((2, kind)), "behind the key's own and that of `n`");
+        }
+        let both = builder().column(Column::u8("m")).primary_key(["n", "m"]).index(Index::ordered(["m", "n"]));
+        assert_eq!(key_order(&TableDef::new(both.build().unwrap(), HashSeed::fixed(1))), None);
+    }
 }
