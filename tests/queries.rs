@@ -1,6 +1,7 @@
-//! Queries: which rows `distinct` keeps, whose error a foreign handle is, and what a sum of floats does not depend on.
+//! Queries: which rows `distinct` keeps, whose error a foreign handle is, what a sum of floats does not depend on, and
+//! that a predicate means what the same comparison means in a closure.
 
-use folio::{Column, Database, Index, Result, Row, Schema, Table, count};
+use folio::{Column, Database, Field, Index, Predicate, Result, Row, Schema, Table, Type, count};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn table(db: &Database, schema: folio::SchemaBuilder) -> Table {
@@ -140,6 +141,56 @@ fn the_ends_of_a_column_are_those_of_an_index_that_begins_with_it() -> Result<()
         table.insert_many((0..100).map(|n| (Some(n / 2 - 30), (n % 2 == 1).then_some(n as u8), "value")))?;
         assert_eq!((table.select().min(a)?, table.select().max(a)?), (Some(-30), Some(19)));
         assert_eq!((table.select().min(b)?, table.select().max(b)?), (Some(0), Some(99)));
+        db.drop_table("t")?;
+    }
+    Ok(())
+}
+
+type Pair = [f32; 2];
+type Compared = (&'static str, fn(Field<Pair>, Pair) -> Predicate<'static>, fn(Pair, Pair) -> bool);
+
+/// NaN within an array is as it is alone: equal to, below and above nothing.
+#[test]
+fn predicates_on_arrays_of_floats_mean_what_rusts_operators_do() -> Result<()> {
+    const COMPARED: [Compared; 7] = [
+        ("eq", |v, with| v.eq(with), |v, with| v == with),
+        ("ne", |v, with| v.ne(with), |v, with| v != with),
+        ("lt", |v, with| v.lt(with), |v, with| v < with),
+        ("le", |v, with| v.le(with), |v, with| v <= with),
+        ("gt", |v, with| v.gt(with), |v, with| v > with),
+        ("ge", |v, with| v.ge(with), |v, with| v >= with),
+        ("in", |v, with| v.is_in([with, [9.0, 9.0]]), |v, with| v == with || v == [9.0, 9.0]),
+    ];
+    let numbers = [f32::NAN, f32::NEG_INFINITY, -1.0, -0.0, 0.0, 1.0, f32::INFINITY];
+    let all: Vec<Pair> = numbers.iter().flat_map(|a| numbers.map(|b| [*a, b])).collect();
+    let Ok(Type::Array(pair)) = "2xf32".parse() else { panic!("two floats are an array") };
+    let db = Database::in_memory();
+    for index in [None, Some(Index::ordered(["v"])), Some(Index::hash(["v"]))] {
+        let schema = Schema::builder("t").column(Column::array("v", pair)).column(Column::array("w", pair).nullable());
+        let is_indexed = index.is_some();
+        let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
+        // An index holds no NaN.
+        table.insert_many(all.iter().filter(|v| !is_indexed || !v[0].is_nan() && !v[1].is_nan()).map(|v| (v, v)))?;
+        // So few that match are found by the index.
+        table.insert_many((0..if is_indexed { 2000 } else { 0 }).map(|_| ([7.0, 7.0], None::<Pair>)))?;
+        let (v, w) = (table.column::<Pair>("v")?, table.column::<Option<Pair>>("w")?);
+        for &with in &all {
+            for (name, predicate, closure) in COMPARED {
+                let expected = table.select().filter(|row: &Row| closure(row.get(v), with)).ids()?;
+                assert_eq!(table.select().filter(predicate(v, with)).ids()?, expected, "{name} {with:?}");
+                assert_eq!(table.select().filter(!!predicate(v, with)).ids()?, expected, "{name} {with:?}");
+                let others = table.select().filter(|row: &Row| !closure(row.get(v), with)).ids()?;
+                assert_eq!(table.select().filter(!predicate(v, with)).ids()?, others, "not {name} {with:?}");
+            }
+            let expected = table.select().filter(|row: &Row| row.get(w) == Some(with)).ids()?;
+            assert_eq!(table.select().filter(w.eq(with)).ids()?, expected, "nullable {with:?}");
+            for &upper in &all {
+                let within = |row: &Row| row.get(v) >= with && row.get(v) < upper;
+                let expected = table.select().filter(within).ids()?;
+                assert_eq!(table.select().filter(v.between(with..upper)).ids()?, expected, "{with:?}..{upper:?}");
+                assert_eq!(table.select().filter(v.ge(with) & v.lt(upper)).ids()?, expected, "{with:?}..{upper:?}");
+            }
+        }
         db.drop_table("t")?;
     }
     Ok(())

@@ -6,9 +6,10 @@ use super::closure::RowTest;
 use super::predicate::{Handle, Node};
 use super::test::Span;
 use crate::error::{Error, Result};
+use crate::schema::holds_nan;
 use crate::table::definition::TableDef;
 use crate::table::row::foreign_handle;
-use crate::value::{Beyond, RowError, Type, Value, ValueRef, compare_packed};
+use crate::value::{Array, Beyond, RowError, Type, Value, ValueRef, compare_packed};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
@@ -214,6 +215,8 @@ enum Operand {
     Above,
     /// It compares with nothing.
     NaN,
+    /// An array with NaN, which is equal to nothing, and compares with what differs from it in an element before that.
+    WithNaN(Array, Packed),
 }
 
 /// JSON scalars, for a column that is not JSON, are what they say.
@@ -248,18 +251,29 @@ fn operand(def: &TableDef, column: usize, ty: Type, value: &Value) -> Result<Ope
     }
     let mut packed = Vec::new();
     ty.pack(value, &mut packed).map_err(|kind| RowError::at(def.column_name(column), kind).in_table(def.name()))?;
-    if is_nan(ty, &packed) {
-        return Ok(Operand::NaN);
-    }
-    Ok(Operand::Value(packed.into()))
+    Ok(match ty {
+        Type::Array(array) if holds_nan(ty, &packed) => Operand::WithNaN(array, packed.into()),
+        _ if holds_nan(ty, &packed) => Operand::NaN,
+        _ => Operand::Value(packed.into()),
+    })
 }
 
-pub(super) fn is_nan(ty: Type, packed: &[u8]) -> bool {
-    match ty {
-        Type::F32 => packed.try_into().is_ok_and(|bytes| f32::from_le_bytes(bytes).is_nan()),
-        Type::F64 => packed.try_into().is_ok_and(|bytes| f64::from_le_bytes(bytes).is_nan()),
-        _ => false,
+/// The array with all from its first NaN on as low as can be: what is below the one is what is below the other, in the
+/// order of indexes too, which has NaN above all.
+fn below_nan(array: Array, mut packed: Packed) -> Packed {
+    let element = Type::from(array.element());
+    let lowest: &[u8] = match element {
+        Type::F32 => &f32::NEG_INFINITY.to_le_bytes(),
+        _ => &f64::NEG_INFINITY.to_le_bytes(),
+    };
+    let mut is_behind = false;
+    for bytes in packed.chunks_exact_mut(lowest.len()) {
+        is_behind |= holds_nan(element, bytes);
+        if is_behind {
+            bytes.copy_from_slice(lowest);
+        }
     }
+    packed
 }
 
 fn range<'q>(
@@ -287,12 +301,19 @@ fn range<'q>(
     let lower = match lower {
         Bound::Included(Operand::Value(packed)) => Bound::Included(packed),
         Bound::Excluded(Operand::Value(packed)) => Bound::Excluded(packed),
+        // What is above it is so before its NaN, where indexes have the same order; nothing is equal to it.
+        Bound::Included(Operand::WithNaN(_, packed)) | Bound::Excluded(Operand::WithNaN(_, packed)) => {
+            Bound::Excluded(packed)
+        }
         Bound::Included(Operand::Below) | Bound::Excluded(Operand::Below) | Bound::Unbounded => Bound::Unbounded,
         _ => return Ok(Expr::Const(false)),
     };
     let upper = match upper {
         Bound::Included(Operand::Value(packed)) => Bound::Included(packed),
         Bound::Excluded(Operand::Value(packed)) => Bound::Excluded(packed),
+        Bound::Included(Operand::WithNaN(array, packed)) | Bound::Excluded(Operand::WithNaN(array, packed)) => {
+            Bound::Excluded(below_nan(array, packed))
+        }
         Bound::Included(Operand::Above) | Bound::Excluded(Operand::Above) | Bound::Unbounded => Bound::Unbounded,
         _ => return Ok(Expr::Const(false)),
     };

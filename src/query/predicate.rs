@@ -22,7 +22,8 @@ pub(super) const DEPTH_MAX: u32 = 200;
 /// with, and `!` turns false into true. So `age.ne(7)` holds for the rows that have an age other than 7, while
 /// `!age.eq(7)` holds for all rows but those whose age is 7, nulls included; `p` and `!p` together are always all rows.
 ///
-/// Floats compare as Rust's operators do: NaN is equal to, below and above nothing. Text compares bytewise.
+/// Floats compare as Rust's operators do, alone and in arrays: NaN is equal to, below and above nothing. Text compares
+/// bytewise.
 ///
 /// ```
 /// # use folio::*;

@@ -9,6 +9,7 @@ use super::order::Term;
 use super::page::PageRows;
 use super::test::Span;
 use super::words::packed;
+use crate::schema::holds_nan;
 use crate::table::definition::TableDef;
 use crate::table::layout::{ColumnPlace, Place};
 use crate::value::{encode_key, key_u64};
@@ -181,7 +182,7 @@ impl Words {
 fn threshold(term: &Term, word: u64) -> Threshold {
     let word = if term.descending { !word } else { word };
     let Some(bytes) = packed(term.ty, word) else { return Threshold::None };
-    if super::condition::is_nan(term.ty, &bytes) {
+    if holds_nan(term.ty, &bytes) {
         // Descending, nothing is before NaN; ascending, everything else is.
         return if term.descending { Threshold::Nothing } else { Threshold::None };
     }

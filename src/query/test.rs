@@ -8,7 +8,8 @@ use super::text;
 use super::words::{each_word, word_bytes};
 use crate::table::definition::TableDef;
 use crate::table::layout::{ColumnPlace, Place};
-use crate::value::{Type, compare_packed};
+use crate::value::{Type, compare_packed, partial_compare_packed};
+use std::cmp::Ordering;
 use std::ops::Bound;
 
 /// See the module.
@@ -372,21 +373,23 @@ fn id_span<'q>(span: Span, not: bool) -> Test<'q> {
 
 /// Whether a value that is not null meets the condition.
 pub(super) fn holds(ty: Type, is: &Is, bytes: &[u8]) -> bool {
+    let order = |operand: &Packed| partial_compare_packed(ty, bytes, operand);
     match is {
         Is::Null => false,
         Is::NotNull => true,
         Is::Within(lower, upper) => {
             (match lower {
-                Bound::Included(low) => compare_packed(ty, bytes, low).is_ge(),
-                Bound::Excluded(low) => compare_packed(ty, bytes, low).is_gt(),
+                Bound::Included(low) => order(low).is_some_and(Ordering::is_ge),
+                Bound::Excluded(low) => order(low).is_some_and(Ordering::is_gt),
                 Bound::Unbounded => true,
             }) && match upper {
-                Bound::Included(high) => compare_packed(ty, bytes, high).is_le(),
-                Bound::Excluded(high) => compare_packed(ty, bytes, high).is_lt(),
+                Bound::Included(high) => order(high).is_some_and(Ordering::is_le),
+                Bound::Excluded(high) => order(high).is_some_and(Ordering::is_lt),
                 Bound::Unbounded => true,
             }
         }
-        Is::NotEqual(value) => compare_packed(ty, bytes, value).is_ne(),
+        Is::NotEqual(value) => order(value) != Some(Ordering::Equal),
+        // No operand has NaN, so that none is equal to a value that has.
         Is::OneOf(values) => values.binary_search_by(|value| compare_packed(ty, value, bytes)).is_ok(),
         Is::StartsWith(prefix) => bytes.starts_with(prefix),
         Is::Contains(part) => contains(bytes, part),

@@ -33,7 +33,7 @@ pub(crate) use json_text::{check_json, read_json, write_text};
 #[cfg(feature = "csv")]
 pub(crate) use json_text::{read_text, write_json};
 pub use key::ToKey;
-pub(crate) use order::{compare_packed, encode_key, key_u64, prefix_range, successor};
+pub(crate) use order::{compare_packed, encode_key, key_u64, partial_compare_packed, prefix_range, successor};
 pub use owned::Value;
 pub use readable::Readable;
 pub(crate) use readable::spelling;

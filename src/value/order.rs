@@ -132,6 +132,30 @@ pub(crate) fn compare_packed(ty: Type, a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
+/// The same as Rust's operators have it, for arrays of floats: where the element that decides is NaN there is no order.
+pub(crate) fn partial_compare_packed(ty: Type, a: &[u8], b: &[u8]) -> Option<Ordering> {
+    let Type::Array(array) = ty else { return Some(compare_packed(ty, a, b)) };
+    let (element, width) = (array.element(), array.element().width());
+    for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+        if is_nan(element, a) || is_nan(element, b) {
+            return None;
+        }
+        let order = compare_scalar(element, a, b);
+        if order.is_ne() {
+            return Some(order);
+        }
+    }
+    Some(Ordering::Equal)
+}
+
+fn is_nan(scalar: Scalar, bytes: &[u8]) -> bool {
+    match scalar {
+        Scalar::F32 => f32::from_packed(bytes).is_some_and(f32::is_nan),
+        Scalar::F64 => f64::from_packed(bytes).is_some_and(f64::is_nan),
+        _ => false,
+    }
+}
+
 #[inline]
 fn compare_scalar(scalar: Scalar, a: &[u8], b: &[u8]) -> Ordering {
     match scalar {

@@ -122,6 +122,18 @@ fn fit(ty: Type, value: &Value) -> Result<Value, &'static str> {
     }
 }
 
+/// The order in which NaN has no place, within an array neither.
+fn partial(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
+        (Value::Array(a), Value::Array(b)) => {
+            let mut orders = a.iter().zip(b).map(|(a, b)| partial(a, b));
+            orders.find(|order| *order != Some(Ordering::Equal)).unwrap_or(Some(Ordering::Equal))
+        }
+        (a, b) => Some(compare(a, b)),
+    }
+}
+
 /// A comparison with a value, false for null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Test {
@@ -136,14 +148,8 @@ impl Test {
         if value.is_null() {
             return false;
         }
-        let order = match (value, operand) {
-            // As Rust's operators: not equal holds for NaN, too.
-            (Value::Float(a), Value::Float(b)) => match a.partial_cmp(b) {
-                Some(order) => order,
-                None => return self == Test::NotEqual,
-            },
-            (a, b) => compare(a, b),
-        };
+        // As Rust's operators: not equal holds for NaN, too.
+        let Some(order) = partial(value, operand) else { return self == Test::NotEqual };
         match self {
             Test::Equal => order.is_eq(),
             Test::NotEqual => order.is_ne(),
