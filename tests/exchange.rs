@@ -256,6 +256,23 @@ fn an_export_reads_as_it_is_documented() {
     assert_eq!(written(|out| table.export_csv(out)), "id,x,b\n1,,00ff\n2,1.0,\"\"\n");
 }
 
+/// Numbers are raised with the rest of the import, or not at all.
+#[test]
+fn an_import_that_is_refused_uses_up_no_numbers() {
+    let db = Database::in_memory();
+    let a = Schema::builder("a").column(Column::u64("id").primary_key().auto_increment()).build().unwrap();
+    let b = Schema::builder("b").column(Column::u8("id").primary_key().auto_increment()).build().unwrap();
+    let (a, b) = (db.create_table(a).unwrap(), db.create_table(b).unwrap());
+    let snapshot = db.snapshot();
+    for (import, text) in [(ALL_JSON, written(|out| snapshot.export_json(out))), (ALL_LINES, all_lines(&snapshot))] {
+        let (head, tail) = text.rsplit_once("\"next_id\":1").unwrap();
+        let highest = format!("\"next_id\":{}", u64::MAX);
+        let spoilt = format!("{}\"next_id\":300{tail}", head.replace("\"next_id\":1", &highest));
+        assert_eq!(import(&db, spoilt.as_bytes(), &stop()).unwrap_err().code(), "out-of-range");
+    }
+    assert_eq!((a.insert(&json!({})).unwrap(), b.insert(&json!({})).unwrap()), (1, 1));
+}
+
 #[test]
 fn other_programs_files_are_read() {
     let db = Database::in_memory();

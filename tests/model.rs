@@ -134,8 +134,13 @@ fn planned<T>(body: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Holds an answer against what may be: success if `codes` is empty, else an error with one of them.
-fn judge<T: std::fmt::Debug>(answer: Result<T>, codes: &Codes, uncertain: bool) -> Option<T> {
+/// Holds an answer against what must be: success if `codes` is empty, else an error with one of them.
+fn judge<T: std::fmt::Debug>(answer: Result<T>, codes: &Codes) -> Option<T> {
+    judge_perhaps(answer, codes, &Codes::new())
+}
+
+/// The same, where it may be an error of `perhaps`.
+fn judge_perhaps<T: std::fmt::Debug>(answer: Result<T>, codes: &Codes, perhaps: &Codes) -> Option<T> {
     match answer {
         Ok(answer) => {
             assert!(codes.is_empty(), "answered {answer:?}, expected an error: {codes:?}");
@@ -143,10 +148,8 @@ fn judge<T: std::fmt::Debug>(answer: Result<T>, codes: &Codes, uncertain: bool) 
         }
         Err(error) => {
             let code = error.code();
-            assert!(
-                codes.contains(code) || uncertain && code == "auto-increment-exhausted",
-                "answered `{code}` ({error}), expected {codes:?}"
-            );
+            let is_expected = codes.contains(code) || perhaps.contains(code);
+            assert!(is_expected, "answered `{code}` ({error}), expected {codes:?}, perhaps {perhaps:?}");
             None
         }
     }
@@ -231,12 +234,12 @@ fn insert(
     let row = match model.validate(input, None) {
         Ok(row) => row,
         Err(codes) => {
-            let _ = judge(answer, &codes, false);
+            let _ = judge(answer, &codes);
             return;
         }
     };
-    let (codes, uncertain) = model.insert_codes(&row);
-    let Some(key) = judge(answer, &codes, uncertain) else { return };
+    let (codes, perhaps) = model.insert_codes(&row);
+    let Some(key) = judge_perhaps(answer, &codes, &perhaps) else { return };
     let id = match model.own_id(&row) {
         Ok(Some(id)) => id,
         _ if model.spec.auto || model.spec.key.is_empty() => key,
@@ -247,8 +250,9 @@ fn insert(
         }
     };
     if model.own_id(&row) == Ok(None) {
-        assert!(id >= model.floor, "number {id} was given again: {} is the lowest that is free", model.floor);
+        assert!(id >= model.lowest_free(), "number {id} was given again: {} is the lowest", model.lowest_free());
         assert!(id <= model.last_number(), "number {id} is above the last");
+        model.given = id + 1;
     }
     assert_eq!(key, model.answer_of(id, &row), "the answer of an insert");
     model.put(id, row);
@@ -262,10 +266,10 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
     let mut ids: Vec<Option<u64>> = Vec::new();
     // Numbers that the model cannot know may collide with explicit ones of the same batch.
     let inexact = model.spec.auto
-        && model.floor != model.ceiling
+        && !model.is_exact()
         && inputs.iter().any(|input| model.validate(input, None).is_ok_and(|row| model.own_id(&row) != Ok(None)));
     for (place, input) in inputs.iter().enumerate() {
-        let mut uncertain = false;
+        let mut perhaps = Codes::new();
         if inexact && answer.is_ok() {
             let own = model.validate(input, None).map(|row| model.own_id(&row).unwrap_or_default());
             ids.push(own.unwrap_or_else(|codes| panic!("a batch was stored with {input:?}: {codes:?}")));
@@ -274,13 +278,13 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
         let (codes, row) = match trial.validate(input, None) {
             Err(codes) => (codes, None),
             Ok(row) => {
-                let (codes, may_be_exhausted) = trial.insert_codes(&row);
-                uncertain = may_be_exhausted;
+                let (codes, found) = trial.insert_codes(&row);
+                perhaps = found;
                 (codes, Some(row))
             }
         };
-        let ran_out = answer.as_ref().is_err_and(|error| error.code() == "auto-increment-exhausted");
-        if !codes.is_empty() || uncertain && ran_out {
+        let is_of_number = answer.as_ref().is_err_and(|error| perhaps.contains(error.code()));
+        if !codes.is_empty() || is_of_number {
             let error = match answer {
                 Err(error) => error,
                 Ok(_) => panic!("a batch was stored with row {place} {input:?}, expected {codes:?}"),
@@ -290,19 +294,19 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
             // Rows are stored a page at a time: of several bad ones a later one may be found first.
             let of_named = inputs.get(*row as usize).map(|input| model.validate(input, None));
             let is_bad = match of_named {
-                _ if *row == place as u64 => codes.contains(code) || uncertain && code == "auto-increment-exhausted",
+                _ if *row == place as u64 => codes.contains(code) || perhaps.contains(code),
                 Some(Ok(_)) => *row > place as u64 && code == "unique-violation",
                 Some(Err(codes)) => *row > place as u64 && codes.contains(code),
                 None => false,
             };
-            assert!(is_bad || inexact || uncertain && ran_out, "{error}: expected {codes:?} of row {place}, {input:?}");
+            assert!(is_bad || inexact || is_of_number, "{error}: expected {codes:?} of row {place}, {input:?}");
             model.ceiling = model.ceiling.max(trial.ceiling).max(trial.floor.saturating_add(inputs.len() as u64));
             return;
         }
         let Some(row) = row else { continue };
         let own = trial.own_id(&row).unwrap_or_default();
         // In the trial, numbers stand for those that are not known yet: above all that were given.
-        let id = own.unwrap_or(trial.floor);
+        let id = own.unwrap_or(trial.lowest_free());
         ids.push(own);
         trial.put(id, row);
     }
@@ -311,7 +315,7 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
         answer => answer.unwrap_or_else(|error| panic!("{error}")),
     };
     assert_eq!(count, inputs.len() as u64);
-    let floor = model.floor;
+    let floor = model.lowest_free();
     let given: Vec<u64> = ids.iter().flatten().copied().collect();
     let numbered = model.spec.auto || model.spec.key.is_empty();
     let mut new_ids = Vec::new();
@@ -328,7 +332,10 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
             None if numbered => new_ids.next().unwrap(),
             None => table.by_key(model, &model.key_of(0, &row)).unwrap().unwrap().0,
         };
-        assert!(own.is_some() || id >= floor, "number {id} was given again");
+        if own.is_none() {
+            assert!(id >= floor, "number {id} was given again");
+            model.given = model.given.max(id + 1);
+        }
         model.put(id, row);
         keys.push(model.key_of(id, &model.rows[&id]));
     }
@@ -359,7 +366,7 @@ fn update_where(
             codes.clear();
         }
     }
-    if let Some(count) = judge(answer, &codes, false) {
+    if let Some(count) = judge(answer, &codes) {
         assert_eq!(count, ids.len() as u64, "{condition:?}");
         for (id, row) in ids.into_iter().zip(rows) {
             model.put(id, row.unwrap());
@@ -400,7 +407,7 @@ fn modify_where(
             model.check(&row, &mut codes);
         }
         if !codes.is_empty() {
-            judge(answer.expect("the closure has not panicked"), &codes, false);
+            judge(answer.expect("the closure has not panicked"), &codes);
             return;
         }
         rows.push((*id, row));
@@ -421,7 +428,7 @@ fn change<T: std::fmt::Debug>(
     let row = match (row, id) {
         (Ok(row), Some(id)) => {
             let (codes, wanted) = model.change_codes(id, &row);
-            if judge(answer, &codes, false).is_some() {
+            if judge(answer, &codes).is_some() {
                 model.take(id);
                 model.put(wanted, row);
                 keys.push(model.key_of(wanted, &model.rows[&wanted]));
@@ -431,7 +438,7 @@ fn change<T: std::fmt::Debug>(
         (Ok(_), None) => Codes::from(["no-such-row"]),
         (Err(codes), _) => codes,
     };
-    judge(answer, &row, false);
+    judge(answer, &row);
 }
 
 /// The row that has the key of this one.
@@ -447,12 +454,12 @@ fn upsert(table: &impl Writes, model: &mut ModelTable, input: &RowInput, keys: &
     let answer = table.upsert(input);
     let row = match model.validate(input, None) {
         Ok(_) if model.spec.key.is_empty() => {
-            let _ = judge(answer, &Codes::from(["invalid-query"]), false);
+            let _ = judge(answer, &Codes::from(["invalid-query"]));
             return;
         }
         Ok(row) => row,
         Err(codes) => {
-            let _ = judge(answer, &codes, false);
+            let _ = judge(answer, &codes);
             return;
         }
     };
@@ -489,7 +496,7 @@ fn modify(
     let answer = planned(|| table.modify(model, key, sets, ending));
     keys.push(key.to_vec());
     let Some(id) = model.id_of(key) else {
-        let _ = judge(answer.expect("the closure is not called"), &Codes::from(["no-such-row"]), false);
+        let _ = judge(answer.expect("the closure is not called"), &Codes::from(["no-such-row"]));
         return;
     };
     let old = Rc::clone(&model.rows[&id]);
@@ -845,7 +852,7 @@ fn create_index<D>(on: &D, model: &mut ModelTable, index: &IndexSpec, create: im
     if !trial.build_uniques() {
         codes.insert("unique-violation");
     }
-    if judge(answer, &codes, false).is_some() {
+    if judge(answer, &codes).is_some() {
         *model = trial;
     }
 }
@@ -859,7 +866,7 @@ fn drop_index<D>(on: &D, model: &mut ModelTable, index: &str, drop_it: impl FnOn
         let keeps_unique = (0..model.spec.columns.len()).any(|place| model.spec.columns[place].unique && own(place));
         codes.insert(if keeps_unique { "index-in-use" } else { "no-such-index" });
     }
-    if judge(answer, &codes, false).is_some() {
+    if judge(answer, &codes).is_some() {
         model.indexes = Rc::new(model.indexes.iter().filter(|known| known.name != index).cloned().collect());
         model.build_uniques();
     }

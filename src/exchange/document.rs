@@ -131,10 +131,7 @@ impl<R: Read> Session<R> {
         })?;
         match (table, next_id) {
             (None, _) => Err(self.unexpected("a table with a schema before here")),
-            (Some(table), Some(next_id)) => {
-                self.note_next_id(&table, next_id);
-                Ok(())
-            }
+            (Some(table), Some(next_id)) => table.raise_next(next_id),
             (Some(_), None) => Ok(()),
         }
     }

@@ -101,7 +101,10 @@ impl Table {
 
 impl Database {
     fn import<R: Read>(&self, reader: R, options: &ImportOptions, read: ReadAll<R>) -> Result<Imported> {
-        self.transaction(|transaction| read(Session::new(reader, options)?, transaction)?.finish(transaction))
+        self.transaction(|transaction| {
+            let session = read(Session::new(reader, options)?, transaction)?;
+            Ok(session.tally.finish())
+        })
     }
 
     /// Stores what [`Snapshot::export_json`](crate::Snapshot::export_json) wrote, in one transaction.

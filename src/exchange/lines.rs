@@ -148,7 +148,7 @@ pub(super) fn import_all<R: Read>(mut session: Session<R>, transaction: &Transac
                 tables += 1;
                 next = session.rows_of_lines(Some(Rows::new(&table)))?;
                 if let Some(next_id) = next_id {
-                    session.note_next_id(&table, next_id);
+                    table.raise_next(next_id)?;
                 }
             }
             Next::End(end) => {

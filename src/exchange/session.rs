@@ -10,7 +10,6 @@ use crate::transaction::load::Load;
 use crate::transaction::tables::TransactionTable;
 use crate::transaction::tx::Transaction;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::io::Read;
 
 /// How many of the errors skipped are kept.
@@ -85,9 +84,6 @@ pub(super) struct Session<R> {
     pub(super) record: Record,
     pub(super) tally: Tally,
     pub(super) reader: RowReader,
-    /// The lowest number never given, by table. Numbers are not given back when a transaction is: so they are raised when
-    /// nothing can be refused any more.
-    next_ids: BTreeMap<Box<str>, u64>,
 }
 
 impl<R: Read> Session<R> {
@@ -95,7 +91,7 @@ impl<R: Read> Session<R> {
         let tally =
             Tally { file: options.source.clone(), on_error: options.on_error, records: 0, answer: Imported::default() };
         let input = Input::new(reader, options)?;
-        Ok(Self { input, record: Record::new(), tally, reader: RowReader::new(), next_ids: BTreeMap::new() })
+        Ok(Self { input, record: Record::new(), tally, reader: RowReader::new() })
     }
 
     /// Stores the JSON object at `offset` of the record at hand, up to `end`.
@@ -142,20 +138,6 @@ impl<R: Read> Session<R> {
             return Err(Error::UnsupportedFormat { file, what: "export format", found: format, supported: FORMAT });
         }
         Ok(())
-    }
-
-    /// Notes the lowest number that a table never gave.
-    pub(super) fn note_next_id(&mut self, table: &TransactionTable<'_>, next_id: u64) {
-        let noted = self.next_ids.entry(table.name().into()).or_default();
-        *noted = next_id.max(*noted);
-    }
-
-    /// Ends the import of a database whose input has ended as it should.
-    pub(super) fn finish(self, transaction: &Transaction<'_>) -> Result<Imported> {
-        for (table, next_id) in &self.next_ids {
-            transaction.table(table)?.raise_next(*next_id)?;
-        }
-        Ok(self.tally.finish())
     }
 
     /// The table that rows of this schema go into: the one of its name, made if it is not there. The rows of one that is

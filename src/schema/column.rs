@@ -120,7 +120,11 @@ impl<T: ?Sized> Column<T> {
     }
 
     /// Numbers the rows that do not mention the column, or have null there, from 1 on. For an integer that is the primary
-    /// key by itself. A number is never given twice.
+    /// key by itself.
+    ///
+    /// A number is never given twice, be its row deleted or the write that had it rolled back, and each is above all keys
+    /// that rows came with. Those that were rolled back are passed over as well, unless no higher number is left: a refused
+    /// row with the highest key of its type does not use up the others.
     pub fn auto_increment(mut self) -> Self {
         self.def.auto_increment = true;
         self

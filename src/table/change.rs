@@ -4,7 +4,8 @@
 //! transaction as a whole.
 //!
 //! - C1: after each call rows, every index, the row count and the counts in the tree agree.
-//! - C2: a row id is given once: `sequence` is raised past every id that was ever stored, also by writes rolled back.
+//! - C2: the table's `next_id` is above the id of every row that it has or had; what writes rolled back came to is the
+//!   [`Sequence`](super::sequence::Sequence)'s.
 
 use super::build::check_no_nan;
 use super::definition::{IndexKind, IndexPlan, TableDef};
@@ -21,7 +22,6 @@ use crate::error::{Error, Result};
 use crate::page::{BLOCK_BYTES_MAX, Link, OutOfMemory, Pages, Tree};
 use crate::value::{Columns, RowBuf};
 use std::convert::Infallible;
-use std::sync::atomic::Ordering;
 
 /// The most rows one table can hold.
 pub(crate) const ROWS_MAX: u64 = u32::MAX as u64;
@@ -78,7 +78,7 @@ impl TableMut<'_, '_> {
     pub(crate) fn put(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
         let found = self.view().row(id).is_some();
         if id > self.last_id_stored() {
-            return Err(self.exhausted());
+            return Err(self.def.exhausted());
         }
         self.number(id, row);
         for plan in &self.def.indexes {
@@ -92,9 +92,8 @@ impl TableMut<'_, '_> {
         self.insert_at(id, row)
     }
 
-    /// Sees to it that no id below this one is given.
+    /// Sees to it that no id below this one is given, if this write is committed.
     pub(crate) fn raise_next_id(&mut self, next_id: u64) {
-        self.def.sequence.fetch_max(next_id, Ordering::Relaxed);
         self.entry.next_id = self.entry.next_id.max(next_id);
     }
 
@@ -102,9 +101,9 @@ impl TableMut<'_, '_> {
     /// or none. Answers the first id.
     pub(crate) fn append(&mut self, rows: &mut [RowBuf]) -> Result<u64, (usize, Error)> {
         let first = self.next_id().map_err(|error| (0, error))?;
-        let left = self.last_id() - first;
+        let left = self.def.last_id - first;
         if rows.len() as u64 > left.saturating_add(1) {
-            return Err((left as usize + 1, self.exhausted()));
+            return Err((left as usize + 1, self.def.exhausted()));
         }
         self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
         // Pages do not store the key that is the row id: only an index that has it asks for it.
@@ -116,9 +115,9 @@ impl TableMut<'_, '_> {
             }
         }
         let keys = self.check_batch(first, rows)?;
-        if let Some(more) = rows.len().checked_sub(1) {
-            self.take_id(first + more as u64);
-        }
+        let next = first + rows.len() as u64;
+        self.def.sequence.give(next);
+        self.raise_next_id(next);
         self.append_checked(first, rows, &keys).map_err(|error| (0, error.into()))?;
         Ok(first)
     }
@@ -128,9 +127,9 @@ impl TableMut<'_, '_> {
         PAGE_ROWS - self.lowest_free() as usize % PAGE_ROWS
     }
 
-    /// The lowest id never given, be there a key for it or not.
+    /// See [`TableDef::lowest_free`].
     pub(crate) fn lowest_free(&self) -> u64 {
-        self.def.sequence.load(Ordering::Relaxed).max(self.entry.next_id)
+        self.def.lowest_free(self.entry.next_id)
     }
 
     /// Checks the rows against the table and one another. Answers their keys, all of the first index, then all of the
@@ -412,14 +411,7 @@ impl TableMut<'_, '_> {
 
     /// The id that comes next.
     fn next_id(&self) -> Result<u64> {
-        let next = self.lowest_free();
-        if next > self.last_id() { Err(self.exhausted()) } else { Ok(next) }
-    }
-
-    /// The highest id that is given by itself.
-    fn last_id(&self) -> u64 {
-        let column = self.def.row_id.and_then(|column| self.def.layout.column(column));
-        column.map_or(u64::MAX - 1, |column| last_key(column.ty))
+        self.def.id_to_give(self.entry.next_id, 0)
     }
 
     /// The highest id that a row can have: as a key that is given, up to what its type holds.
@@ -427,14 +419,8 @@ impl TableMut<'_, '_> {
         let column = self.def.row_id.and_then(|column| self.def.layout.column(column));
         match column.map(|column| column.ty) {
             Some(crate::value::Type::U64) => u64::MAX,
-            _ => self.last_id(),
+            _ => self.def.last_id,
         }
-    }
-
-    #[cold]
-    fn exhausted(&self) -> Error {
-        let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
-        Error::AutoIncrementExhausted { table: self.def.name().into(), column: column.into() }
     }
 
     /// The id under which the row is to be stored: given by its key, or the next one.
@@ -463,9 +449,16 @@ impl TableMut<'_, '_> {
         })
     }
 
-    /// Notes that `id` and all below it are given (C2).
+    /// Notes that `id` is taken, and with it all below it. One that a row came with counts as given if it is the one that
+    /// comes next.
     fn take_id(&mut self, id: u64) {
-        self.raise_next_id(id.saturating_add(1));
+        let next = id.saturating_add(1);
+        if id == self.lowest_free() {
+            self.def.sequence.give(next)
+        } else {
+            self.def.sequence.claim(next)
+        }
+        self.raise_next_id(next);
     }
 
     /// Writes `id` into the row's key where it is the key and not set. Before the row's index keys are made: an index
@@ -673,21 +666,6 @@ pub(super) fn same_columns(def: &TableDef, plan: &IndexPlan, a: &impl Columns, b
     plan.columns.iter().all(|&column| {
         super::key::same_value(super::key::type_of(def, column), a.column_bytes(column), b.column_bytes(column))
     })
-}
-
-/// The largest key that an auto-increment column of this type can be given, one below what `next_id` must express.
-fn last_key(ty: crate::value::Type) -> u64 {
-    use crate::value::Type;
-    match ty {
-        Type::I8 => i8::MAX as u64,
-        Type::U8 => u8::MAX.into(),
-        Type::I16 => i16::MAX as u64,
-        Type::U16 => u16::MAX.into(),
-        Type::I32 => i32::MAX as u64,
-        Type::U32 => u32::MAX.into(),
-        Type::I64 => i64::MAX as u64,
-        _ => u64::MAX - 1,
-    }
 }
 
 /// The index block of an empty table; none if there are no indexes.

@@ -4,6 +4,8 @@
 //! that was made before finds the present definition by following pointers, without a lock.
 
 use super::layout::Layout;
+use super::sequence::{Sequence, last_key};
+use crate::error::{Error, Result};
 use crate::schema::{IndexKind as Declared, Schema};
 use crate::value::{HashSeed, Type};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,8 +51,9 @@ pub(crate) struct TableDef {
     /// The key's own index first, if the key is not the row id; then those of the schema.
     pub(crate) indexes: Box<[IndexPlan]>,
     pub(crate) seed: HashSeed,
-    /// The lowest row id never given. Outside the versions on purpose: a rollback does not give numbers back.
-    pub(crate) sequence: Arc<AtomicU64>,
+    pub(super) sequence: Sequence,
+    /// The highest row id that is given by itself.
+    pub(crate) last_id: u64,
     next: OnceLock<Arc<TableDef>>,
 }
 
@@ -58,17 +61,19 @@ impl TableDef {
     /// The definition of a new table.
     pub(crate) fn new(schema: Schema, seed: HashSeed) -> Self {
         let first = u64::from(schema.row_id_key());
-        Self::build(NEXT_ID.fetch_add(1, Ordering::Relaxed), schema, seed, Arc::new(AtomicU64::new(first)))
+        Self::build(NEXT_ID.fetch_add(1, Ordering::Relaxed), schema, seed, Sequence::new(first))
     }
 
     /// The same table with another schema of the same columns.
     pub(crate) fn with_schema(&self, schema: Schema) -> Self {
-        Self::build(self.table, schema, self.seed.clone(), Arc::clone(&self.sequence))
+        Self::build(self.table, schema, self.seed.clone(), self.sequence.clone())
     }
 
-    fn build(table: u64, schema: Schema, seed: HashSeed, sequence: Arc<AtomicU64>) -> Self {
+    fn build(table: u64, schema: Schema, seed: HashSeed, sequence: Sequence) -> Self {
         let row_id = schema.row_id_key().then(|| schema.primary_key().first().copied()).flatten();
         let layout = Layout::new(schema.shape(), row_id);
+        let last_id =
+            row_id.and_then(|column| layout.column(column)).map_or(u64::MAX - 1, |column| last_key(column.ty));
         let schema_key_is_empty = schema.primary_key().is_empty();
         let mut indexes = Vec::new();
         if row_id.is_none() && !schema.primary_key().is_empty() {
@@ -102,6 +107,7 @@ impl TableDef {
             indexes: indexes.into(),
             seed,
             sequence,
+            last_id,
             next: OnceLock::new(),
         }
     }
@@ -117,7 +123,8 @@ impl TableDef {
             has_key_index: self.has_key_index,
             indexes: self.indexes.clone(),
             seed: self.seed.clone(),
-            sequence: Arc::new(AtomicU64::new(self.sequence.load(Ordering::Relaxed))),
+            sequence: self.sequence.fork(),
+            last_id: self.last_id,
             next: OnceLock::new(),
         }
     }
@@ -129,6 +136,28 @@ impl TableDef {
     /// The column's name, for messages.
     pub(crate) fn column_name(&self, index: usize) -> &str {
         self.schema.shape().column(index).map_or("?", |column| &column.name)
+    }
+
+    /// The row id that comes next in a version of this `next_id`: the lowest never given, be there a key for it or not.
+    #[inline]
+    pub(crate) fn lowest_free(&self, next_id: u64) -> u64 {
+        self.sequence.next(next_id, self.last_id)
+    }
+
+    /// The row id that is given, in a version of this `next_id`, when `ahead` more are given before.
+    ///
+    /// # Errors
+    /// [`Error::AutoIncrementExhausted`].
+    #[inline]
+    pub(crate) fn id_to_give(&self, next_id: u64, ahead: u64) -> Result<u64> {
+        let id = self.lowest_free(next_id).checked_add(ahead).filter(|id| *id <= self.last_id);
+        id.ok_or_else(|| self.exhausted())
+    }
+
+    #[cold]
+    pub(super) fn exhausted(&self) -> Error {
+        let column = self.row_id.map_or("row id", |column| self.column_name(column));
+        Error::AutoIncrementExhausted { table: self.name().into(), column: column.into() }
     }
 
     /// Records what replaced this definition. The first call counts.

@@ -19,6 +19,7 @@ pub(crate) mod row_page;
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
+mod sequence;
 pub(crate) mod size;
 pub(crate) mod spot;
 pub(crate) mod version;

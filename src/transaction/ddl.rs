@@ -5,7 +5,6 @@ use crate::page::{Link, Writer};
 use crate::table::change::{TableMut, empty_record, new_index_block};
 use crate::table::definition::{IndexPlan, TableDef};
 use crate::table::version::{Entry, INDEX_RECORD, TABLES_MAX, root_bytes, table_slots};
-use std::sync::atomic::Ordering;
 
 /// Puts an empty table into a free slot of the root and answers the slot.
 pub(crate) fn create_table(writer: &mut Writer, def: &TableDef) -> Result<usize> {
@@ -28,7 +27,7 @@ pub(crate) fn create_table_at(writer: &mut Writer, def: &TableDef, slot: usize) 
     if let Some(link) = links.get_mut(2 * slot + 1) {
         *link = block;
     }
-    let next_id = def.sequence.load(Ordering::Relaxed);
+    let next_id = def.lowest_free(0);
     Entry { def: def.id, next_id, ..Entry::default() }.write(bytes, slot);
     Ok(())
 }

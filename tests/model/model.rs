@@ -209,9 +209,14 @@ pub(crate) struct ModelTable {
     pub(crate) rows: BTreeMap<u64, Rc<Vec<Value>>>,
     /// For each set of columns that is unique, where each key is. The primary key first, if it is not the row id.
     uniques: Vec<Unique>,
-    /// The next number is at least this, and at most `ceiling`: batches that failed in the middle may have taken some.
+    /// The next number is at least this, unless that is none, and at most `ceiling`: batches that failed in the middle may
+    /// have taken some.
     pub(crate) floor: u64,
     pub(crate) ceiling: u64,
+    /// Above every number that was given, and every key that is or was stored and not rolled back: where numbers go on
+    /// when a key that was rolled back left none.
+    pub(crate) given: u64,
+    pub(crate) next_id: u64,
 }
 
 impl ModelTable {
@@ -226,6 +231,8 @@ impl ModelTable {
             uniques: Vec::new(),
             floor: first,
             ceiling: first,
+            given: first,
+            next_id: first,
         };
         table.build_uniques();
         table
@@ -474,10 +481,19 @@ impl ModelTable {
         }
     }
 
-    /// Why the row cannot be inserted, and whether the numbers may have run out.
-    pub(crate) fn insert_codes(&self, row: &[Value]) -> (Codes, bool) {
-        let mut codes = Codes::new();
-        let mut uncertain = false;
+    /// The least number that may come next.
+    pub(crate) fn lowest_free(&self) -> u64 {
+        if self.floor <= self.last_number() { self.floor } else { self.given.max(self.next_id) }
+    }
+
+    /// Whether the next number is known: it then is the lowest.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.floor == self.ceiling && self.floor <= self.last_number()
+    }
+
+    /// Why the row cannot be inserted, and why it may perhaps not be: where the next number is not known.
+    pub(crate) fn insert_codes(&self, row: &[Value]) -> (Codes, Codes) {
+        let (mut codes, mut perhaps) = (Codes::new(), Codes::new());
         match self.own_id(row) {
             Err(code) => {
                 codes.insert(code);
@@ -487,16 +503,16 @@ impl ModelTable {
             }
             Ok(Some(_)) => {}
             Ok(None) => {
-                if self.floor > self.last_number() {
+                if self.lowest_free() > self.last_number() {
                     codes.insert("auto-increment-exhausted");
                 }
-                uncertain = self.ceiling > self.last_number();
+                perhaps.extend((self.ceiling > self.last_number()).then_some("auto-increment-exhausted"));
             }
         }
         if self.has_conflict(row, None) {
             codes.insert("unique-violation");
         }
-        (codes, uncertain)
+        (codes, perhaps)
     }
 
     /// Stores the row under the id.
@@ -514,9 +530,10 @@ impl ModelTable {
         self.raise(id);
     }
 
-    /// Notes that the number was given.
+    /// Notes that the id was taken.
     pub(crate) fn raise(&mut self, id: u64) {
-        self.floor = self.floor.max(id.saturating_add(1));
+        self.next_id = self.next_id.max(id.saturating_add(1));
+        self.floor = self.floor.max(self.next_id);
         self.ceiling = self.ceiling.max(self.floor);
     }
 
@@ -580,6 +597,7 @@ impl ModelDb {
                 Some(after) => {
                     table.floor = table.floor.max(after.floor);
                     table.ceiling = table.ceiling.max(after.ceiling);
+                    table.given = table.given.max(after.given);
                 }
                 // It was dropped after numbers had been given, which is forgotten here.
                 None => table.ceiling = u64::MAX,
