@@ -92,6 +92,55 @@ fn checks_run_on_every_path() {
     assert!(error.to_string().contains("not negative") && error.to_string().contains("-7"), "{error}");
 }
 
+/// On every way in: what is stored can be changed, exported and imported again.
+#[test]
+fn checks_see_the_numbers_that_rows_are_given() {
+    let db = Database::in_memory();
+    let few = Schema::builder("few")
+        .column(Column::u64("id").primary_key().auto_increment().check("up to 2", |id| *id <= 2))
+        .build()
+        .unwrap();
+    let few = db.create_table(few).unwrap();
+    refused(&few, "check-violation", |t| t.insert_many([json!({}), json!({}), json!({})]).map(drop));
+    assert_eq!(few.insert(&json!({})).unwrap(), 1);
+    assert_eq!(few.upsert(&json!({ "id": null })).unwrap(), 2);
+    refused(&few, "check-violation", |t| t.insert(&json!({})).map(drop));
+    refused(&few, "check-violation", |t| t.upsert(&json!({})).map(drop));
+    refused(&few, "check-violation", |t| t.insert_returning::<_, Value>(&json!({})).map(drop));
+    let error = refused(&few, "check-violation", |t| t.insert_many([json!({})]).map(drop));
+    assert!(error.to_string().contains("3 fails the check \"up to 2\""), "{error}");
+
+    let twice = Schema::builder("twice")
+        .column(Column::u32("id").primary_key().auto_increment())
+        .column(Column::u32("n"))
+        .check("n is twice the number", |row| row.get::<u32>("id").map(|id| 2 * id) == row.get::<u32>("n"))
+        .build()
+        .unwrap();
+    let twice = db.create_table(twice).unwrap();
+    twice.insert(&json!({ "n": 2 })).unwrap();
+    // More than a page, and rows of their own numbers between.
+    let rows = (2..100).map(|id| if id % 7 == 0 { json!({ "id": id, "n": 2 * id }) } else { json!({ "n": 2 * id }) });
+    assert_eq!(twice.insert_many(rows).unwrap(), 98);
+    refused(&twice, "check-violation", |t| t.insert(&json!({ "n": 2 })).map(drop));
+    assert_eq!(twice.insert(&json!({ "n": 200 })).unwrap(), 100, "a row that is refused is given no number");
+    // Others that are stored while a batch is gathered take numbers that its rows were to have.
+    let error = db
+        .transaction(|tx| {
+            let table = tx.table("twice")?;
+            let mut rows = [json!({ "n": 202 }), json!({ "n": 204 })].into_iter();
+            table.insert_many(std::iter::from_fn(|| {
+                let row = rows.next();
+                if row.is_none() {
+                    table.insert(&json!({ "n": 202 })).unwrap();
+                }
+                row
+            }))
+        })
+        .unwrap_err();
+    assert!(matches!(&error, Error::InBatch { row: 0, source } if source.code() == "check-violation"), "{error}");
+    assert_eq!(twice.len().unwrap(), 100);
+}
+
 #[test]
 fn nan_is_refused_in_an_index_also_when_the_index_comes_later() {
     let db = Database::in_memory();

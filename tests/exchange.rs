@@ -218,6 +218,31 @@ fn numbers_are_not_given_again_after_an_import() {
 }
 
 #[test]
+fn checks_see_the_numbers_that_an_import_gives() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t")
+        .column(Column::u32("id").primary_key().auto_increment().check("not 40", |id| *id != 40))
+        .column(Column::u32("n"))
+        .check("n is the number", |row| row.get::<u32>("id") == row.get::<u32>("n"))
+        .build()
+        .unwrap();
+    let table = db.create_table(schema).unwrap();
+    let numbered = |range: std::ops::Range<u32>| range.map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>();
+    assert_eq!(table.import_json_lines(numbered(1..40).as_bytes(), &stop()).unwrap().rows, 39);
+    let error = table.import_json_lines(numbered(40..41).as_bytes(), &stop()).unwrap_err();
+    assert!(error.to_string().starts_with("file:1:1: `t.id`: 40 fails the check \"not 40\""), "{error}");
+    // One that is refused is given no number, and the one with a number of its own stands between.
+    let mixed = "{\"n\":7}\n{\"id\":41,\"n\":41}\n".to_string() + &numbered(42..100);
+    let imported = table.import_json_lines(mixed.as_bytes(), &skip()).unwrap();
+    assert_eq!((imported.rows, imported.skipped), (59, 1), "{:?}", imported.first_errors);
+    assert_eq!(table.import_csv(&b"n\n100\n\n101\n"[..], &stop()).unwrap().rows, 2);
+    // What was stored comes back.
+    let text = written(|out| table.export_json_lines(out));
+    table.clear().unwrap();
+    assert_eq!(table.import_json_lines(text.as_bytes(), &stop()).unwrap().rows, 100);
+}
+
+#[test]
 fn an_export_reads_as_it_is_documented() {
     let db = Database::in_memory();
     let table = db

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use workload::{IndexSpec, Op, Rng, RowInput, TableSpec};
+use workload::{IndexSpec, Op, Rng, RowInput, TableSpec, accepts};
 
 /// Operations that the normal run does at least.
 const OPERATIONS_MIN: u64 = 1_000_000;
@@ -238,7 +238,7 @@ fn insert(
             return;
         }
     };
-    let (codes, perhaps) = model.insert_codes(&row);
+    let (codes, perhaps) = model.insert_codes(&row, model.is_exact());
     let Some(key) = judge_perhaps(answer, &codes, &perhaps) else { return };
     let id = match model.own_id(&row) {
         Ok(Some(id)) => id,
@@ -252,6 +252,7 @@ fn insert(
     if model.own_id(&row) == Ok(None) {
         assert!(id >= model.lowest_free(), "number {id} was given again: {} is the lowest", model.lowest_free());
         assert!(id <= model.last_number(), "number {id} is above the last");
+        assert!(!model.checks_number() || accepts(&Value::UInt(id)), "number {id} fails its check");
         model.given = id + 1;
     }
     assert_eq!(key, model.answer_of(id, &row), "the answer of an insert");
@@ -278,7 +279,7 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
         let (codes, row) = match trial.validate(input, None) {
             Err(codes) => (codes, None),
             Ok(row) => {
-                let (codes, found) = trial.insert_codes(&row);
+                let (codes, found) = trial.insert_codes(&row, model.is_exact());
                 perhaps = found;
                 (codes, Some(row))
             }
@@ -295,6 +296,7 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
             let of_named = inputs.get(*row as usize).map(|input| model.validate(input, None));
             let is_bad = match of_named {
                 _ if *row == place as u64 => codes.contains(code) || perhaps.contains(code),
+                Some(Ok(_)) if *row > place as u64 && code == "check-violation" => model.checks_number(),
                 Some(Ok(_)) => *row > place as u64 && code == "unique-violation",
                 Some(Err(codes)) => *row > place as u64 && codes.contains(code),
                 None => false,
@@ -334,6 +336,7 @@ fn insert_many(table: &impl Writes, model: &mut ModelTable, inputs: &[RowInput],
         };
         if own.is_none() {
             assert!(id >= floor, "number {id} was given again");
+            assert!(!model.checks_number() || accepts(&Value::UInt(id)), "number {id} fails its check");
             model.given = model.given.max(id + 1);
         }
         model.put(id, row);
@@ -479,6 +482,10 @@ fn replace(table: &impl Writes, model: &mut ModelTable, input: &RowInput, keys: 
     let answer = table.replace(input);
     let row = match model.validate(input, None) {
         Ok(_) if model.spec.key.is_empty() => Err(Codes::from(["invalid-query"])),
+        // A row without a key is given none.
+        Ok(row) if model.spec.auto && model.own_id(&row) == Ok(None) => {
+            Err(Codes::from(["no-such-row", "check-violation"]))
+        }
         row => row,
     };
     let id = row.as_ref().ok().and_then(|row| twin(model, row));

@@ -158,7 +158,8 @@ fn import_rows<R: Read>(mut session: Session<R>, mut rows: Rows<'_, '_>) -> Resu
         if session.record.is_empty() && !takes_empty {
             continue;
         }
-        let Session { input, record, tally, reader, .. } = &mut session;
+        let Session { input, record, tally, reader } = &mut session;
+        reader.number = rows.number()?;
         let read = read_row(&mut records, input, record, def, &columns, reader, rows.row());
         let read = read.map_err(|Fault { offset, error }| (record.at(offset), error));
         tally.take(&mut rows, record.place, read)?;

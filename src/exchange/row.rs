@@ -47,11 +47,13 @@ pub(super) struct RowReader {
     /// Where in the record each column's value is.
     offsets: Vec<Option<usize>>,
     packed: Vec<u8>,
+    /// What the row at hand will be numbered if it has no key of its own, where its checks look at that.
+    pub(super) number: Option<u64>,
 }
 
 impl RowReader {
     pub(super) fn new() -> Self {
-        Self { offsets: Vec::new(), packed: Vec::new() }
+        Self { offsets: Vec::new(), packed: Vec::new(), number: None }
     }
 
     /// Begins a row.
@@ -82,10 +84,18 @@ impl RowReader {
         }
     }
 
-    /// Fills in defaults and runs the checks.
+    /// Fills in defaults and the number, and runs the checks.
     pub(super) fn finish(&self, def: &TableDef, row: &mut RowBuf) -> Result<(), Fault> {
         let schema = &def.schema;
-        schema.complete(row).and_then(|()| schema.check(row)).map_err(|error| {
+        let completed = schema.complete(row).and_then(|()| {
+            if let (Some(column), Some(number)) = (def.row_id, self.number)
+                && !row.has_value(column)
+            {
+                row.set_id(column, number);
+            }
+            schema.check(row)
+        });
+        completed.map_err(|error| {
             let (column, kind) = error.into_parts();
             let index = column.as_ref().and_then(|column| schema.shape().column_index(column));
             let offset = index.and_then(|index| *self.offsets.get(index)?).unwrap_or(0);

@@ -96,7 +96,8 @@ impl<R: Read> Session<R> {
 
     /// Stores the JSON object at `offset` of the record at hand, up to `end`.
     pub(super) fn take_object(&mut self, rows: &mut Rows<'_, '_>, part: std::ops::Range<usize>) -> Result<()> {
-        let Self { input, record, tally, reader, .. } = self;
+        let Self { input, record, tally, reader } = self;
+        reader.number = rows.number()?;
         let read = input.check_length(record).map_err(|error| Fault::new(0, error)).and_then(|()| {
             let bytes = record.text.get(part.clone()).unwrap_or_default();
             let text = text_of(bytes)?;

@@ -51,8 +51,8 @@ impl SchemaBuilder {
 
     /// Refuses rows for which `check` is false. `name` stands in the error.
     ///
-    /// It is called once for each row that is inserted or updated, after the columns' own checks, while the write runs;
-    /// it cannot itself write to the database. It is not part of the schema's JSON form.
+    /// It is called for each row that is inserted or updated, after the columns' own checks, while the write runs; it cannot
+    /// itself write to the database. It is not part of the schema's JSON form.
     ///
     /// ```
     /// # use folio::{Column, Schema};

@@ -51,7 +51,7 @@ impl CheckType for Value {
     }
 }
 
-/// A row as a row's check sees it, before it is stored.
+/// A row as a row's check sees it, before it is stored: with its defaults, and with the number that it will be given.
 pub struct CheckRow<'a> {
     shape: &'a Shape,
     row: &'a dyn Columns,

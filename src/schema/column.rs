@@ -159,8 +159,9 @@ impl<T: ?Sized> Column<T> {
 
     /// Refuses values for which `check` is false. `name` stands in the error.
     ///
-    /// It is called once for each row that is inserted or updated, while the write runs, unless the value is null; it
-    /// cannot itself write to the database. It is not part of the schema's JSON form.
+    /// It is called for each row that is inserted or updated, while the write runs, unless the value is null, and sees the
+    /// number that an [`auto_increment`](Column::auto_increment) key is given; it cannot itself write to the database. It is
+    /// not part of the schema's JSON form.
     pub fn check(mut self, name: impl Into<String>, check: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self
     where
         T: CheckType,

@@ -34,6 +34,8 @@ struct Parts {
     checked: Box<[usize]>,
     /// Whether a check has lost its closure.
     lacks_checks: bool,
+    /// Whether a check can look at the column that rows are numbered by.
+    checks_number: bool,
 }
 
 /// What a column that is not set becomes.
@@ -68,9 +70,10 @@ impl Schema {
             columns.iter().enumerate().filter(|(_, column)| wanted(column)).map(|(place, _)| place).collect()
         };
         let ordered_floats = places(&|column| float_width(column.ty).is_some()).into_iter().filter(in_key).collect();
-        let checked = places(&|column| column.checks.iter().any(|check| check.test.is_some())).into();
+        let checked: Box<[usize]> = places(&|column| column.checks.iter().any(|check| check.test.is_some())).into();
         let lacks_checks = columns.iter().flat_map(|column| &column.checks).any(|check| check.test.is_none())
             || checks.iter().any(|check| check.test.is_none());
+        let checks_number = auto_increment.is_some_and(|key| !checks.is_empty() || checked.contains(&key));
         let parts = Parts {
             name,
             columns: columns.into(),
@@ -83,6 +86,7 @@ impl Schema {
             ordered_floats,
             checked,
             lacks_checks,
+            checks_number,
         };
         Schema(Arc::new(parts))
     }
@@ -187,6 +191,12 @@ impl Schema {
     #[inline]
     pub(crate) fn lacks_checks(&self) -> bool {
         self.0.lacks_checks
+    }
+
+    /// Whether a row has to be numbered before it is checked.
+    #[inline]
+    pub(crate) fn checks_number(&self) -> bool {
+        self.0.checks_number
     }
 
     /// The columns as the encoding sees them.

@@ -56,9 +56,7 @@ impl<'l, 't, P> Load<'l, 't, P> {
     /// # Errors
     /// Those of `refuse`; [`Error::OutOfMemory`], [`Error::NoSuchTable`]: the transaction is then to be rolled back.
     pub(crate) fn push(&mut self, place: P, refuse: &mut impl FnMut(P, Error) -> Result<()>) -> Result<()> {
-        if self.places.is_empty() {
-            (self.next, self.room) = self.table.change(|table| Ok((table.lowest_free(), table.append_room())))?;
-        }
+        self.find_room()?;
         let used = self.places.len();
         if let Some(own) = self.own_id()
             && own != self.next.wrapping_add(used as u64)
@@ -78,6 +76,27 @@ impl<'l, 't, P> Load<'l, 't, P> {
             self.store(refuse)?;
         }
         Ok(())
+    }
+
+    /// Sees where the next rows go.
+    fn find_room(&mut self) -> Result<()> {
+        if self.places.is_empty() {
+            (self.next, self.room) = self.table.change(|table| Ok((table.lowest_free(), table.append_room())))?;
+        }
+        Ok(())
+    }
+
+    /// The number that the row in the buffer will be given, if its checks look at it and there is one.
+    ///
+    /// # Errors
+    /// As [`push`](Load::push).
+    pub(crate) fn number(&mut self) -> Result<Option<u64>> {
+        let def = self.table.def();
+        if !def.schema.checks_number() {
+            return Ok(None);
+        }
+        self.find_room()?;
+        Ok(self.next.checked_add(self.places.len() as u64).filter(|id| *id <= def.last_id))
     }
 
     /// The key that the row in the buffer has, if keys are numbers and it has one.

@@ -8,7 +8,7 @@ use crate::query::Filter;
 use crate::schema::Schema;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
-use crate::table::key::{IndexKey, index_key};
+use crate::table::key::{IndexKey, index_key, type_of};
 use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::row::Row;
@@ -154,6 +154,11 @@ impl<'t> TransactionTable<'t> {
         self.change_row(|table| table.replace(id, row), |new| (*new == id).then_some(id))
     }
 
+    fn encode<R: Serialize + ?Sized>(&self, row: &R, buffer: &mut RowBuf) -> Result<()> {
+        let def = self.def();
+        buffer.encode(def.schema.shape(), row).map_err(|error| error.in_table(def.name()))
+    }
+
     /// Fills in defaults and runs the checks.
     #[inline]
     fn finish(&self, row: &mut RowBuf) -> Result<()> {
@@ -162,10 +167,28 @@ impl<'t> TransactionTable<'t> {
         schema.complete(row).and_then(|()| schema.check(row)).map_err(|error| error.in_table(schema.name()))
     }
 
-    fn encode<R: Serialize + ?Sized>(&self, row: &R, buffer: &mut RowBuf) -> Result<()> {
-        let def = self.def();
-        buffer.encode(def.schema.shape(), row).map_err(|error| error.in_table(def.name()))?;
-        self.finish(buffer)
+    /// The same for a row that is new, before which `ahead` others will be stored.
+    #[inline]
+    fn finish_new(&self, row: &mut RowBuf, ahead: u64) -> Result<()> {
+        if self.def().schema.checks_number() { self.finish_numbered(row, ahead) } else { self.finish(row) }
+    }
+
+    /// The same, where checks look at the number that it will be stored with, unless it has a key of its own.
+    fn finish_numbered(&self, row: &mut RowBuf, ahead: u64) -> Result<()> {
+        self.check_closures()?;
+        let schema = &self.def().schema;
+        schema.complete(row).map_err(|error| error.in_table(schema.name()))?;
+        if let Some(column) = self.def().row_id
+            && !row.has_value(column)
+        {
+            row.set_id(column, self.id_to_give(ahead)?);
+        }
+        schema.check(row).map_err(|error| error.in_table(schema.name()))
+    }
+
+    fn id_to_give(&self, ahead: u64) -> Result<u64> {
+        let opened = self.reader.open()?;
+        opened.def.id_to_give(opened.view().next_id(), ahead)
     }
 
     /// The key of a stored row as an integer, where it is one; else the row id.
@@ -173,7 +196,7 @@ impl<'t> TransactionTable<'t> {
         let def = self.def();
         match def.schema.primary_key() {
             [column] if def.row_id.is_none() => {
-                let ty = crate::table::key::type_of(def, *column);
+                let ty = type_of(def, *column);
                 let value = row.column_bytes(*column).map(|bytes| ty.unpack(bytes));
                 match value {
                     Some(ValueRef::Int(key)) => key.cast_unsigned(),
@@ -189,6 +212,7 @@ impl<'t> TransactionTable<'t> {
     pub fn insert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
         with_buffer(|buffer| {
             self.encode(row, buffer)?;
+            self.finish_new(buffer, 0)?;
             let id = self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
             Ok(self.key_of(buffer, id))
         })
@@ -200,6 +224,7 @@ impl<'t> TransactionTable<'t> {
         self.transaction().atomic(|| {
             with_buffer(|buffer| {
                 self.encode(row, buffer)?;
+                self.finish_new(buffer, 0)?;
                 self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
                 let def = self.def();
                 crate::value::decode(def.schema.shape(), &*buffer).map_err(|error| error.in_table(def.name()))
@@ -213,10 +238,12 @@ impl<'t> TransactionTable<'t> {
             let rows_kept = BATCH.try_with(Cell::take).unwrap_or_default();
             let mut batch = Batch { rows: rows_kept, used: 0, room: self.append_room()?, stored: 0 };
             for row in rows {
+                let ahead = batch.used as u64;
                 let buffer = batch.next();
                 let encoded = self.encode(&row, buffer);
                 let has_own_id = self.def().row_id.is_some_and(|column| buffer.has_value(column));
-                encoded.map_err(|error| in_batch(batch.stored + batch.used as u64, error))?;
+                let finished = encoded.and_then(|()| self.finish_new(buffer, ahead));
+                finished.map_err(|error| in_batch(batch.stored + ahead, error))?;
                 if has_own_id {
                     self.flush(&mut batch)?;
                     let (stored, last) = (batch.stored, batch.used);
@@ -269,6 +296,9 @@ impl<'t> TransactionTable<'t> {
         let (used, stored) = (batch.used, batch.stored);
         if used > 0 {
             let rows = &mut batch.rows[..used];
+            if self.def().schema.checks_number() {
+                self.number_again(rows).map_err(|(index, error)| in_batch(stored + index, error))?;
+            }
             let appended = self.change(|table| {
                 let mut done = 0;
                 while done < used {
@@ -290,10 +320,28 @@ impl<'t> TransactionTable<'t> {
         Ok(())
     }
 
+    /// Numbers and checks those rows anew that come to be stored with other numbers than they were checked with, since
+    /// their own code has written to this table.
+    #[cold]
+    fn number_again(&self, rows: &mut [RowBuf]) -> Result<(), (u64, Error)> {
+        let def = self.def();
+        let Some(column) = def.row_id else { return Ok(()) };
+        for (ahead, row) in (0..).zip(rows) {
+            let id = self.id_to_give(ahead).map_err(|error| (ahead, error))?;
+            let checked = row.column_bytes(column).and_then(|bytes| type_of(def, column).unpack(bytes).as_u64());
+            if checked != Some(id) {
+                row.set_id(column, id);
+                self.finish(row).map_err(|error| (ahead, error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// See [`Table::upsert`](crate::Table::upsert).
     pub fn upsert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
         with_buffer(|buffer| {
             self.encode(row, buffer)?;
+            self.finish_new(buffer, 0)?;
             match self.id_of_key_in(buffer)? {
                 Some(id) => {
                     let key = self.key_of(buffer, id);
@@ -311,6 +359,7 @@ impl<'t> TransactionTable<'t> {
     pub fn replace<R: Serialize + ?Sized>(&self, row: &R) -> Result<()> {
         with_buffer(|buffer| {
             self.encode(row, buffer)?;
+            self.finish(buffer)?;
             let Some(id) = self.id_of_key_in(buffer)? else {
                 let def = self.def();
                 let key = crate::table::key::describe_key(def, def.schema.primary_key(), &*buffer);
@@ -325,7 +374,7 @@ impl<'t> TransactionTable<'t> {
         let opened = self.reader.open()?;
         let def = opened.def;
         if let Some(column) = def.row_id {
-            let ty = crate::table::key::type_of(def, column);
+            let ty = type_of(def, column);
             let id = row.column_bytes(column).and_then(|bytes| ty.unpack(bytes).as_u64());
             return Ok(id.filter(|&id| opened.view().row(id).is_some()));
         }

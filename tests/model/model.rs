@@ -390,6 +390,13 @@ impl ModelTable {
         }
         if codes.is_empty() {
             self.check(&row, &mut codes);
+            // Numbered before it is checked, where checks look at the number, which is judged elsewhere.
+            if old.is_none() && !codes.is_empty() {
+                codes.extend(self.checks_number().then_some("check-violation"));
+                let is_numbered = self.checks_number() || spec.row_check && spec.auto;
+                let is_last = is_numbered && self.ceiling > self.last_number();
+                codes.extend(is_last.then_some("auto-increment-exhausted"));
+            }
         }
         if codes.is_empty() { Ok(row) } else { Err(codes) }
     }
@@ -420,7 +427,9 @@ impl ModelTable {
                 codes.insert("check-violation");
             }
         }
-        if spec.row_check && !accepts_row(row) {
+        // A key that is to be numbered is so before.
+        let numbered = spec.auto && spec.key[0] + 2 >= row.len();
+        if spec.row_check && !numbered && !accepts_row(row) {
             codes.insert("check-violation");
         }
         if self.indexes.iter().any(|index| self.key_too_long(index, row)) {
@@ -491,8 +500,13 @@ impl ModelTable {
         self.floor == self.ceiling && self.floor <= self.last_number()
     }
 
+    /// Whether a row's number is checked.
+    pub(crate) fn checks_number(&self) -> bool {
+        self.spec.auto && self.spec.columns[self.spec.key[0]].checked
+    }
+
     /// Why the row cannot be inserted, and why it may perhaps not be: where the next number is not known.
-    pub(crate) fn insert_codes(&self, row: &[Value]) -> (Codes, Codes) {
+    pub(crate) fn insert_codes(&self, row: &[Value], is_exact: bool) -> (Codes, Codes) {
         let (mut codes, mut perhaps) = (Codes::new(), Codes::new());
         match self.own_id(row) {
             Err(code) => {
@@ -503,10 +517,14 @@ impl ModelTable {
             }
             Ok(Some(_)) => {}
             Ok(None) => {
-                if self.lowest_free() > self.last_number() {
+                let number = self.lowest_free();
+                if number > self.last_number() {
                     codes.insert("auto-increment-exhausted");
+                } else if is_exact && self.checks_number() && !accepts(&Value::UInt(number)) {
+                    codes.insert("check-violation");
                 }
                 perhaps.extend((self.ceiling > self.last_number()).then_some("auto-increment-exhausted"));
+                perhaps.extend((self.checks_number() && !is_exact).then_some("check-violation"));
             }
         }
         if self.has_conflict(row, None) {
