@@ -1,6 +1,6 @@
 //! Transactions and what may happen inside their closures.
 
-use folio::{Column, Database, Error, Index, Result, Schema};
+use folio::{Column, Database, Error, Index, Result, Row, Schema};
 use serde_json::json;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -39,6 +39,58 @@ fn a_batch_whose_iterator_writes_to_the_same_table_stores_all_of_both() {
         assert!(stored.into_iter().eq(0..of_batch));
         assert_eq!(table.select().filter(n.ge(1_000)).count().unwrap(), before + of_batch);
     }
+}
+
+/// As it is outside a transaction: a row is checked as it was when its closure began.
+#[test]
+fn a_write_from_the_closure_of_a_write_is_refused() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::u64("a"))
+        .column(Column::u64("b"))
+        .check("a <= b", |row| row.get::<u64>("a") <= row.get::<u64>("b"))
+        .build()
+        .unwrap();
+    db.create_table(schema).unwrap().insert_many([(1, 1, 9), (2, 2, 9)]).unwrap();
+    db.transaction(|tx| {
+        let table = tx.table("t")?;
+        let a = table.column::<u64>("a")?;
+        let writes = || {
+            let refused: [(&str, Result<()>); 5] = [
+                ("update", table.update(1, &json!({ "b": 7 }))),
+                ("insert", table.insert(&(3, 0, 0)).map(drop)),
+                ("delete", table.delete(2).map(drop)),
+                ("savepoint", tx.savepoint(|_| Ok(()))),
+                ("drop_table", tx.drop_table("t")),
+            ];
+            for (name, answer) in refused {
+                assert_eq!(answer.unwrap_err().code(), "reentrant-write", "{name}");
+            }
+            assert_eq!(table.len().unwrap(), 2, "reads go on");
+            true
+        };
+        table.modify(1, |row| {
+            writes();
+            row.set(a, 5)
+        })?;
+        table.modify_where(a.eq(2), |row| {
+            writes();
+            row.set(a, 6)
+        })?;
+        assert_eq!(table.update_where(|_: &Row| writes(), &json!({ "b": 8 }))?, 2);
+        assert_eq!(table.delete_where(|_: &Row| !writes())?, 0);
+        // An error or a panic in a closure does not leave it so.
+        let failed = table.modify(1, |_| Err::<(), _>(Error::abort("no")));
+        assert_eq!(failed.unwrap_err().code(), "aborted");
+        let panicked =
+            catch_unwind(AssertUnwindSafe(|| table.modify(1, |_| -> Result<()> { resume_unwind(Box::new(1)) })));
+        assert!(panicked.is_err());
+        table.insert(&(3, 7, 8)).map(drop)
+    })
+    .unwrap();
+    let rows: Vec<(u64, u64, u64)> = db.table("t").unwrap().select().fetch().unwrap();
+    assert_eq!(rows, [(1, 5, 8), (2, 6, 8), (3, 7, 8)]);
 }
 
 #[test]

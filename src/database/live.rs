@@ -147,8 +147,9 @@ impl Table {
 
     /// Changes the row with this key by a closure, and answers what it answers.
     ///
-    /// `change` is called once, inside the write: it may read from the database but not write to it. If it answers an
-    /// error or panics, nothing was changed.
+    /// `change` is called once, inside the write: it may read from the database but not write to it, nor to a transaction
+    /// that this is part of ([`Error::Reentrant`](crate::Error::Reentrant)). If it answers an error or panics, nothing was
+    /// changed.
     ///
     /// # Errors
     /// [`Error::NoSuchRow`](crate::Error::NoSuchRow), the closure's error, and as [`insert`](Table::insert).
@@ -168,7 +169,8 @@ impl Table {
     /// many rows they were.
     ///
     /// Which rows they are is settled before the first one changes. `filter` is a [`Predicate`](crate::Predicate) or a
-    /// closure, as in [`Select::filter`](crate::Select::filter).
+    /// closure, as in [`Select::filter`](crate::Select::filter); what `change` of [`modify`](Table::modify) may not do, it
+    /// may not.
     ///
     /// # Errors
     /// Of the filter, see [`Select`](crate::Select), and as [`insert`](Table::insert). All rows are changed or none.
@@ -182,7 +184,7 @@ impl Table {
     /// Changes all rows that `filter` holds for by a closure, and answers how many they were.
     ///
     /// Which rows they are is settled before the first one changes. `change` is called once for each, in the order of
-    /// row ids, inside the write: it may read from the database but not write to it.
+    /// row ids, inside the write: like `filter`, it may read but not write, as in [`modify`](Table::modify).
     ///
     /// # Errors
     /// Of the filter, see [`Select`](crate::Select), the closure's, and as [`insert`](Table::insert). All rows are

@@ -402,7 +402,8 @@ impl<'t> TransactionTable<'t> {
         let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
         with_buffer(|buffer| {
             buffer.reset(self.def().schema.shape());
-            let answer = change(&mut RowMut { def: self.def(), row: buffer, old: &row })?;
+            let answer =
+                self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row: buffer, old: &row }))?;
             self.store_patch(row, buffer)?;
             Ok(answer)
         })
@@ -432,7 +433,7 @@ impl<'t> TransactionTable<'t> {
 
     /// The ids of the rows that a filter finds. Its view has ended when rows change: while one is open, pages are copied.
     fn ids_where<'f>(&self, filter: impl Filter<'f>) -> Result<Vec<u64>> {
-        self.reader.select().filter(filter.into_predicate()).ids()
+        self.transaction().read_only(|| self.reader.select().filter(filter.into_predicate()).ids())
     }
 
     /// See [`Table::update_where`](crate::Table::update_where).
@@ -458,7 +459,7 @@ impl<'t> TransactionTable<'t> {
     ) -> Result<u64> {
         self.change_where(filter, |row, buffer| {
             buffer.reset(self.def().schema.shape());
-            change(&mut RowMut { def: self.def(), row: buffer, old: &row })?;
+            self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row: buffer, old: &row }))?;
             self.store_patch(row, buffer)
         })
     }

@@ -31,6 +31,8 @@ pub struct Transaction<'d> {
     pending: RefCell<Option<Catalog>>,
     /// Set when memory ran out in the middle of a change: what is left is not to be published.
     failed: Cell<bool>,
+    /// Set while a closure that an operation calls may read and not write.
+    is_read_only: Cell<bool>,
     /// The table's slot and definition, or an older one, if this is one operation on its own: of one table, and undone by
     /// dropping the transaction.
     single: Option<(usize, &'d TableDef)>,
@@ -52,6 +54,7 @@ impl<'d> Transaction<'d> {
             page,
             pending: RefCell::new(None),
             failed: Cell::new(false),
+            is_read_only: Cell::new(false),
             single,
             changes: Cell::new(0),
             row: Cell::new(None),
@@ -201,7 +204,7 @@ impl<'d> Transaction<'d> {
     /// # Errors
     /// The error of `body`; [`Error::Reentrant`] from inside another operation's closure.
     pub fn savepoint<T>(&self, body: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        self.check_alive()?;
+        self.check_writable()?;
         let undo = Undo {
             transaction: self,
             point: self.page.savepoint()?,
@@ -218,10 +221,18 @@ impl<'d> Transaction<'d> {
         if self.single.is_some() { body() } else { self.savepoint(|_| body()) }
     }
 
+    /// Runs a closure of the user's that an operation calls in its middle: it may read and not write, since the operation
+    /// goes on with what it has read before.
+    #[inline]
+    pub(super) fn read_only<R>(&self, closure: impl FnOnce() -> R) -> R {
+        let _before = Restore { place: &self.is_read_only, value: self.is_read_only.replace(true) };
+        closure()
+    }
+
     /// Runs one change on the private root.
     #[inline]
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Writer) -> Result<R>) -> Result<R> {
-        self.check_alive()?;
+        self.check_writable()?;
         self.changes.set(self.changes.get().saturating_add(1));
         let answer = self.page.write(|writer| change(writer))?;
         if let Err(Error::OutOfMemory { .. }) = answer {
@@ -267,6 +278,12 @@ impl<'d> Transaction<'d> {
     #[inline]
     fn check_alive(&self) -> Result<()> {
         if self.failed.get() { Err(Error::TransactionFailed) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn check_writable(&self) -> Result<()> {
+        self.check_alive()?;
+        if self.is_read_only.get() { Err(Error::Reentrant) } else { Ok(()) }
     }
 
     pub(super) fn with_catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
@@ -399,6 +416,18 @@ impl<'d> Transaction<'d> {
     /// The number of the version that this transaction started from.
     pub fn base_version(&self) -> Result<u64> {
         Ok(version_number(self.view()?.root()))
+    }
+}
+
+/// Puts back what was there, also where a closure panics.
+struct Restore<'c> {
+    place: &'c Cell<bool>,
+    value: bool,
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        self.place.set(self.value);
     }
 }
 
