@@ -28,7 +28,7 @@ pub struct Transaction<'d> {
     core: &'d Core,
     page: page::Transaction<'d>,
     /// The catalogue as changed here.
-    pending: RefCell<Option<Catalog>>,
+    pending: RefCell<Option<Arc<Catalog>>>,
     /// Set when memory ran out in the middle of a change: what is left is not to be published.
     failed: Cell<bool>,
     /// Set while a closure that an operation calls may read and not write.
@@ -151,7 +151,7 @@ impl<'d> Transaction<'d> {
         let committed = self.core.catalog.read();
         let pending = self.pending.borrow();
         let old = redo::Version { root: old, catalog: &committed };
-        let new = redo::Version { root: new, catalog: pending.as_ref().unwrap_or(&committed) };
+        let new = redo::Version { root: new, catalog: pending.as_deref().unwrap_or(&committed) };
         redo::encode(old, new, format, out)
     }
 
@@ -295,7 +295,8 @@ impl<'d> Transaction<'d> {
 
     fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
         let mut pending = self.pending.borrow_mut();
-        change(pending.get_or_insert_with(|| (**self.core.catalog.read()).clone()));
+        // Copied unless it is this transaction's own and no savepoint goes back to it.
+        change(Arc::make_mut(pending.get_or_insert_with(|| Arc::clone(&self.core.catalog.read()))));
     }
 
     /// Makes everything visible in one step, when the log of the database, if it has one, has it.
@@ -355,7 +356,7 @@ impl<'d> Transaction<'d> {
             }
         }
         self.page.commit();
-        let old = std::mem::replace(&mut *catalog, Arc::new(pending));
+        let old = std::mem::replace(&mut *catalog, pending);
         drop(catalog);
         // With it may go closures, and what the user's code keeps in them.
         drop(old);
@@ -435,7 +436,7 @@ impl Drop for Restore<'_> {
 struct Undo<'t, 'd> {
     transaction: &'t Transaction<'d>,
     point: page::Savepoint,
-    pending: Option<Catalog>,
+    pending: Option<Arc<Catalog>>,
     is_kept: Cell<bool>,
 }
 
