@@ -634,6 +634,28 @@ fn records_have_a_longest() {
     }
 }
 
+/// Also where the lines say what they are, which is then known by how they begin.
+#[test]
+fn rows_of_a_database_above_the_longest_are_skipped() {
+    let source = Database::in_memory();
+    let schema = || Schema::builder("t").column(Column::string("name")).build().unwrap();
+    let table = source.create_table(schema()).unwrap();
+    table.insert(&("x".repeat(600),)).unwrap();
+    table.insert(&("short",)).unwrap();
+    let snapshot = source.snapshot();
+    for (import, text) in [(ALL_JSON, written(|out| snapshot.export_json(out))), (ALL_LINES, all_lines(&snapshot))] {
+        let db = Database::in_memory();
+        let imported = import(&db, text.as_bytes(), &skip().record_bytes_max(500)).unwrap();
+        assert_eq!((imported.rows, imported.skipped), (1, 1));
+        assert_eq!(imported.first_errors[0].code(), "limit");
+        assert_eq!(db.table("t").unwrap().len().unwrap(), 1);
+    }
+    // A line that is no row is not to be skipped, however long it is.
+    let spoilt = all_lines(&snapshot).replacen("{\"row\"", "{\"wor\"", 1);
+    let error = ALL_LINES(&Database::in_memory(), spoilt.as_bytes(), &skip().record_bytes_max(500)).unwrap_err();
+    assert_eq!(error.code(), "limit");
+}
+
 // Streams.
 
 /// Gives a text, then fails.

@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 use std::io::{ErrorKind, Read};
 
 const BUFFER_BYTES: usize = 64 << 10;
+/// So much of a record that is too long is kept: its beginning tells what it is.
+const START_BYTES_KEPT: usize = 64;
 
 /// A place in the file. Both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Place {
 /// A record as it stands in the file.
 #[derive(Debug)]
 pub(super) struct Record {
-    /// Empty if the record is too long.
+    /// If the record is too long, how it begins.
     pub(super) text: Vec<u8>,
     pub(super) place: Place,
     /// How long it is.
@@ -183,10 +185,10 @@ impl<R: Read> Input<R> {
             }
             let count = ended.unwrap_or(waiting.len());
             record.bytes += count as u64;
-            if record.bytes > self.record_bytes_max {
-                record.text.clear();
-            } else if let Some(taken) = waiting.get(..count) {
-                record.text.try_reserve(count).map_err(|_| Error::OutOfMemory { bytes: count })?;
+            let kept = if record.bytes > self.record_bytes_max { START_BYTES_KEPT } else { usize::MAX };
+            record.text.truncate(kept);
+            if let Some(taken) = waiting.get(..count.min(kept - record.text.len())) {
+                record.text.try_reserve(taken.len()).map_err(|_| Error::OutOfMemory { bytes: taken.len() })?;
                 record.text.extend_from_slice(taken);
             }
             self.pass(count);
@@ -197,7 +199,7 @@ impl<R: Read> Input<R> {
         Ok(false)
     }
 
-    /// Refuses a record that was not kept.
+    /// Refuses a record that was not kept whole.
     pub(super) fn check_length(&self, record: &Record) -> Result<()> {
         match record.bytes > self.record_bytes_max {
             true => Err(Error::Limit {
@@ -316,16 +318,22 @@ mod tests {
     }
 
     #[test]
-    fn a_record_above_the_limit_is_not_kept() {
+    fn of_a_record_above_the_limit_the_beginning_is_kept() {
         let options = ImportOptions::new().record_bytes_max(4);
         let mut input = Input::new(&b"12345\n1234\r\n\n"[..], &options).unwrap();
         let mut record = Record::new();
         assert!(input.line(&mut record).unwrap());
         assert!(matches!(input.check_length(&record), Err(Error::Limit { found: 5, .. })));
-        assert!(record.text.is_empty());
         assert!(input.line(&mut record).unwrap() && input.check_length(&record).is_err(), "with its carriage return");
         assert!(input.line(&mut record).unwrap() && input.check_length(&record).is_ok());
         assert!(!input.line(&mut record).unwrap());
         assert_eq!(input.place(), Place { line: 4, column: 1 });
+        let long = "x".repeat(1000);
+        for (count, limit) in [(1, 10), (7, 100), (1000, 10), (1000, 999)] {
+            let options = ImportOptions::new().record_bytes_max(limit);
+            let mut input = Input::new(Slow(long.as_bytes(), count), &options).unwrap();
+            assert!(input.line(&mut record).unwrap() && input.check_length(&record).is_err());
+            assert!(record.text == long.as_bytes()[..START_BYTES_KEPT] && record.bytes == 1000);
+        }
     }
 }
