@@ -214,12 +214,23 @@ fn keys_of_ordered_indexes() {
 fn values_of_variable_width() {
     const VALUE_BYTES_MAX: usize = 1 << 30;
     let db = Database::in_memory();
-    let table = db.create_table(Schema::builder("t").column(Column::string("s")).build().unwrap()).unwrap();
+    #[derive(serde::Serialize)]
+    struct Patch<'a> {
+        id: u64,
+        s: &'a str,
+    }
+    let id = Column::u64("id").primary_key().auto_increment();
+    let schema = Schema::builder("t").column(Column::string("s")).column(id).build().unwrap();
+    let table = db.create_table(schema).unwrap();
     let mut text = "x".repeat(VALUE_BYTES_MAX);
-    let id = table.insert(&(&text,)).unwrap();
+    let id = table.insert(&(&text, None::<u64>)).unwrap();
     let s = table.column::<str>("s").unwrap();
     assert!(table.get(id).unwrap().unwrap().get(s) == text);
     text.push('x');
-    is_limit(table.insert(&(&text,)), "`t.s`", VALUE_BYTES_MAX as u64, VALUE_BYTES_MAX as u64 + 1);
+    let found = VALUE_BYTES_MAX as u64 + 1;
+    is_limit(table.insert(&(&text, None::<u64>)), "`t.s`", VALUE_BYTES_MAX as u64, found);
+    is_limit(table.update(id, &Patch { id, s: &text }), "`t.s`", VALUE_BYTES_MAX as u64, found);
+    // Also where the row moves with its key.
+    is_limit(table.update(id, &Patch { id: id + 1, s: &text }), "`t.s`", VALUE_BYTES_MAX as u64, found);
     assert_eq!(table.len().unwrap(), 1);
 }

@@ -291,6 +291,7 @@ impl TableMut<'_, '_> {
 
     /// Moves a row to another id, since its key is the id.
     fn renumber(&mut self, id: u64, wanted: u64, row: &mut RowBuf) -> Result<u64> {
+        check_values(self.def, row)?;
         if self.view().row(wanted).is_some() {
             return Err(self.key_taken(wanted));
         }
