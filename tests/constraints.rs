@@ -69,6 +69,83 @@ fn nulls_are_no_values_to_a_unique_column() {
     assert!(table.find("nick", "x").unwrap().is_none());
 }
 
+/// What counts is how the rows stand at the end, and in which order they are looked at does not.
+#[test]
+fn values_can_move_from_row_to_row_of_one_update() {
+    for index in [Index::hash(["rank"]).unique(), Index::ordered(["rank"]).unique()] {
+        let db = Database::in_memory();
+        let schema = Schema::builder("t")
+            .column(Column::u64("id").primary_key().auto_increment())
+            .column(Column::i64("rank"))
+            .column(Column::string("pad"))
+            .index(index);
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        table.insert_many((1..=100).map(|n| json!({ "rank": n, "pad": "x".repeat(n) }))).unwrap();
+        let (id, rank) = (table.column::<u64>("id").unwrap(), table.column::<i64>("rank").unwrap());
+        let ranks = |db: &Database| db.table("t").unwrap().select().order_by(id.asc()).pick(rank).unwrap();
+        let up = |row: &mut folio::RowMut<'_>| row.set(rank, row.get(rank) + 1);
+        assert_eq!(table.modify_where(rank.ge(1), up).unwrap(), 100);
+        assert_eq!(table.modify_where(rank.ge(1), |row| row.set(rank, row.get(rank) - 1)).unwrap(), 100);
+        assert_eq!(table.modify_where(rank.ge(51), |row| row.set(rank, 151 - row.get(rank))).unwrap(), 50);
+        assert!(ranks(&db).into_iter().eq((1..=50).chain((51..=100).rev())));
+        assert_eq!(table.select().filter(rank.eq(100)).ids().unwrap(), [51]);
+        // The value of a row that does not change is in the way.
+        let fifty = || rank.lt(50);
+        let error = refused(&table, "unique-violation", |t| t.modify_where(fifty(), up).map(drop));
+        assert!(error.to_string().contains("50"), "{error}");
+        // And one that two rows of the update end with.
+        refused(&table, "unique-violation", |t| {
+            t.modify_where(rank.ge(1), |row| row.set(rank, row.get(rank) / 2)).map(drop)
+        });
+        refused(&table, "unique-violation", |t| t.update_where(rank.ge(1), &json!({ "rank": 7 })).map(drop));
+        // Within a transaction too, where it is undone by itself.
+        db.transaction(|tx| {
+            let table = tx.table("t")?;
+            table.modify_where(rank.le(2), |row| row.set(rank, 3 - row.get(rank)))?;
+            assert_eq!(table.modify_where(fifty(), up).unwrap_err().code(), "unique-violation");
+            Ok(())
+        })
+        .unwrap();
+        assert!(ranks(&db).into_iter().take(3).eq([2, 1, 3]));
+        // Keys that rows are numbered by, likewise.
+        assert_eq!(table.modify_where(rank.ge(1), |row| row.set(id, row.get(id) + 1)).unwrap(), 100);
+        assert!(table.iter().unwrap().map(|row| (row.id(), row.get(rank))).take(3).eq([(2, 2), (3, 1), (4, 3)]));
+        assert_eq!(table.len().unwrap(), 100);
+        assert_eq!(table.insert(&json!({ "rank": 0, "pad": "" })).unwrap(), 102);
+    }
+}
+
+/// Every way of giving three rows of five new values of five, next to what the end of it says.
+#[test]
+fn an_update_of_several_rows_is_refused_only_for_how_they_end() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::u8("a").unique())
+        .column(Column::u8("b"))
+        .index(Index::ordered(["b", "a"]).unique());
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    table.insert_many((0..5u8).map(|n| json!({ "a": n, "b": n / 2 }))).unwrap();
+    let (id, a) = (table.column::<u64>("id").unwrap(), table.column::<u8>("a").unwrap());
+    for case in 0..125u8 {
+        let wanted = [case % 5, case / 5 % 5, case / 25];
+        let end: Vec<u8> = wanted.into_iter().chain([3, 4]).collect();
+        let is_unique = (0..5).all(|value| end.iter().filter(|other| **other == value).count() == 1);
+        let fork = db.fork();
+        let table = fork.table("t").unwrap();
+        let answer = table.modify_where(id.le(3), |row| row.set(a, wanted[row.get(id) as usize - 1]));
+        let found = table.select().order_by(id.asc()).pick(a).unwrap();
+        match is_unique {
+            true => assert!(answer.unwrap() == 3 && found == end, "{end:?}, found {found:?}"),
+            false => assert!(answer.unwrap_err().code() == "unique-violation" && found == [0, 1, 2, 3, 4], "{end:?}"),
+        }
+        for value in 0..5u8 {
+            let place = table.find("a", value).unwrap().map(|row| row.get(id));
+            assert_eq!(place, found.iter().position(|other| *other == value).map(|place| place as u64 + 1));
+        }
+    }
+}
+
 #[test]
 fn a_value_can_move_between_rows_when_it_is_free() {
     let db = Database::in_memory();

@@ -5,7 +5,7 @@ use folio::storage::{Batch, Format, MemoryEngine, MemoryStorage, OpenReport, Sto
 use folio::storage::{FileEngine, FileOptions};
 #[cfg(any(unix, windows))]
 use folio::testing::{Fault, FaultKind, Image, SimFiles};
-use folio::{Column, Database, Durability, Error, Index, Schema, Table};
+use folio::{Column, Database, Durability, Error, Index, RowMut, Schema, Table};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -362,7 +362,7 @@ fn assert_replays(db: &Database, log: &MemoryEngine) {
 #[test]
 fn every_single_operation_is_replayed() {
     let score = 2.0;
-    let operations: [&dyn Fn(&Table); 14] = [
+    let operations: [&dyn Fn(&Table); 16] = [
         &|table| assert_eq!(table.insert(&json!({ "name": "a", "email": "a" })).unwrap(), 41),
         &|table| assert_eq!(table.insert(&json!({ "id": 500, "name": "a", "email": "a" })).unwrap(), 500),
         // The key is the row's id: two rows differ then.
@@ -380,6 +380,16 @@ fn every_single_operation_is_replayed() {
         &|table| {
             let column = table.column::<Option<f64>>("score").unwrap();
             assert_eq!(table.update_where(column.eq(score), &json!({ "id": 321 })).unwrap(), 1);
+        },
+        // Each row gets the key of another, or its unique value.
+        &|table| {
+            let id = table.column::<u64>("id").unwrap();
+            assert_eq!(table.modify_where(id.ge(1), |row| row.set(id, row.get(id) + 1)).unwrap(), 11);
+        },
+        &|table| {
+            let email = table.column::<str>("email").unwrap();
+            let turn = |row: &mut RowMut<'_>| row.set(email, format!("e{}", (row.id() + 3) % 12));
+            assert_eq!(table.modify_where(email.ge(""), turn).unwrap(), 11);
         },
         &|table| {
             let column = table.column::<Option<f64>>("score").unwrap();

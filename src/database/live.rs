@@ -170,7 +170,8 @@ impl Table {
     ///
     /// Which rows they are is settled before the first one changes. `filter` is a [`Predicate`](crate::Predicate) or a
     /// closure, as in [`Select::filter`](crate::Select::filter); what `change` of [`modify`](Table::modify) may not do, it
-    /// may not.
+    /// may not. Unique values are looked at as they are when all rows have changed, in whatever order: they can move from
+    /// row to row.
     ///
     /// # Errors
     /// Of the filter, see [`Select`](crate::Select), and as [`insert`](Table::insert). All rows are changed or none.
@@ -184,7 +185,9 @@ impl Table {
     /// Changes all rows that `filter` holds for by a closure, and answers how many they were.
     ///
     /// Which rows they are is settled before the first one changes. `change` is called once for each, in the order of
-    /// row ids, inside the write: like `filter`, it may read but not write, as in [`modify`](Table::modify).
+    /// row ids, inside the write: like `filter`, it may read but not write, as in [`modify`](Table::modify). Unique
+    /// values are looked at as they are when all rows have changed, so that they can be shifted and swapped; rows that
+    /// would get what another still has are kept beside the table until then.
     ///
     /// # Errors
     /// Of the filter, see [`Select`](crate::Select), the closure's, and as [`insert`](Table::insert). All rows are

@@ -63,6 +63,14 @@ impl TableMut<'_, '_> {
         Ok(id)
     }
 
+    /// Stores a whole row of checked values at this id, if no row has it.
+    pub(super) fn insert_unless_taken(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
+        if self.view().row(id).is_some() {
+            return Err(self.key_taken(id));
+        }
+        self.insert_at(id, row)
+    }
+
     /// Stores a checked row at an id that no row has.
     #[inline]
     fn insert_at(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
@@ -195,13 +203,9 @@ impl TableMut<'_, '_> {
     /// Gives the row `id`, which is there, the values that `row` sets, which have been checked. Answers its id, which
     /// changes with a key that is the row id. `row` may come back with more or fewer columns set than it had.
     pub(crate) fn replace(&mut self, id: u64, row: &mut RowBuf) -> Result<u64> {
-        if let Some(column) = self.def.row_id
-            && row.column_bytes(column).is_some()
-        {
-            let wanted = self.id_given(row, column)?;
-            if wanted != id {
-                return self.renumber(id, wanted, row);
-            }
+        let wanted = self.id_of(id, row)?;
+        if wanted != id {
+            return self.renumber(id, wanted, row);
         }
         let view = self.view();
         let Some(old) = view.row(id) else { return Err(self.no_row(id)) };
@@ -435,6 +439,14 @@ impl TableMut<'_, '_> {
                 Ok(id)
             }
             _ => self.next_id(),
+        }
+    }
+
+    /// The id that the row `id` will have with these values, which changes with a key that is the row id.
+    pub(super) fn id_of(&self, id: u64, row: &RowBuf) -> Result<u64> {
+        match self.def.row_id {
+            Some(column) if row.column_bytes(column).is_some() => self.id_given(row, column),
+            _ => Ok(id),
         }
     }
 

@@ -22,5 +22,6 @@ pub(crate) mod samples;
 mod sequence;
 pub(crate) mod size;
 pub(crate) mod spot;
+pub(crate) mod update_many;
 pub(crate) mod version;
 pub(crate) mod view;

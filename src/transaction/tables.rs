@@ -12,6 +12,7 @@ use crate::table::key::{IndexKey, index_key, type_of};
 use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::row::Row;
+use crate::table::update_many::UpdateMany;
 use crate::table::version::Entry;
 use crate::value::{Columns, RowBuf, ToKey, ValueRef};
 use serde::Serialize;
@@ -409,11 +410,16 @@ impl<'t> TransactionTable<'t> {
         })
     }
 
-    /// Gives a stored row the values that `buffer` sets.
-    fn store_patch(&self, row: Row<'_>, buffer: &mut RowBuf) -> Result<()> {
+    /// Runs the checks on a stored row with the values that `patch` sets.
+    fn check_patch(&self, row: &Row<'_>, patch: &RowBuf) -> Result<()> {
         self.check_closures()?;
         let schema = &self.def().schema;
-        schema.check(&Patched { patch: buffer, old: &row }).map_err(|error| error.in_table(schema.name()))?;
+        schema.check(&Patched { patch, old: row }).map_err(|error| error.in_table(schema.name()))
+    }
+
+    /// Gives a stored row the values that `buffer` sets.
+    fn store_patch(&self, row: Row<'_>, buffer: &mut RowBuf) -> Result<()> {
+        self.check_patch(&row, buffer)?;
         let id = row.id();
         // Its view ends here: while one is open, what rows change is copied again and again.
         drop(row);
@@ -445,9 +451,9 @@ impl<'t> TransactionTable<'t> {
         let mut encoded = RowBuf::new();
         // Encoded once and ahead: a patch that does not fit is an error whether or not a row is found.
         encoded.encode_partial(def.schema.shape(), patch).map_err(|error| error.in_table(def.name()))?;
-        self.change_where(filter, |row, buffer| {
+        self.change_where(filter, |_, buffer| {
             buffer.clone_from(&encoded);
-            self.store_patch(row, buffer)
+            Ok(())
         })
     }
 
@@ -459,25 +465,30 @@ impl<'t> TransactionTable<'t> {
     ) -> Result<u64> {
         self.change_where(filter, |row, buffer| {
             buffer.reset(self.def().schema.shape());
-            self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row: buffer, old: &row }))?;
-            self.store_patch(row, buffer)
+            self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row: buffer, old: row }))
         })
     }
 
+    /// Gives rows the values that `change` sets in the buffer.
     fn change_where<'f>(
         &self,
         filter: impl Filter<'f>,
-        mut change: impl FnMut(Row<'_>, &mut RowBuf) -> Result<()>,
+        mut change: impl FnMut(&Row<'_>, &mut RowBuf) -> Result<()>,
     ) -> Result<u64> {
         let ids = self.ids_where(filter)?;
         self.transaction().atomic(|| {
             with_buffer(|buffer| {
-                let mut changed = 0;
+                let (mut changed, mut update) = (0, UpdateMany::new(&ids));
                 for &id in &ids {
-                    if let Some(row) = self.reader.row_by_id(id)? {
-                        change(row, buffer)?;
-                        changed += 1;
-                    }
+                    let Some(row) = self.reader.row_by_id(id)? else { continue };
+                    change(&row, buffer)?;
+                    self.check_patch(&row, buffer)?;
+                    drop(row);
+                    self.change_row(|table| update.replace(table, id, buffer), |new| new.filter(|new| *new == id))?;
+                    changed += 1;
+                }
+                if update.has_waiting() {
+                    self.change(|table| update.finish(table))?;
                 }
                 Ok(changed)
             })
