@@ -188,7 +188,8 @@ impl Database {
     }
 
     /// Drops a table with all its rows. Handles of it answer [`Error::NoSuchTable`](crate::Error::NoSuchTable) from then
-    /// on; snapshots and forks keep theirs. Cost: O(1) now, the memory is given back in slices.
+    /// on; snapshots and forks keep theirs. Cost: O(tables) now, whatever their rows; the memory is
+    /// given back in slices.
     ///
     /// # Errors
     /// [`Error::NoSuchTable`](crate::Error::NoSuchTable), [`Error::Reentrant`](crate::Error::Reentrant).
@@ -262,7 +263,7 @@ impl Database {
         self.snapshot().fork()
     }
 
-    /// Figures: versions, rows, memory. Waits for the running write. Cost: O(tables).
+    /// Figures: versions, rows, memory. Waits for the running write. Cost: O(tables and their parts on disk).
     pub fn stats(&self) -> Stats {
         stats_of(&self.core)
     }

@@ -89,8 +89,8 @@ impl Table {
     ///
     /// `row` is anything that serde can serialize: a struct or map with the columns' names, or a tuple or sequence in
     /// the columns' order. Columns left out get their default, else null, else that is an error; an auto-increment key
-    /// left out or null gets the next number. Visible to others on return. Cost: O(log n) pages copied, and one update
-    /// per index.
+    /// left out or null gets the next number. Visible to others on return. Cost: O(log n) pages copied, and with them the
+    /// root, which has 48 bytes for each table of the database; and one update per index.
     ///
     /// # Errors
     /// - Of kind [`Row`](crate::ErrorKind::Row): the row does not fit the schema; the error says where.

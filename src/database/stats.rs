@@ -1,10 +1,11 @@
 //! Figures about a database.
 
-use crate::storage::{Object, StorageStats};
+use crate::storage::StorageStats;
 use crate::table::reader::view_of;
 use crate::table::version::version_number;
 use crate::transaction::core::Core;
 use crate::value::Timestamp;
+use std::collections::BTreeMap;
 
 /// Figures about a database at one moment; see [`Database::stats`](crate::Database::stats).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +76,15 @@ pub(super) fn stats_of(core: &Core) -> Stats {
     let (pinned, catalog) = core.snapshot();
     let manifest = core.log.as_ref().and_then(|log| log.engine.manifest());
     let objects = manifest.as_ref().map_or(&[][..], |manifest| &manifest.checkpoint.objects);
-    let stored = |name: &str| objects.iter().filter(|object| object.table() == name).map(Object::length).sum();
+    let mut stored_bytes = BTreeMap::new();
+    for object in objects {
+        *stored_bytes.entry(object.table()).or_default() += object.length();
+    }
     let tables = catalog.tables.iter().map(|(name, listed)| TableStats {
         name: name.to_string(),
         rows: view_of(pinned.root(), listed.slot, &listed.def).len(),
         indexes: listed.def.indexes.len(),
-        stored_bytes: stored(name),
+        stored_bytes: stored_bytes.get(&**name).copied().unwrap_or_default(),
     });
     let (tables, version) = (tables.collect(), version_number(pinned.root()));
     drop(pinned);

@@ -155,7 +155,8 @@ impl<'d> Transaction<'d> {
         redo::encode(old, new, format, out)
     }
 
-    /// Drops a table with all its rows. Cost: O(1) now, the memory is given back in slices.
+    /// Drops a table with all its rows. Cost: O(tables) now, whatever their rows; the memory is given
+    /// back in slices.
     ///
     /// # Errors
     /// [`Error::NoSuchTable`].
