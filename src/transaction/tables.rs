@@ -87,8 +87,8 @@ thread_local! {
     static BATCH: Cell<Vec<RowBuf>> = const { Cell::new(Vec::new()) };
 }
 
-/// A buffer that a large row has made larger than this is given back.
-const BUFFER_BYTES_KEPT: usize = 1 << 20;
+/// A buffer that a large row, or a large batch of the log, has made larger than this is given back.
+pub(super) const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
 /// Lends a row buffer for the length of a call.
 #[inline]

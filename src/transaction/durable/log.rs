@@ -14,15 +14,13 @@ use crate::page::{Committed, Store};
 use crate::storage::plant::{Plant, is_planted};
 use crate::storage::{Appended, Batch, StorageEngine};
 use crate::transaction::core::Newest;
+use crate::transaction::tables::BUFFER_BYTES_KEPT;
 use crate::transaction::tx::Transaction;
 use crate::value::Timestamp;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-
-/// A buffer that a large batch has made larger is given back.
-const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
 const OPEN: u8 = 0;
 const POISONED: u8 = 1;
