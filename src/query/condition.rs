@@ -236,7 +236,7 @@ fn plain(value: &Value) -> ValueRef<'_> {
 
 fn operand(def: &TableDef, column: usize, ty: Type, value: &Value) -> Result<Operand> {
     let value = if ty == Type::Json { value.as_ref() } else { plain(value) };
-    if value.is_null() {
+    if ty.is_null(value) {
         let message = format!(
             "`{}.{}` is compared with null, which nothing is equal to: use `is_null` or `is_not_null`",
             def.name(),
@@ -283,12 +283,6 @@ fn range<'q>(
     upper: &Bound<Value>,
 ) -> Result<Expr<'q>> {
     let is_equality = matches!((lower, upper), (Bound::Included(low), Bound::Included(high)) if low == high);
-    if ty == Type::Json && !is_equality {
-        return Err(Error::InvalidQuery {
-            message: format!("`{}.{}` is json, which has no order to compare by", def.name(), def.column_name(column))
-                .into(),
-        });
-    }
     let pack = |bound: &Bound<Value>| -> Result<Bound<Operand>> {
         Ok(match bound {
             Bound::Included(value) => Bound::Included(operand(def, column, ty, value)?),
@@ -298,6 +292,13 @@ fn range<'q>(
     };
     // Both are looked at before either decides, so that an error does not hide behind an empty range.
     let (lower, upper) = (pack(lower)?, pack(upper)?);
+    // Behind the operands: NaN, which is not equal to itself, is null to a document, and told as that.
+    if ty == Type::Json && !is_equality {
+        return Err(Error::InvalidQuery {
+            message: format!("`{}.{}` is json, which has no order to compare by", def.name(), def.column_name(column))
+                .into(),
+        });
+    }
     let lower = match lower {
         Bound::Included(Operand::Value(packed)) => Bound::Included(packed),
         Bound::Excluded(Operand::Value(packed)) => Bound::Excluded(packed),

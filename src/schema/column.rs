@@ -92,7 +92,8 @@ constructors!(
     bytes: [u8], Bytes, "A `bytes` column. Checks see `&[u8]`.";
     uuid: Uuid, Uuid, "A `uuid` column, 16 bytes.";
     timestamp: Timestamp, Timestamp, "A `timestamp` column, 8 bytes.";
-    json: serde_json::Value, Json, "A `json` column, kept as compact text. Checks see it parsed.";
+    json: serde_json::Value, Json,
+        "A `json` column, kept as compact text. A float that is not finite is null in it. Checks see it parsed.";
 );
 
 impl Column<Value> {

@@ -20,7 +20,7 @@ impl Type {
     ///
     /// Null is refused with `NullNotAllowed`: what is null is said by the row, not by the value's bytes.
     pub(crate) fn pack(self, value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
-        if value.is_null() {
+        if self.is_null(value) {
             return Err(RowErrorKind::NullNotAllowed);
         }
         match (self, value) {
@@ -33,6 +33,13 @@ impl Type {
                 None => Err(RowErrorKind::wrong_type(ty, value.kind())),
             },
         }
+    }
+
+    /// Whether a column of this type takes the value for null: JSON has no number for a float that is not finite, and null
+    /// is what serde_json writes in its place.
+    #[inline]
+    pub(crate) fn is_null(self, value: ValueRef<'_>) -> bool {
+        value.is_null() || self == Type::Json && matches!(value, ValueRef::Float(value) if !value.is_finite())
     }
 
     /// The value in these packed bytes. Bytes that are no packed value of this type read as [`ValueRef::Null`].

@@ -140,11 +140,12 @@ impl RowBuf {
             let found = index.saturating_add(1);
             return Err(RowErrorKind::WrongArity { expected: shape.len(), found }.into());
         };
-        if value.is_null() && column.nullable {
+        let is_null = column.ty.is_null(value);
+        if is_null && column.nullable {
             self.set_null(shape, index);
             return Ok(());
         }
-        if value.is_null() && shape.is_generated(index) {
+        if is_null && shape.is_generated(index) {
             self.unset(shape, index);
             return Ok(());
         }
