@@ -143,7 +143,8 @@ impl<T: ?Sized> Column<T> {
         self
     }
 
-    /// The value in rows that do not mention the column. It is checked when the schema is built.
+    /// The value in rows that do not mention the column. It is checked when the schema is built; a document may nest at
+    /// most 122 deep, so that the schema's JSON form can be read.
     pub fn default(mut self, value: impl Into<Value>) -> Self {
         self.def.default = DefaultValue::Value(value.into());
         self

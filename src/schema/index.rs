@@ -62,10 +62,16 @@ impl Index {
     }
 
     /// Names the index. Without a name it is `<table>_by_<column>_<column>`, with the kind behind it, and then a number,
-    /// where that is taken.
+    /// where that is taken; what goes before these is cut where the name would be longer than
+    /// [`NAME_BYTES_MAX`](crate::NAME_BYTES_MAX).
     pub fn named(mut self, name: impl Into<String>) -> Index {
         self.name = Some(name.into().into());
         self
+    }
+
+    /// What the name of an index without one is derived from.
+    pub(super) fn stem(&self, table: &str) -> String {
+        format!("{table}_by_{}", self.columns.join("_"))
     }
 }
 

@@ -18,6 +18,7 @@ use super::check::Check;
 use super::column::{ColumnDef, DefaultValue};
 use super::definition::Schema;
 use super::index::{Index, IndexKind};
+use super::limits::NAME_BYTES_MAX;
 use crate::value::{Columns, RowBuf, RowError, Shape, ShapeColumn, Type, Value};
 
 #[derive(Serialize, Deserialize)]
@@ -114,7 +115,10 @@ impl<'de> Deserialize<'de> for Schema {
             builder = builder.primary_key(form.primary_key);
         }
         for IndexForm { name, kind, columns, unique } in form.indexes {
-            let index = Index::new(kind, columns).named(name);
+            let index = Index::new(kind, columns);
+            // Derived names had no limit once. Such a one is derived again, as it is for who declares the index.
+            let is_derived = name.len() > NAME_BYTES_MAX && name.starts_with(&index.stem(&builder.name));
+            let index = if is_derived { index } else { index.named(name) };
             builder = builder.index(if unique { index.unique() } else { index });
         }
         builder.checks = form.checks.into_iter().map(|name| Check { name: name.into(), test: None }).collect();

@@ -10,7 +10,7 @@ use super::column::{ColumnDef, DefaultValue};
 use super::index::{Index, IndexDef, IndexKind};
 use super::limits::{COLUMN_COUNT_MAX, FIXED_BYTES_MAX, INDEX_COUNT_MAX, NAME_BYTES_MAX};
 use crate::error::SchemaProblem;
-use crate::value::{Type, Value, similar};
+use crate::value::{JSON_DEPTH_MAX, Type, Value, json_depth, similar};
 
 /// What validation works out of a builder.
 pub(super) struct Valid {
@@ -261,12 +261,13 @@ impl<'a> Rules<'a> {
             }
             return name.clone();
         }
-        let plain = format!("{}_by_{}", self.builder.name, index.columns.join("_"));
-        let with_kind = format!("{plain}_{}", index.kind);
+        let stem = index.stem(&self.builder.name);
+        let with_kind = format!("_{}", index.kind);
         let chosen: Vec<_> = chosen.collect();
         let numbered = (2usize..).map(|number| format!("{with_kind}_{number}"));
-        let mut names = [plain.clone(), with_kind.clone()].into_iter().chain(numbered);
-        names.find(|name| !taken(name) && !chosen.contains(&name.as_str())).unwrap_or(plain).into()
+        let suffixes = [String::new(), with_kind.clone()].into_iter().chain(numbered);
+        let mut names = suffixes.map(|suffix| fitted(&stem, &suffix));
+        names.find(|name| !taken(name) && !chosen.contains(&&**name)).unwrap_or_default()
     }
 
     /// The column's default in packed bytes.
@@ -288,6 +289,13 @@ impl<'a> Rules<'a> {
             self.problem("invalid-default", format!("the default of column `{name}` does not fit it: {problem}"));
             return None;
         }
+        if column.ty == Type::Json
+            && let Some(problem) = unreadable(&packed)
+        {
+            let message = format!("the default of column `{name}` cannot be read back from the schema: {problem}");
+            self.problem("invalid-default", message);
+            return None;
+        }
         for check in &column.checks {
             if check.test.as_ref().is_some_and(|test| !test(&packed)) {
                 let message = format!("the default {value} of column `{name}` fails its check \"{}\"", check.name);
@@ -295,6 +303,26 @@ impl<'a> Rules<'a> {
             }
         }
         Some(packed.into())
+    }
+}
+
+/// The stem, cut where the name would be too long, and the suffix: every reader of a schema refuses longer names.
+fn fitted(stem: &str, suffix: &str) -> Box<str> {
+    let room = NAME_BYTES_MAX.saturating_sub(suffix.len()).min(stem.len());
+    let end = (0..=room).rev().find(|end| stem.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}{suffix}", stem.get(..end).unwrap_or_default()).into()
+}
+
+/// How deep a default may nest: its schema's JSON form is read with it, around which there are three levels, and in a line
+/// of an export two more.
+const DEFAULT_DEPTH_MAX: usize = JSON_DEPTH_MAX - 5;
+
+/// What keeps a document from being read back as part of a schema.
+fn unreadable(document: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<serde_json::Value>(document) {
+        Ok(_) if json_depth(document) <= DEFAULT_DEPTH_MAX => None,
+        Ok(_) => Some(format!("it nests deeper than {DEFAULT_DEPTH_MAX} levels")),
+        Err(error) => Some(error.to_string()),
     }
 }
 

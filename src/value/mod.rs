@@ -35,6 +35,7 @@ pub(crate) use json_text::{read_text, write_json};
 pub use key::ToKey;
 pub(crate) use order::{compare_packed, encode_key, key_u64, partial_compare_packed, prefix_range, successor};
 pub use owned::Value;
+pub(crate) use pack::{JSON_DEPTH_MAX, json_depth};
 pub use readable::Readable;
 pub(crate) use readable::spelling;
 pub(crate) use row_buf::RowBuf;

@@ -253,15 +253,21 @@ fn pack_array(element: Scalar, len: usize, values: ArrayRef<'_>, out: &mut Vec<u
 }
 
 /// How deep JSON may nest: what serde_json reads back.
-const JSON_DEPTH_MAX: usize = 127;
+pub(crate) const JSON_DEPTH_MAX: usize = 127;
 
 /// Refuses JSON text, which is sound, that nests deeper than it could be read back.
 pub(super) fn check_json_depth(text: &[u8]) -> Result<(), RowErrorKind> {
     // Only many brackets can nest deep: most texts are done with here.
-    if text.len() <= JSON_DEPTH_MAX {
+    if text.len() <= JSON_DEPTH_MAX || json_depth(text) <= JSON_DEPTH_MAX {
         return Ok(());
     }
-    let (mut depth, mut in_string, mut is_escaped) = (0usize, false, false);
+    let start = String::from_utf8_lossy(&text[..JSON_DEPTH_MAX]);
+    Err(RowErrorKind::invalid(&start, "JSON nested at most 127 deep"))
+}
+
+/// How deep JSON text, which is sound, nests.
+pub(crate) fn json_depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0usize, 0, false, false);
     for byte in text {
         match byte {
             _ if is_escaped => is_escaped = false,
@@ -271,12 +277,9 @@ pub(super) fn check_json_depth(text: &[u8]) -> Result<(), RowErrorKind> {
             b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > JSON_DEPTH_MAX {
-            let start = String::from_utf8_lossy(&text[..JSON_DEPTH_MAX]);
-            return Err(RowErrorKind::invalid(&start, "JSON nested at most 127 deep"));
-        }
+        deepest = deepest.max(depth);
     }
-    Ok(())
+    deepest
 }
 
 fn pack_json(value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
