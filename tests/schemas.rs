@@ -7,7 +7,10 @@ mod directory;
 
 use directory::Directory;
 use folio::storage::Format;
-use folio::{Column, Database, Error, ImportOptions, Index, NAME_BYTES_MAX, Schema, SchemaBuilder};
+use folio::{
+    Column, ColumnDef, Database, Error, ImportOptions, Index, NAME_BYTES_MAX, Schema, SchemaBuilder, Timestamp, Type,
+    Uuid,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -134,4 +137,69 @@ fn defaults_nest_as_deep_as_can_be_read_back() {
     // A key by which serde_json means something else, and reads no document back.
     let column = Column::json("d").default(json!({ "$serde_json::private::RawValue": 1 }));
     assert!(Schema::builder("t").column(column).build().is_err());
+}
+
+#[test]
+fn defaults_are_the_same_however_they_were_given() {
+    let time = "2026-11-21T13:00:00.250Z";
+    let (id, micros) = ("0123abcd-4567-89ab-cdef-0123456789ab", time.parse::<Timestamp>().unwrap().as_micros());
+    let uuid: Uuid = id.parse().unwrap();
+    let floats: Type = "2xf64".parse().unwrap();
+    let columns = || {
+        let columns: Vec<ColumnDef> = vec![
+            Column::f64("f64").default(0).into(),
+            Column::f64("zero").default(-0.0).into(),
+            Column::f32("f32").default(0.1).into(),
+            Column::f32("f32_whole").default(16_777_217).into(),
+            Column::u8("u8").default(7i64).into(),
+            Column::timestamp("micros").default(0).into(),
+            Column::timestamp("offset").default("2026-11-21T14:00:00.25+01:00").into(),
+            Column::timestamp("fraction").default(time).into(),
+            Column::uuid("upper").default(id.to_uppercase()).into(),
+            Column::uuid("plain").default(id.replace('-', "")).into(),
+            Column::uuid("bytes").default(&uuid.as_bytes()[..]).into(),
+            Column::new("array", floats).default([1, 2]).into(),
+            Column::array("times", "2xtimestamp".parse().unwrap()).default([time, "2026-11-21T00:00:00+02:00"]).into(),
+            Column::json("text").default("a").into(),
+            Column::json("number").default(1.5).into(),
+            Column::json("order").default(json!({ "b": 1, "a": 2 })).into(),
+            Column::bytes("raw").default(&[0u8, 255][..]).into(),
+            Column::string("null").nullable().default(None::<&str>).into(),
+        ];
+        columns
+    };
+    for column in columns() {
+        let schema = Schema::builder("t").column(column).build().unwrap();
+        let difference = again(&schema).difference_in_json(&schema);
+        assert!(difference.is_none(), "{}", difference.unwrap());
+    }
+    let all = || columns().into_iter().fold(Schema::builder("t"), SchemaBuilder::column).build().unwrap();
+    assert_kept("defaults", all);
+    let db = Database::in_memory();
+    let table = db.create_table(all()).unwrap();
+    table.insert(&json!({})).unwrap();
+    let row = table.nth(0).unwrap().unwrap();
+    for name in ["offset", "fraction"] {
+        assert_eq!(row.value(name).unwrap().to_owned(), Timestamp::from_micros(micros).into(), "{name}");
+    }
+    // What a program asks for in other words is the same, too.
+    let one = |default: folio::Value| {
+        Schema::builder("u").column(Column::new("t", Type::Timestamp).default(default)).build().unwrap()
+    };
+    db.ensure_table(one(micros.into())).unwrap();
+    db.ensure_table(one(time.into())).unwrap();
+    assert!(db.ensure_table(one((micros + 1).into())).is_err());
+}
+
+/// What [`Database::ensure_table`] compares.
+trait Difference {
+    fn difference_in_json(&self, other: &Schema) -> Option<String>;
+}
+
+impl Difference for Schema {
+    fn difference_in_json(&self, other: &Schema) -> Option<String> {
+        let db = Database::in_memory();
+        db.ensure_table(self.clone()).unwrap();
+        db.ensure_table(other.clone()).err().map(|error| error.to_string())
+    }
 }

@@ -46,7 +46,7 @@ pub enum DefaultValue {
     /// Null if the column is nullable, else the row is refused.
     #[default]
     None,
-    /// This value.
+    /// This value, in a schema as the column's type has it.
     Value(Value),
     /// What this closure answers, called once for each such row.
     Closure(Arc<dyn Fn() -> Value + Send + Sync>),

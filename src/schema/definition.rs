@@ -57,8 +57,15 @@ impl Schema {
     }
 
     pub(super) fn assemble(builder: SchemaBuilder, valid: Valid) -> Schema {
-        let SchemaBuilder { name, columns, checks, .. } = builder;
+        let SchemaBuilder { name, mut columns, checks, .. } = builder;
         let Valid { primary_key, indexes, defaults } = valid;
+        // As it would be read from the schema's JSON form: 0 for a time, or for a float, is not kept as the integer. So
+        // two schemas with one default have one JSON form, in whatever words it was given.
+        for (column, packed) in columns.iter_mut().zip(&defaults) {
+            if let Some(packed) = packed {
+                column.default = DefaultValue::Value(column.ty.unpack(packed).to_owned());
+            }
+        }
         let auto_increment = columns.iter().position(|column| column.auto_increment);
         let shape_column =
             |column: &ColumnDef| ShapeColumn { name: column.name.clone(), ty: column.ty, nullable: column.nullable };
