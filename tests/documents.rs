@@ -7,7 +7,8 @@ mod directory;
 use directory::Directory;
 use folio::storage::Format;
 use folio::{Column, Database, Field, Schema, Table};
-use serde::Serialize;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -89,5 +90,45 @@ fn no_document_is_compared_with_what_is_not_finite() {
             let error = table.select().filter(predicate).count().unwrap_err();
             assert!(error.code() == "invalid-query" && error.to_string().contains("is_null"), "{error}");
         }
+    }
+}
+
+// Numbers.
+
+/// The float as a document, within one, and as a default: each comes back to the bit.
+fn assert_exact(table: &Table, doc: Field<Option<Value>>, float: f64) {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Inner {
+        float: f64,
+        all: Vec<f64>,
+    }
+
+    let bits = |value: &Value| value.as_f64().unwrap().to_bits();
+    let id = table.insert(&Doc { doc: float }).unwrap();
+    let row = table.get(id).unwrap().unwrap();
+    assert_eq!(bits(&row.get(doc).unwrap()), float.to_bits());
+    assert_eq!(row.decode::<(u64, f64)>().unwrap().1.to_bits(), float.to_bits());
+    let folio::Value::Json(value) = row.value("doc").unwrap() else { panic!("a document") };
+    assert_eq!(bits(&value), float.to_bits());
+    table.modify(id, |row| row.set(doc, json!({ "float": float, "all": [float] }))).unwrap();
+    let inner = table.get(id).unwrap().unwrap().decode::<(u64, Inner)>().unwrap().1;
+    assert_eq!((inner.float.to_bits(), inner.all[0].to_bits()), (float.to_bits(), float.to_bits()));
+    assert_eq!(table.select().filter(doc.eq(json!({ "all": [float], "float": float }))).ids().unwrap(), [id]);
+    table.clear().unwrap();
+}
+
+#[test]
+fn floats_in_documents_come_back() {
+    let (table, doc) = table();
+    for float in [31.245270191439438, 121.48791951161945, 98.6 * 1.1, 0.1 + 0.2, f64::MIN_POSITIVE, 5e-324, f64::MAX] {
+        assert_exact(&table, doc, float);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_finite_float_comes_back(floats in proptest::collection::vec(any::<f64>(), 8)) {
+        let (table, doc) = table();
+        floats.into_iter().filter(|float| float.is_finite()).for_each(|float| assert_exact(&table, doc, float));
     }
 }

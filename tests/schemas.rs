@@ -11,6 +11,7 @@ use folio::{
     Column, ColumnDef, Database, Error, ImportOptions, Index, NAME_BYTES_MAX, Schema, SchemaBuilder, Timestamp, Type,
     Uuid,
 };
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -148,6 +149,7 @@ fn defaults_are_the_same_however_they_were_given() {
     let columns = || {
         let columns: Vec<ColumnDef> = vec![
             Column::f64("f64").default(0).into(),
+            Column::f64("uneven").default(108.460_000_000_000_01).into(),
             Column::f64("zero").default(-0.0).into(),
             Column::f32("f32").default(0.1).into(),
             Column::f32("f32_whole").default(16_777_217).into(),
@@ -162,7 +164,7 @@ fn defaults_are_the_same_however_they_were_given() {
             Column::array("times", "2xtimestamp".parse().unwrap()).default([time, "2026-11-21T00:00:00+02:00"]).into(),
             Column::json("text").default("a").into(),
             Column::json("number").default(1.5).into(),
-            Column::json("order").default(json!({ "b": 1, "a": 2 })).into(),
+            Column::json("order").default(json!({ "b": 1, "a": 108.460_000_000_000_01 })).into(),
             Column::bytes("raw").default(&[0u8, 255][..]).into(),
             Column::string("null").nullable().default(None::<&str>).into(),
         ];
@@ -201,5 +203,15 @@ impl Difference for Schema {
         let db = Database::in_memory();
         db.ensure_table(self.clone()).unwrap();
         db.ensure_table(other.clone()).err().map(|error| error.to_string())
+    }
+}
+
+proptest! {
+    #[test]
+    fn float_defaults_come_back(float in any::<f64>().prop_filter("finite", |float| float.is_finite()), narrow: f32) {
+        let narrow = Column::f32("y").default(if narrow.is_finite() { narrow } else { 0.1 });
+        let builder = Schema::builder("t").column(Column::f64("x").default(float)).column(narrow);
+        let schema = builder.column(Column::json("d").default(float)).build().unwrap();
+        prop_assert!(again(&schema).difference_in_json(&schema).is_none());
     }
 }
