@@ -1,4 +1,4 @@
-//! Documents: what a `json` column takes, keeps and gives back.
+//! Documents: what a `json` column takes, keeps and gives back, and when two of them are equal.
 #![cfg(any(unix, windows))]
 
 #[path = "common/directory.rs"]
@@ -6,10 +6,12 @@ mod directory;
 
 use directory::Directory;
 use folio::storage::Format;
-use folio::{Column, Database, Field, Schema, Table};
+use folio::{Column, Database, Field, ImportOptions, Row, Schema, Table};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const FORMATS: [Format; 2] = [Format::Binary, Format::JsonLines];
@@ -28,6 +30,10 @@ fn table() -> (Table, Field<Option<Value>>) {
     let table = Database::in_memory().create_table(schema()).unwrap();
     let doc = table.column::<Option<Value>>("doc").unwrap();
     (table, doc)
+}
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
 }
 
 #[derive(Serialize)]
@@ -130,5 +136,129 @@ proptest! {
     fn every_finite_float_comes_back(floats in proptest::collection::vec(any::<f64>(), 8)) {
         let (table, doc) = table();
         floats.into_iter().filter(|float| float.is_finite()).for_each(|float| assert_exact(&table, doc, float));
+    }
+}
+
+// What is equal.
+
+#[derive(Serialize)]
+struct Backwards {
+    b: u8,
+    a: Option<u8>,
+}
+
+/// The rows that a predicate finds, which a closure that compares values finds as well.
+fn assert_found(table: &Table, doc: Field<Option<Value>>, document: &Value, expected: &[u64]) {
+    let found = table.select().filter(doc.eq(document.clone())).ids().unwrap();
+    assert_eq!(found, expected, "{document}");
+    assert_eq!(table.select().filter(doc.is_in([document.clone()])).ids().unwrap(), expected, "{document}");
+    let two = [json!("none"), document.clone()];
+    assert_eq!(table.select().filter(doc.is_in(two)).ids().unwrap(), expected, "{document}");
+    let by_closure = |row: &Row<'_>| row.get(doc).as_ref() == Some(document);
+    assert_eq!(table.select().filter(by_closure).ids().unwrap(), expected, "{document}");
+    let others = |row: &Row<'_>| row.get(doc).is_some_and(|doc| doc != *document);
+    let others = table.select().filter(others).ids().unwrap();
+    assert_eq!(table.select().filter(doc.ne(document.clone())).ids().unwrap(), others, "{document}");
+    assert_eq!(table.select().filter(!doc.eq(document.clone()) & doc.is_not_null()).ids().unwrap(), others);
+}
+
+#[test]
+fn documents_are_equal_by_what_they_say() {
+    let (table, doc) = table();
+    table.insert(&Doc { doc: Backwards { b: 1, a: Some(2) } }).unwrap();
+    table.insert(&Doc { doc: json!({ "a": 2, "b": 1 }) }).unwrap();
+    table.insert(&Doc { doc: None::<u8> }).unwrap();
+    let text = r#"[{"doc":"\u00e9"},{"doc":"é"},{"doc":1e2},{"doc":100.0},{"doc":100},{"doc":[{"y":1.50,"x":-0}]},
+        {"doc":{"a":1,"b":1,"a":2}},{"doc":[{"x":0.0,"y":1.5}]},{"doc":"\/\u0041"}]"#;
+    table.import_json(text.as_bytes(), &ImportOptions::new()).unwrap();
+    assert_found(&table, doc, &json!({ "a": 2, "b": 1 }), &[1, 2, 10]);
+    assert_found(&table, doc, &json!("é"), &[4, 5]);
+    assert_found(&table, doc, &json!(100.0), &[6, 7]);
+    assert_found(&table, doc, &json!(100), &[8]);
+    assert_found(&table, doc, &json!([{ "x": 0.0, "y": 1.5 }]), &[9, 11]);
+    assert_found(&table, doc, &json!("/A"), &[12]);
+    assert_found(&table, doc, &json!({ "a": 2 }), &[]);
+    assert_eq!(table.select().filter(doc.eq("é") & doc.eq(json!("\u{e9}"))).count().unwrap(), 2);
+    assert_eq!(table.select().columns(["doc"]).distinct().count().unwrap(), 7);
+    let groups = table.select().group_by(doc).count().unwrap();
+    let counts: BTreeSet<(String, u64)> = groups.into_iter().map(|(doc, count)| (format!("{doc:?}"), count)).collect();
+    assert_eq!(counts.len(), 7);
+    assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 12);
+    assert!(counts.iter().any(|(doc, count)| doc.contains("Object") && !doc.contains("Array") && *count == 3));
+    // As values, too.
+    let [one, other] = [1, 2].map(|id| table.get(id).unwrap().unwrap().value("doc").unwrap());
+    assert_eq!(one, other);
+}
+
+#[test]
+fn long_documents_are_compared_alike() {
+    let (table, doc) = table();
+    let text = "x".repeat(5000);
+    table.insert(&Doc { doc: raw(&format!("{{\"b\":\"{text}\",\"a\":1}}")) }).unwrap();
+    table.insert(&Doc { doc: json!({ "a": 1, "b": text }) }).unwrap();
+    table.insert(&Doc { doc: json!({ "a": 2, "b": text }) }).unwrap();
+    assert_found(&table, doc, &json!({ "a": 1, "b": text }), &[1, 2]);
+    assert_eq!(table.select().columns(["doc"]).distinct().count().unwrap(), 2);
+}
+
+fn any_document() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        (0..3u8).prop_map(Value::from),
+        prop_oneof![Just(0.0), Just(-0.0), Just(1.0), Just(1e300), Just(0.1)].prop_map(|float: f64| json!(float)),
+        "[aé\"\\\\\u{1}]{0,2}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::btree_map("[ab]", inner, 0..3)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// The document written with its keys the other way round, and its text escaped.
+fn in_other_words(document: &Value) -> String {
+    let text = |text: &str| {
+        let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        format!("\"{units}\"")
+    };
+    match document {
+        Value::String(string) => text(string),
+        Value::Array(all) => format!("[ {} ]", all.iter().map(in_other_words).collect::<Vec<_>>().join(" ,")),
+        Value::Object(fields) => {
+            let fields: Vec<_> =
+                fields.iter().rev().map(|(key, value)| format!("{}: {}", text(key), in_other_words(value))).collect();
+            format!("{{\n{}}}", fields.join(","))
+        }
+        Value::Number(number) if number.is_f64() => format!("{:e}", number.as_f64().unwrap()),
+        other => other.to_string(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn predicates_find_what_closures_do(documents in proptest::collection::vec(any_document(), 1..12)) {
+        let (table, doc) = table();
+        for (at, document) in documents.iter().enumerate() {
+            if at % 2 == 0 {
+                table.insert(&Doc { doc: raw(&in_other_words(document)) }).unwrap();
+            }
+            table.insert(&Doc { doc: document }).unwrap();
+        }
+        let mut different: Vec<Value> = Vec::new();
+        for document in &documents {
+            let same = |row: &Row<'_>| row.get(doc).as_ref() == Some(document);
+            let expected = table.select().filter(same).ids().unwrap();
+            assert_found(&table, doc, document, &expected);
+            if !different.contains(document) {
+                different.push(document.clone());
+            }
+        }
+        prop_assert_eq!(table.select().columns(["doc"]).distinct().count().unwrap(), different.len() as u64);
+        let groups = table.select().group_by(doc).count().unwrap();
+        prop_assert_eq!(groups.len(), different.len());
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::schema::holds_nan;
 use crate::table::definition::TableDef;
 use crate::table::row::foreign_handle;
-use crate::value::{Array, Beyond, RowError, Type, Value, ValueRef, compare_packed};
+use crate::value::{Array, Beyond, RowError, Type, Value, ValueRef, canonical, compare_packed};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
@@ -31,7 +31,7 @@ pub(super) struct Condition {
     pub(super) is: Is,
 }
 
-/// Packed bytes of one value.
+/// Packed bytes of one value, canonical if it is a document.
 pub(super) type Packed = Box<[u8]>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -254,7 +254,7 @@ fn operand(def: &TableDef, column: usize, ty: Type, value: &Value) -> Result<Ope
     Ok(match ty {
         Type::Array(array) if holds_nan(ty, &packed) => Operand::WithNaN(array, packed.into()),
         _ if holds_nan(ty, &packed) => Operand::NaN,
-        _ => Operand::Value(packed.into()),
+        _ => Operand::Value(canonical(ty, &packed).into()),
     })
 }
 

@@ -12,7 +12,7 @@ use super::words::{each_position, each_word, word_bytes};
 use crate::error::Result;
 use crate::table::definition::TableDef;
 use crate::table::layout::ColumnPlace;
-use crate::value::compare_packed;
+use crate::value::{canonical, compare_packed};
 use foldhash::fast::FixedState;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -75,7 +75,9 @@ impl Grouper {
         let (columns, keys) = (&self.columns, &mut self.keys);
         let mut new_group = |position: usize| {
             let id = rows.id(position).to_le_bytes();
-            keys.push(columns.iter().map(|column| rows.value(column, position, &id).map(<[u8]>::to_vec)).collect());
+            let value =
+                |column: &ColumnPlace| Some(canonical(column.ty, rows.value(column, position, &id)?).into_owned());
+            keys.push(columns.iter().map(value).collect());
             (keys.len() - 1) as u32
         };
         match (&mut self.numbers, columns.as_slice()) {

@@ -23,7 +23,7 @@ pub(super) const DEPTH_MAX: u32 = 200;
 /// `!age.eq(7)` holds for all rows but those whose age is 7, nulls included; `p` and `!p` together are always all rows.
 ///
 /// Floats compare as Rust's operators do, alone and in arrays: NaN is equal to, below and above nothing. Text compares
-/// bytewise.
+/// bytewise. Documents are equal if the `serde_json::Value`s are that they are read as; they have no order.
 ///
 /// ```
 /// # use folio::*;

@@ -12,7 +12,7 @@ use super::words::packed;
 use crate::schema::holds_nan;
 use crate::table::definition::TableDef;
 use crate::table::layout::{ColumnPlace, Place};
-use crate::value::{encode_key, key_u64};
+use crate::value::{canonical, encode_key, key_u64};
 use std::collections::BinaryHeap;
 use std::ops::Bound;
 
@@ -241,6 +241,7 @@ fn encode_term(rows: &PageRows<'_>, term: &Term, position: usize, key: &mut Vec<
 pub(super) fn distinct_key(rows: &PageRows<'_>, columns: &[usize], position: usize, key: &mut Vec<u8>) {
     let id = rows.id(position).to_le_bytes();
     for column in columns.iter().filter_map(|&column| rows.def.layout.column(column)) {
-        encode_key(column.ty, true, rows.value(column, position, &id), key);
+        let value = rows.value(column, position, &id).map(|bytes| canonical(column.ty, bytes));
+        encode_key(column.ty, true, value.as_deref(), key);
     }
 }

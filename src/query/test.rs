@@ -8,7 +8,7 @@ use super::text;
 use super::words::{each_word, word_bytes};
 use crate::table::definition::TableDef;
 use crate::table::layout::{ColumnPlace, Place};
-use crate::value::{Type, compare_packed, partial_compare_packed};
+use crate::value::{Type, canonical, compare_packed, partial_compare_packed};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
@@ -373,6 +373,7 @@ fn id_span<'q>(span: Span, not: bool) -> Test<'q> {
 
 /// Whether a value that is not null meets the condition.
 pub(super) fn holds(ty: Type, is: &Is, bytes: &[u8]) -> bool {
+    let bytes = &*canonical(ty, bytes);
     let order = |operand: &Packed| partial_compare_packed(ty, bytes, operand);
     match is {
         Is::Null => false,

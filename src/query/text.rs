@@ -5,13 +5,14 @@ use super::mask::each_bit;
 use super::page::PageRows;
 use super::test::holds;
 use crate::table::layout::ColumnPlace;
+use crate::value::Type;
 use std::ops::Bound;
 
 /// The rows of `within`, none null, whose value in the `index`-th column of variable width meets the condition.
 pub(super) fn mask(rows: &PageRows<'_>, column: &ColumnPlace, index: usize, is: &Is, within: u32) -> u32 {
     let layout = &rows.def.layout;
-    if rows.page.large(layout, index) != 0 {
-        // Some lie elsewhere: each is looked up.
+    if rows.page.large(layout, index) != 0 || column.ty == Type::Json {
+        // Some lie elsewhere, or bytes do not tell what is equal: each is looked up.
         return each_bit(within, |position| holds(column.ty, is, rows.page.variable(layout, index, position)));
     }
     match is {

@@ -174,8 +174,8 @@ impl<'a> Rules<'a> {
         for column in places.iter().filter_map(|place| self.builder.columns.get(*place)) {
             if column.ty == Type::Json {
                 let message = format!(
-                    "{whose} has the json column `{}`: JSON has no order and no equality; index a column of its own for \
-                     what you look for",
+                    "{whose} has the json column `{}`: documents have no order, and one may be written in many ways; index \
+                     a column of its own for what you look for",
                     column.name
                 );
                 self.problem("json-in-key", message);

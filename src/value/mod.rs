@@ -6,6 +6,7 @@
 mod columns;
 mod decode;
 mod decode_column;
+mod document;
 mod encode;
 mod encode_column;
 mod hash;
@@ -27,6 +28,7 @@ mod value_ref;
 
 pub(crate) use columns::{Columns, Slot};
 pub(crate) use decode::{decode, decode_columns};
+pub(crate) use document::canonical;
 pub(crate) use hash::{HashSeed, hash_packed, hash_word};
 pub(crate) use json_row::JsonRows;
 pub(crate) use json_text::{check_json, read_json, write_text};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::document::canonical_document;
 use super::owned::Value;
 use super::pack::unpack_scalar;
 use super::timestamp::Timestamp;
@@ -160,7 +161,7 @@ impl PartialEq for ValueRef<'_> {
             (Bytes(a), Bytes(b)) => a == b,
             (Uuid(a), Uuid(b)) => a == b,
             (Timestamp(a), Timestamp(b)) => a == b,
-            (Json(a), Json(b)) => a == b,
+            (Json(a), Json(b)) => a == b || canonical_document(a.as_bytes()) == canonical_document(b.as_bytes()),
             (JsonTree(a), JsonTree(b)) => a == b,
             (Json(text), JsonTree(tree)) | (JsonTree(tree), Json(text)) => {
                 serde_json::from_str::<serde_json::Value>(text).is_ok_and(|parsed| parsed == **tree)

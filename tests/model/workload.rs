@@ -534,10 +534,12 @@ fn random_condition(rng: &mut Rng, table: &ModelTable, depth: u64) -> Condition 
             _ => random_value(rng, spec.columns[place].ty, spec.pool),
         }
     };
-    if spec.columns[place].ty == Type::Json || rng.one_in(8) {
+    if rng.one_in(8) {
         return Condition::Null(place);
     }
-    let test = [Test::Equal, Test::Equal, Test::NotEqual, Test::Below, Test::AtLeast][rng.below(5) as usize];
+    let tests = [Test::Equal, Test::Equal, Test::NotEqual, Test::Below, Test::AtLeast];
+    let has_order = spec.columns[place].ty != Type::Json;
+    let test = tests[rng.below(if has_order { 5 } else { 3 }) as usize];
     match rng.below(8) {
         0 => Condition::OneOf(place, (0..rng.below(6)).map(|_| operand(rng)).collect()),
         1 => Condition::Closure(place, test, operand(rng)),

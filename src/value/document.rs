@@ -1,0 +1,78 @@
+//! When two documents, which a `json` column keeps as text, are equal: when the values that they are read as are equal.
+//!
+//! So neither the order of keys nor how numbers and text are written counts. What compares documents compares their
+//! canonical text, which is the same just for equal ones.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::json_text::write_text;
+use super::types::Type;
+
+/// The packed bytes that stand for all values equal to this one: of a document its canonical text, of what is no document
+/// itself.
+#[inline]
+pub(crate) fn canonical(ty: Type, packed: &[u8]) -> Cow<'_, [u8]> {
+    if ty == Type::Json { canonical_document(packed) } else { Cow::Borrowed(packed) }
+}
+
+/// See [`canonical`].
+pub(super) fn canonical_document(text: &[u8]) -> Cow<'_, [u8]> {
+    match serde_json::from_slice(text) {
+        Ok(value) => {
+            let mut out = Vec::with_capacity(text.len());
+            write_canonical(&value, &mut out);
+            Cow::Owned(out)
+        }
+        // Read as no value, it is equal to itself alone.
+        Err(_) => Cow::Borrowed(text),
+    }
+}
+
+/// Writes compact text with the keys sorted: a map may have them in any order, as serde_json's features are set.
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+    let separator = |at: usize, out: &mut Vec<u8>| {
+        if at > 0 {
+            out.push(b',');
+        }
+    };
+    match value {
+        Value::Array(values) => {
+            out.push(b'[');
+            for (at, value) in values.iter().enumerate() {
+                separator(at, out);
+                write_canonical(value, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| *key);
+            out.push(b'{');
+            for (at, (key, value)) in fields.into_iter().enumerate() {
+                separator(at, out);
+                write_string(key, out);
+                out.push(b':');
+                write_canonical(value, out);
+            }
+            out.push(b'}');
+        }
+        Value::String(text) => write_string(text, out),
+        // Floats are equal as numbers are, zeros of both signs too.
+        Value::Number(number) if number.is_f64() && number.as_f64() == Some(0.0) => out.extend_from_slice(b"0.0"),
+        other => {
+            let written = write!(out, "{other}");
+            debug_assert!(written.is_ok(), "a vector takes what it is given");
+        }
+    }
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    let Ok(()) = write_text(text.as_bytes(), &mut |part| {
+        out.extend_from_slice(part);
+        Ok::<(), Infallible>(())
+    });
+}
