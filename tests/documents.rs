@@ -262,3 +262,20 @@ proptest! {
         prop_assert_eq!(groups.len(), different.len());
     }
 }
+
+// What is taken.
+
+#[test]
+fn documents_that_cannot_be_read_back_are_refused() {
+    let (table, _) = table();
+    let deep = format!("{}1{}", "[".repeat(128), "]".repeat(128));
+    for text in [r#""\ud800""#, "1e999", r#"{"a":[-1e400]}"#, r#"{"\udc00":1}"#, &deep] {
+        let Ok(document) = RawValue::from_string(text.to_owned()) else { panic!("{text}") };
+        assert_eq!(table.insert(&Doc { doc: &document }).unwrap_err().code(), "invalid-value", "{text}");
+        assert!(table.insert(&Doc { doc: [Some(&document)] }).is_err(), "{text}");
+    }
+    assert!(table.is_empty().unwrap());
+    table.insert(&Doc { doc: raw(r#"{"\ud83d\ude00":1e308,"long":123456789012345678901234567890}"#) }).unwrap();
+    assert_eq!(table.insert(&Doc { doc: raw(" null ") }).unwrap(), 2);
+    assert!(table.get(2).unwrap().unwrap().value("doc").unwrap().is_null());
+}

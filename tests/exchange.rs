@@ -319,8 +319,25 @@ fn other_programs_files_are_read() {
          {\"bytes\":null,\"time\":null,\"doc\":null,\"x\":null}\n"
     );
     table.clear().unwrap();
-    table.import_json_lines(&b"\r\n {\"doc\": 12345678901234567890123.5e999}\r\n\n"[..], &stop()).unwrap();
-    assert!(written(|out| table.export_csv(out)).ends_with("\n,,12345678901234567890123.5e999,\n"));
+    table.import_json_lines(&b"\r\n {\"doc\": 12345678901234567890123.5e99}\r\n\n"[..], &stop()).unwrap();
+    assert!(written(|out| table.export_csv(out)).ends_with("\n,,12345678901234567890123.5e99,\n"));
+}
+
+/// Sound JSON that no program could make a value of.
+#[test]
+fn documents_that_cannot_be_read_back_are_refused() {
+    let escaped = "[{\"name\":\"A\",\"notes\":{\"$text\":\"1e999\"}}]";
+    for (import, text, place, others) in [
+        (JSON, "[{\"name\":\"A\",\n\"notes\":{\"a\":[1e999]}}]", "2:9", 0),
+        (JSON, escaped, "1:22", 0),
+        (LINES, "{\"name\":\"A\"}\n{\"name\":\"B\",\"notes\":\"\\ud800\"}\n", "2:21", 1),
+        (CSV, "name,notes\nA,1\nB,-1e999\n", "3:3", 1),
+    ] {
+        assert_refused(import, text, place, "invalid-value");
+        let table = people(&Database::in_memory());
+        let imported = import(&table, text.as_bytes(), &skip()).unwrap();
+        assert_eq!((imported.rows, imported.skipped), (others, 1), "{text}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::table::definition::TableDef;
-use crate::value::{RowBuf, RowError, RowErrorKind, Type, ValueRef, excerpt, read_json};
+use crate::value::{RowBuf, RowError, RowErrorKind, Type, ValueRef, excerpt, read_document, read_json};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -159,7 +159,7 @@ impl RowReader {
         match other {
             Some(set) => set.map_err(|error| Fault::new(offset, error.in_table(def.name()))),
             None => self.set(def, (index, offset), row, |ty, packed| match ty {
-                Type::Json => read_json(ty, &compact(json), packed),
+                Type::Json => read_document(&compact(json), packed),
                 _ => read_json(ty, json, packed),
             }),
         }

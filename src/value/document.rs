@@ -1,16 +1,57 @@
-//! When two documents, which a `json` column keeps as text, are equal: when the values that they are read as are equal.
+//! Documents, which a `json` column keeps as text: which are taken, and when two are equal.
 //!
-//! So neither the order of keys nor how numbers and text are written counts. What compares documents compares their
-//! canonical text, which is the same just for equal ones.
+//! A document is taken if it can be read back as a [`Value`]. Sound JSON need not: `1e999` is a number that no float is,
+//! and `"\ud800"` half of a character. serde_json writes no such text by itself, but a raw value may bring it, and a file.
+//! Files of ours that have it, from when it was taken, are read all the same.
+//!
+//! Two are equal if the values that they are read as are. So neither the order of keys nor how numbers and text are written
+//! counts. What compares documents compares their canonical text, which is the same just for equal ones.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde_json::Value;
+use serde_json::ser::Formatter;
 
 use super::json_text::write_text;
+use super::pack::append;
+use super::row_error::RowErrorKind;
 use super::types::Type;
+
+/// Appends a document from outside.
+///
+/// # Errors
+/// `InvalidValue`, `OutOfMemory`.
+pub(super) fn append_document(text: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    match read_back(text)? {
+        // The column's own.
+        Value::Null => Err(RowErrorKind::invalid(text, "JSON other than null")),
+        _ => append(out, text.as_bytes()),
+    }
+}
+
+fn read_back(text: &str) -> Result<Value, RowErrorKind> {
+    let refuse = |error| RowErrorKind::invalid(text, format_args!("JSON that can be read back: {error}"));
+    serde_json::from_str(text).map_err(refuse)
+}
+
+/// Writes compact text, and judges the raw values in it. What is wrong with one goes to `refused`.
+pub(super) struct DocumentFormatter<'a> {
+    pub(super) refused: &'a mut Option<RowErrorKind>,
+}
+
+impl Formatter for DocumentFormatter<'_> {
+    fn write_raw_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        match read_back(fragment) {
+            Ok(_) => writer.write_all(fragment.as_bytes()),
+            Err(kind) => {
+                *self.refused = Some(kind);
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        }
+    }
+}
 
 /// The packed bytes that stand for all values equal to this one: of a document its canonical text, of what is no document
 /// itself.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::ser::{self, Impossible, Serializer};
 
 use super::columns::Slot;
+use super::document::DocumentFormatter;
 use super::pack::{
     append, check_json_depth, integer_out_of_range, pack_bool, pack_bytes, pack_float, pack_int, pack_text, pack_uint,
 };
@@ -148,8 +149,13 @@ fn encode_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<Wr
         }
     }
 
-    let start = out.len();
-    match serde_json::to_writer(Checked(out), value) {
+    let (start, mut refused) = (out.len(), None);
+    let formatter = DocumentFormatter { refused: &mut refused };
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(Checked(out), formatter));
+    if let Some(kind) = refused {
+        return Err(kind.into());
+    }
+    match written {
         // One null: JSON's is the column's.
         Ok(()) if out.get(start..) == Some(b"null") => Ok(Written::Null),
         Ok(()) => {

@@ -6,6 +6,7 @@
 //! is nested as it stands; one that cannot be, since it has a line break or begins as the escape does, is the text in
 //! `{"$text":"..."}`.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::Write;
 
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::document::append_document;
 use super::pack::{append, check_json_depth, integer_out_of_range, pack_text, unpack_scalar};
 use super::row_error::RowErrorKind;
 use super::types::{Scalar, Type};
@@ -123,7 +125,8 @@ fn write_hex<E>(bytes: &[u8], put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> R
     put(b"\"")
 }
 
-/// Appends the packed bytes of the value that sound JSON text stands for; `null` is none.
+/// Appends the packed bytes of the value that sound JSON text stands for; `null` is none. A document is taken as it is
+/// stored, see [`check_json`].
 ///
 /// # Errors
 /// `WrongType`, `OutOfRange`, `InvalidValue`, `WrongArity`, `OutOfMemory`: the text is not as [`write_json`] writes it.
@@ -131,21 +134,10 @@ pub(crate) fn read_json(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), R
     match ty {
         Type::String => with_text(ty, json, |text| append(out, text.as_bytes())),
         Type::Bytes => with_text(ty, json, |text| read_hex(text, out)),
-        Type::Json if json.starts_with(TEXT_ESCAPE) => {
-            #[derive(Deserialize)]
-            #[serde(deny_unknown_fields)]
-            struct Escaped {
-                #[serde(rename = "$text")]
-                text: String,
-            }
-            let escaped: Escaped =
-                serde_json::from_str(json).map_err(|_| RowErrorKind::invalid(json, "{\"$text\": a JSON document}"))?;
-            check_json(escaped.text.as_bytes())?;
-            append(out, escaped.text.as_bytes())
-        }
         Type::Json => {
-            check_json(json.as_bytes())?;
-            append(out, json.as_bytes())
+            let document = unescape(json)?;
+            check_json(document.as_bytes())?;
+            append(out, document.as_bytes())
         }
         Type::Array(array) => {
             let elements: Vec<&RawValue> =
@@ -162,8 +154,33 @@ pub(crate) fn read_json(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), R
     }
 }
 
-/// Refuses what is no JSON document that a column can hold: null is the column's, and what nests too deep could not be
-/// read.
+/// Appends the document, from outside, that sound JSON text stands for.
+///
+/// # Errors
+/// `InvalidValue`, `OutOfMemory`.
+pub(crate) fn read_document(json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    append_document(&unescape(json)?, out)
+}
+
+/// The text of the document that [`write_json`] wrote so.
+fn unescape(json: &str) -> Result<Cow<'_, str>, RowErrorKind> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Escaped {
+        #[serde(rename = "$text")]
+        text: String,
+    }
+    if !json.starts_with(TEXT_ESCAPE) {
+        return Ok(Cow::Borrowed(json));
+    }
+    match serde_json::from_str(json) {
+        Ok(Escaped { text }) => Ok(Cow::Owned(text)),
+        Err(_) => Err(RowErrorKind::invalid(json, "{\"$text\": a JSON document}")),
+    }
+}
+
+/// Refuses what cannot have been stored as a document: null is the column's, and what nests too deep could not be read.
+/// Others that cannot be read were taken once.
 pub(crate) fn check_json(text: &[u8]) -> Result<(), RowErrorKind> {
     let invalid = |expected: &str| RowErrorKind::invalid(&String::from_utf8_lossy(text), expected);
     let sound = std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
@@ -228,10 +245,7 @@ pub(crate) fn read_text(ty: Type, text: &str, out: &mut Vec<u8>) -> Result<(), R
     match ty {
         Type::String => append(out, text.as_bytes()),
         Type::Bytes => read_hex(text, out),
-        Type::Json => {
-            check_json(text.as_bytes())?;
-            append(out, text.as_bytes())
-        }
+        Type::Json => append_document(text, out),
         Type::Uuid => read_named(Scalar::Uuid, text, out),
         Type::Timestamp => read_named(Scalar::Timestamp, text, out),
         Type::F32 if text.contains("NaN") || text.ends_with("Infinity") => read_special(Scalar::F32, text, out),

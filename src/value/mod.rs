@@ -31,7 +31,7 @@ pub(crate) use decode::{decode, decode_columns};
 pub(crate) use document::canonical;
 pub(crate) use hash::{HashSeed, hash_packed, hash_word};
 pub(crate) use json_row::JsonRows;
-pub(crate) use json_text::{check_json, read_json, write_text};
+pub(crate) use json_text::{check_json, read_document, read_json, write_text};
 #[cfg(feature = "csv")]
 pub(crate) use json_text::{read_text, write_json};
 pub use key::ToKey;
