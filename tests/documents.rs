@@ -6,7 +6,7 @@ mod directory;
 
 use directory::Directory;
 use folio::storage::Format;
-use folio::{Column, Database, Field, ImportOptions, Row, Schema, Table};
+use folio::{Column, Database, Field, ImportOptions, Result, Row, Schema, Table};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -30,6 +30,12 @@ fn table() -> (Table, Field<Option<Value>>) {
     let table = Database::in_memory().create_table(schema()).unwrap();
     let doc = table.column::<Option<Value>>("doc").unwrap();
     (table, doc)
+}
+
+/// The document as text.
+fn stored(table: &Table, id: u64) -> String {
+    let (_, doc): (u64, Box<RawValue>) = table.get(id).unwrap().unwrap().decode().unwrap();
+    doc.get().to_owned()
 }
 
 fn raw(json: &str) -> Box<RawValue> {
@@ -278,4 +284,54 @@ fn documents_that_cannot_be_read_back_are_refused() {
     table.insert(&Doc { doc: raw(r#"{"\ud83d\ude00":1e308,"long":123456789012345678901234567890}"#) }).unwrap();
     assert_eq!(table.insert(&Doc { doc: raw(" null ") }).unwrap(), 2);
     assert!(table.get(2).unwrap().unwrap().value("doc").unwrap().is_null());
+}
+
+// How they are kept.
+
+#[test]
+fn documents_are_kept_compact() {
+    let (table, doc) = table();
+    for (text, compact) in [
+        ("{\"a\": 1}", "{\"a\":1}"),
+        (" [ 1 ,\n\t\"a \\\" b\\\\\" , \"\\\\\" ]\r\n", "[1,\"a \\\" b\\\\\",\"\\\\\"]"),
+        ("{ \"$text\": \"5\" }", "{\"$text\":\"5\"}"),
+        ("\" \"", "\" \""),
+    ] {
+        let id = table.insert(&Doc { doc: raw(text) }).unwrap();
+        assert_eq!(stored(&table, id), compact);
+        let within = table.insert(&Doc { doc: ("x", raw(text)) }).unwrap();
+        assert_eq!(stored(&table, within), format!("[\"x\",{compact}]"));
+    }
+    assert_eq!(table.select().filter(doc.eq(json!({ "a": 1 }))).count().unwrap(), 1);
+}
+
+#[test]
+fn documents_that_begin_as_the_escape_does_come_back() -> Result<()> {
+    let (table, doc) = table();
+    let documents = ["{ \"$text\": \"5\" }", "{\"$text\":\"{}\"}", "{\t\"$text\" :1}", "[{ \"$text\": \"5\" }]"];
+    documents.iter().try_for_each(|text| table.insert(&Doc { doc: raw(text) }).map(drop))?;
+    type Import = fn(&Table, &[u8]) -> Result<folio::Imported>;
+    let ways: [(Import, Vec<u8>); 3] = [
+        (|table, text| table.import_json(text, &ImportOptions::new()), exported(|out| table.export_json(out))),
+        (
+            |table, text| table.import_json_lines(text, &ImportOptions::new()),
+            exported(|out| table.export_json_lines(out)),
+        ),
+        (|table, text| table.import_csv(text, &ImportOptions::new()), exported(|out| table.export_csv(out))),
+    ];
+    for (import, text) in ways {
+        let again = Database::in_memory().create_table(schema())?;
+        import(&again, &text)?;
+        for (id, row) in (1u64..).zip(table.iter()?) {
+            assert_eq!(again.get(id)?.unwrap().get(again.column::<Option<Value>>("doc")?), row.get(doc));
+            assert_eq!(stored(&again, id), stored(&table, id));
+        }
+    }
+    Ok(())
+}
+
+fn exported(export: impl FnOnce(&mut Vec<u8>) -> Result<folio::Exported>) -> Vec<u8> {
+    let mut out = Vec::new();
+    export(&mut out).unwrap();
+    out
 }

@@ -15,7 +15,7 @@ use super::export::{each_row, write_to};
 use super::import::open;
 use super::input::{Input, Record, Step};
 use super::options::{Exported, ImportOptions, Imported};
-use super::row::{Fault, RowReader, compact, text_of, unknown};
+use super::row::{Fault, RowReader, text_of, unknown};
 use super::session::{Rows, Session};
 use crate::database::{SnapshotTable, Table};
 use crate::error::{Error, Result};
@@ -336,7 +336,6 @@ fn read_row<R: Read>(
         } else if !text.is_empty() || has_empty {
             reader.set(def, at, row, |ty, packed| match ty {
                 Type::String => read_text(ty, text, packed),
-                Type::Json => read_text(ty, &compact(text), packed),
                 ty => read_text(ty, text.trim_ascii(), packed),
             })?;
         }

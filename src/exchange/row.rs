@@ -8,7 +8,6 @@ use crate::table::definition::TableDef;
 use crate::value::{RowBuf, RowError, RowErrorKind, Type, ValueRef, excerpt, read_document, read_json};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::fmt;
 
 /// What is wrong with a record, and at which of its bytes.
@@ -159,30 +158,11 @@ impl RowReader {
         match other {
             Some(set) => set.map_err(|error| Fault::new(offset, error.in_table(def.name()))),
             None => self.set(def, (index, offset), row, |ty, packed| match ty {
-                Type::Json => read_document(&compact(json), packed),
+                Type::Json => read_document(json, packed),
                 _ => read_json(ty, json, packed),
             }),
         }
     }
-}
-
-/// A document without the white space that means nothing: as a table holds it.
-pub(super) fn compact(json: &str) -> Cow<'_, str> {
-    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
-    if !json.contains(is_space) {
-        return Cow::Borrowed(json);
-    }
-    let (mut in_string, mut is_escaped) = (false, false);
-    let keep = |c: &char| {
-        match *c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = in_string,
-            '"' => in_string = !in_string,
-            c => return in_string || !is_space(c),
-        }
-        true
-    };
-    Cow::Owned(json.chars().filter(keep).collect())
 }
 
 /// Reads a row's fields. What is wrong with one of them goes to `fault`, since serde has no place for it.

@@ -1,8 +1,11 @@
-//! Documents, which a `json` column keeps as text: which are taken, and when two are equal.
+//! Documents, which a `json` column keeps as text: which are taken, how they are kept, and when two are equal.
 //!
 //! A document is taken if it can be read back as a [`Value`]. Sound JSON need not: `1e999` is a number that no float is,
 //! and `"\ud800"` half of a character. serde_json writes no such text by itself, but a raw value may bring it, and a file.
 //! Files of ours that have it, from when it was taken, are read all the same.
+//!
+//! The text is kept as it came, so that numbers keep their digits, but without the white space that means nothing: where it
+//! begins as the escape of exports does, its first bytes are just those.
 //!
 //! Two are equal if the values that they are read as are. So neither the order of keys nor how numbers and text are written
 //! counts. What compares documents compares their canonical text, which is the same just for equal ones.
@@ -19,7 +22,7 @@ use super::pack::append;
 use super::row_error::RowErrorKind;
 use super::types::Type;
 
-/// Appends a document from outside.
+/// Appends a document from outside, compact.
 ///
 /// # Errors
 /// `InvalidValue`, `OutOfMemory`.
@@ -27,8 +30,27 @@ pub(super) fn append_document(text: &str, out: &mut Vec<u8>) -> Result<(), RowEr
     match read_back(text)? {
         // The column's own.
         Value::Null => Err(RowErrorKind::invalid(text, "JSON other than null")),
-        _ => append(out, text.as_bytes()),
+        _ => append(out, compact(text).as_bytes()),
     }
+}
+
+/// A document without the white space that means nothing: as a table keeps it.
+pub(super) fn compact(json: &str) -> Cow<'_, str> {
+    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    if !json.contains(is_space) {
+        return Cow::Borrowed(json);
+    }
+    let (mut in_string, mut is_escaped) = (false, false);
+    let keep = |c: &char| {
+        match *c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = in_string,
+            '"' => in_string = !in_string,
+            c => return in_string || !is_space(c),
+        }
+        true
+    };
+    Cow::Owned(json.chars().filter(keep).collect())
 }
 
 fn read_back(text: &str) -> Result<Value, RowErrorKind> {
@@ -36,7 +58,7 @@ fn read_back(text: &str) -> Result<Value, RowErrorKind> {
     serde_json::from_str(text).map_err(refuse)
 }
 
-/// Writes compact text, and judges the raw values in it. What is wrong with one goes to `refused`.
+/// Writes compact text, raw values too, which it judges. What is wrong with one goes to `refused`.
 pub(super) struct DocumentFormatter<'a> {
     pub(super) refused: &'a mut Option<RowErrorKind>,
 }
@@ -44,7 +66,7 @@ pub(super) struct DocumentFormatter<'a> {
 impl Formatter for DocumentFormatter<'_> {
     fn write_raw_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         match read_back(fragment) {
-            Ok(_) => writer.write_all(fragment.as_bytes()),
+            Ok(_) => writer.write_all(compact(fragment).as_bytes()),
             Err(kind) => {
                 *self.refused = Some(kind);
                 Err(io::ErrorKind::InvalidData.into())

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::document::append_document;
+use super::document::{append_document, compact};
 use super::pack::{append, check_json_depth, integer_out_of_range, pack_text, unpack_scalar};
 use super::row_error::RowErrorKind;
 use super::types::{Scalar, Type};
@@ -159,7 +159,7 @@ pub(crate) fn read_json(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), R
 /// # Errors
 /// `InvalidValue`, `OutOfMemory`.
 pub(crate) fn read_document(json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
-    append_document(&unescape(json)?, out)
+    append_document(&unescape(&compact(json))?, out)
 }
 
 /// The text of the document that [`write_json`] wrote so.
