@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::columns::Columns;
-use super::decode_column::ColumnDeserializer;
+use super::decode_column::{ColumnDeserializer, Plain};
 use super::row_error::{RowError, RowErrorKind};
 use super::shape::{Shape, ShapeColumn};
 use super::timestamp;
@@ -239,7 +239,7 @@ impl<'de, C: Columns + ?Sized> MapAccess<'de> for Walk<'de, C> {
         self.value = self.row.column(self.at);
         self.at += 1;
         match self.value {
-            Some((column, _)) => seed.deserialize(BorrowedStrDeserializer::new(&column.name)).map(Some),
+            Some((column, _)) => seed.deserialize(Plain(BorrowedStrDeserializer::new(&column.name))).map(Some),
             None => Ok(None),
         }
     }
@@ -315,6 +315,47 @@ mod tests {
         inner: Inner,
         doc: serde_json::Value,
         none: Option<String>,
+    }
+
+    #[test]
+    fn small_elements_and_names_fit_types_around_them() {
+        #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+        struct Grade(u8);
+
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+        struct Name(String);
+
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Grades {
+            array: [Grade; 4],
+            bytes: Vec<Grade>,
+            some: Vec<Option<u8>>,
+            uuid: [Grade; 16],
+        }
+
+        let shape = shape(&[("array", "4xu8"), ("bytes", "bytes"), ("some", "2xu8"), ("uuid", "uuid")]);
+        let grades = Grades {
+            array: [1, 2, 3, 255].map(Grade),
+            bytes: vec![Grade(0), Grade(7)],
+            some: vec![Some(1), Some(2)],
+            uuid: [Grade(9); 16],
+        };
+        let row = row(&shape, &grades);
+        assert_eq!(decode::<Grades, _>(&shape, &row).unwrap(), grades);
+        let named: BTreeMap<Name, serde_json::Value> = decode(&shape, &row).unwrap();
+        assert_eq!(named[&Name("some".into())], json!([1, 2]));
+        let named: BTreeMap<Option<String>, serde_json::Value> = decode(&shape, &row).unwrap();
+        assert_eq!(named.len(), 4);
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Column {
+            Array,
+            Bytes,
+            Some,
+            Uuid,
+        }
+        let named: BTreeMap<Column, serde_json::Value> = decode(&shape, &row).unwrap();
+        assert_eq!(named[&Column::Bytes], json!([0, 7]));
     }
 
     fn whole_shape() -> Shape {

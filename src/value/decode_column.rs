@@ -238,7 +238,9 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         };
         self.bytes = rest;
         match unpack_scalar(self.scalar, element) {
-            ValueRef::UInt(value) if self.scalar == Scalar::U8 => seed.deserialize((value as u8).into_deserializer()),
+            ValueRef::UInt(value) if self.scalar == Scalar::U8 => {
+                seed.deserialize(Plain((value as u8).into_deserializer()))
+            }
             _ => seed.deserialize(ColumnDeserializer::new(self.scalar.into(), Some(element))),
         }
         .map(Some)
@@ -246,5 +248,40 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.bytes.len() / self.width)
+    }
+}
+
+/// Serde's deserializer of a byte or a text, which many are read by, made to fit what is around such in a type: a newtype or
+/// an `Option`.
+pub(super) struct Plain<D>(pub(super) D);
+
+impl<'de, D: Deserializer<'de, Error = RowError>> Deserializer<'de> for Plain<D> {
+    type Error = RowError;
+
+    #[inline]
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, RowError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, RowError> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
     }
 }
