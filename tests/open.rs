@@ -1,6 +1,8 @@
 //! Databases in real directories, from outside: who may open what, what is there again, and what goes on at once.
 #![cfg(any(unix, windows))]
 
+#[path = "open/behind.rs"]
+mod behind;
 #[path = "open/beside.rs"]
 mod beside;
 #[path = "open/closing.rs"]

@@ -32,6 +32,7 @@ pub struct DatabaseBuilder {
     keep_archived: bool,
     memory_bytes: Option<usize>,
     clock: Clock,
+    has_threads: bool,
 }
 
 impl DatabaseBuilder {
@@ -45,6 +46,7 @@ impl DatabaseBuilder {
             keep_archived: false,
             memory_bytes: None,
             clock: Clock::SYSTEM,
+            has_threads: true,
         }
     }
 
@@ -103,6 +105,12 @@ impl DatabaseBuilder {
         self
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn without_threads(mut self) -> Self {
+        self.has_threads = false;
+        self
+    }
+
     /// Makes an empty database in memory and nowhere else, with the limit and the clock that were set.
     ///
     /// # Errors
@@ -119,6 +127,7 @@ impl DatabaseBuilder {
             memory_bytes: self.memory_bytes,
             durability: self.durability,
             checkpoint_bytes: self.checkpoint_bytes,
+            has_threads: self.has_threads,
         }
     }
 

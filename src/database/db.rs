@@ -136,6 +136,11 @@ impl Database {
         self.core.sync()
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn write_log(&self) -> Result<()> {
+        self.core.write_log()
+    }
+
     /// The last version that is on stable storage: no crash loses it or what came before it. 0 in memory.
     pub fn durable_version(&self) -> u64 {
         self.core.log.as_ref().map_or(0, |log| log.engine.durable())

@@ -17,7 +17,8 @@ pub struct Stats {
     pub tables: Vec<TableStats>,
     /// Where the memory is. All zero when asked from inside a write.
     pub memory: MemoryStats,
-    /// Named snapshots that live, forks included: each fork holds one of its origin.
+    /// Named snapshots that live, forks included: each fork holds one of its origin. Not that of a log that is written in
+    /// the background.
     pub snapshots: usize,
     /// Log and checkpoints; none in a database that is in memory alone.
     pub storage: Option<DurableStats>,
@@ -51,6 +52,9 @@ pub struct DurableStats {
     pub checkpoint_time: Option<Timestamp>,
     /// Bytes of commits since, which opening would replay.
     pub unsaved_bytes: u64,
+    /// Commits that readers see and the log does not have yet, with
+    /// [`Durability::Interval`](crate::Durability::Interval): what the end of the process would lose.
+    pub unwritten_commits: u64,
     /// Commits that wait to become durable before readers see them: at most as many as threads that commit.
     pub waiting_commits: usize,
     /// Why the last work in the background, a sync or a checkpoint, failed.
@@ -98,12 +102,13 @@ pub(super) fn stats_of(core: &Core) -> Stats {
             waiting_bytes: memory.waiting_bytes,
             held_bytes: memory.held_bytes,
         },
-        snapshots: memory.snapshots,
+        snapshots: memory.snapshots.saturating_sub(usize::from(core.log.as_ref().is_some_and(|log| log.is_behind()))),
         storage: core.log.as_ref().map(|log| DurableStats {
             engine: log.engine.stats(),
             checkpoint: manifest.map_or(0, |manifest| manifest.checkpoint.version),
             checkpoint_time: log.checkpoint_time(),
             unsaved_bytes: log.unsaved_bytes(),
+            unwritten_commits: version.saturating_sub(log.engine.appended()),
             waiting_commits: log.waiting_commits(),
             background_failure: log.background.failure(),
         }),

@@ -216,6 +216,11 @@ impl Heap {
         self.limit_bytes = bytes;
     }
 
+    /// The most bytes to take.
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     fn check_limit(&self, bytes: usize) -> Result<(), OutOfMemory> {
         let is_within = self.reserved_bytes.checked_add(bytes).is_some_and(|sum| sum <= self.limit_bytes);
         if is_within { Ok(()) } else { Err(OutOfMemory { bytes }) }

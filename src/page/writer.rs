@@ -143,6 +143,15 @@ impl<'s> Transaction<'s> {
         unsafe { BlockRef::new(self.base) }
     }
 
+    /// Bytes of all blocks of the store, and how many more there may be. Nothing of either is known inside an operation.
+    #[inline]
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        self.writer.try_borrow().map_or((0, 0), |writer| {
+            let used = writer.pages.heap.used_bytes();
+            (used, writer.pages.heap.limit_bytes().saturating_sub(used))
+        })
+    }
+
     /// A point to go back to. Cost: O(1).
     pub(crate) fn savepoint(&self) -> Result<Savepoint, Busy> {
         let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;

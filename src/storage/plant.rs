@@ -33,6 +33,8 @@ pub enum Plant {
     ReleaseBeforeManifest,
     /// A checkpoint takes the pages that were born first behind the one before for saved: some stamps, a version's worth.
     SaveTooLate,
+    /// A checkpoint is of what readers see, also where the log does not have it yet.
+    SaveUnwritten,
     /// Opening leaves the last batch of the log out.
     SkipLastBatch,
 }

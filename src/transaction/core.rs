@@ -138,7 +138,7 @@ impl Core {
         let write = self.store.begin()?;
         if let Some(log) = &self.log {
             // Asked when it is this write's turn: the one before may have failed.
-            log.check()?;
+            log.check_write(|| self.snapshot())?;
         }
         Ok(Transaction::new(self, write, single))
     }
@@ -146,7 +146,16 @@ impl Core {
     /// Makes all that was committed durable. Nothing to do in memory.
     pub(crate) fn sync(&self) -> Result<()> {
         match &self.log {
-            Some(log) => log.sync(&self.store),
+            Some(log) => log.sync(&self.store, || self.snapshot()),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands all that was committed to the operating system.
+    #[cfg(feature = "testing")]
+    pub(crate) fn write_log(&self) -> Result<()> {
+        match &self.log {
+            Some(log) => log.check().and_then(|()| log.catch_up_to(|| self.snapshot()).map(drop)),
             None => Ok(()),
         }
     }

@@ -370,11 +370,18 @@ impl<'d> Transaction<'d> {
         let Some(version) = version else {
             // What it has read may be seen by nobody yet: it is answered when others may see it too.
             let base = version_number(self.view()?.root());
+            let core = self.core;
             drop(self);
             let is_settled = log.is_settled(base) && !(wants_sync && log.engine.durable() < base);
-            return if is_settled { Ok(()) } else { log.settle(store, base) };
+            return if is_settled { Ok(()) } else { core.sync() };
         };
-        let appended = log.append(&self, version);
+        let base = || self.core.snapshot();
+        if !wants_sync && log.may_fall_behind(version, self.page.memory(), base) {
+            self.publish();
+            log.ask_to_catch_up();
+            return Ok(());
+        }
+        let appended = log.append(&self, version, base);
         #[cfg(feature = "testing")]
         if appended.is_err() && is_planted(Plant::PublishRefused) {
             self.publish();

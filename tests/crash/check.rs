@@ -3,7 +3,7 @@
 use super::model::{Kind, State, Table};
 use super::workload::{Journal, Setting, abandon};
 use folio::storage::OpenReport;
-use folio::testing::SimFiles;
+use folio::testing::{SimFiles, write_log};
 use folio::{Database, Error, IndexDef, Schema, SnapshotTable};
 
 /// The last version, at least and at most.
@@ -29,7 +29,7 @@ impl Journal {
     pub(crate) fn all(&self) -> Bounds {
         match self.poisoned {
             true => self.bounds(usize::MAX),
-            false => (self.last(), self.last()),
+            false => (self.handed, self.last()),
         }
     }
 
@@ -86,6 +86,7 @@ impl Journal {
             db.checkpoint().map_err(message)?;
         }
         check_whole(&db)?;
+        write_log(&db).map_err(message)?;
         let next = files.next_process();
         abandon(files, db);
         let db = setting.open(&next).map_err(message)?;

@@ -111,11 +111,11 @@ fn go_on(files: &SimFiles, journal: &mut Journal, setting: Setting) -> Result<()
     Ok(())
 }
 
-/// A long life, in which all comes that a life has, and then short ones of both durabilities: the same calls elsewhere.
+/// A long life, in which all comes that a life has, and then short ones of all durabilities: the same calls elsewhere.
 fn every_fault(format: Format, durability: Durability) {
     let long = (1..=seeds()).map(|seed| Setting { format, durability, seed: 100 + seed, steps: 45 });
     let short = (1..=4 * seeds()).map(|seed| {
-        let durability = [Durability::Sync, Durability::Buffered][seed as usize % 2];
+        let durability = [Durability::Sync, Durability::Buffered, Durability::EVERY_SECOND][seed as usize % 3];
         Setting { format, durability, seed: 200 + seed, steps: 20 }
     });
     let (mut runs, mut images) = (0, 0);

@@ -3,7 +3,7 @@
 use super::model::{Edit, KINDS, Kind, Record, State, apply, extra_index};
 use super::random::Random;
 use folio::storage::{FileEngine, FileOptions, Files, Format, StorageEngine};
-use folio::testing::{Fault, FaultKind, SimFiles};
+use folio::testing::{Fault, FaultKind, SimFiles, without_threads, write_log};
 use folio::{Database, Durability, Error, Result, Transaction};
 use std::sync::Arc;
 
@@ -32,7 +32,12 @@ impl Setting {
 
     /// Without threads, so that a seed makes the same trace again.
     pub(crate) fn database(self, engine: Arc<dyn StorageEngine>) -> Result<Database> {
-        Database::builder().durability(self.durability).checkpoint_bytes(None).open_on(engine)
+        without_threads(Database::builder().durability(self.durability)).open_on(engine)
+    }
+
+    /// Whether the log follows what is committed.
+    pub(crate) fn is_behind(self) -> bool {
+        matches!(self.durability, Durability::Interval(_))
     }
 
     pub(crate) fn open(self, files: &SimFiles) -> Result<Database> {
@@ -64,6 +69,8 @@ pub(crate) struct Journal {
     pub(crate) versions: Vec<Version>,
     /// Versions acknowledged as durable, and the device's operations then.
     pub(crate) durable: Vec<(usize, u64)>,
+    /// The last version that the end of the process alone cannot lose.
+    pub(crate) handed: u64,
     /// What readers see.
     pub(crate) seen: u64,
     pub(crate) checkpoints: u64,
@@ -78,6 +85,7 @@ impl Journal {
         Self {
             versions: vec![Version { state: State::new(), began: 0 }],
             durable: Vec::new(),
+            handed: 0,
             seen: 0,
             checkpoints: 0,
             failures: 0,
@@ -98,6 +106,7 @@ impl Journal {
     fn note_durable(&mut self, files: &SimFiles, db: &Database, version: u64) {
         assert!(db.durable_version() >= version, "version {version} was acknowledged, not {}", db.durable_version());
         self.durable.push((files.operations(), db.durable_version()));
+        self.handed = self.handed.max(version);
     }
 
     fn note_failure(&mut self, error: &Error) {
@@ -146,9 +155,11 @@ impl Life {
             match self.setting.open(&self.files) {
                 Ok(db) => {
                     let (found, last) = (db.snapshot().version(), self.journal.last());
-                    assert_eq!(found, last, "what was committed survives the process");
-                    self.journal.note_durable(&self.files, &db, last);
-                    self.journal.seen = last;
+                    let least = if self.setting.is_behind() { self.journal.handed } else { last };
+                    assert!((least..=last).contains(&found), "{found} survives the process, of {least} to {last}");
+                    self.journal.versions.truncate(found as usize + 1);
+                    self.journal.note_durable(&self.files, &db, found);
+                    self.journal.seen = found;
                     return Some(db);
                 }
                 Err(error) => {
@@ -180,6 +191,10 @@ impl Life {
                 self.transact(&db, &edits, ending);
             }
             74..88 => self.checkpoint(&db),
+            88..90 if self.setting.is_behind() => match write_log(&db) {
+                Ok(()) => self.journal.handed = self.journal.last(),
+                Err(error) => self.journal.note_failure(&error),
+            },
             88..92 => match db.sync() {
                 Ok(()) => self.journal.note_durable(&self.files, &db, self.journal.last()),
                 Err(error) => self.journal.note_failure(&error),
@@ -269,6 +284,9 @@ impl Life {
                     self.journal.versions.push(Version { state, began });
                 }
                 self.journal.seen = found;
+                if !self.setting.is_behind() {
+                    self.journal.handed = found;
+                }
                 if is_durable {
                     self.journal.note_durable(&self.files, db, found);
                 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// What the end of a victim may take with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Nothing that has returned.
+    /// What was not told to be handed to the operating system: a suffix of the versions.
     OfProcess,
     /// What was not told to be durable: a suffix of the versions.
     OfPower,
@@ -77,7 +77,8 @@ impl Oracle {
                 self.writers.push((version, seed));
                 (self.promised, self.returned) = (version, version);
             }
-            Word::Returned(version) => {
+            Word::Returned(version) => self.returned = self.returned.max(version),
+            Word::Handed(version) => {
                 self.returned = self.returned.max(version);
                 if self.loss == Loss::OfProcess {
                     self.promised = self.promised.max(version);

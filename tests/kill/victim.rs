@@ -138,7 +138,8 @@ impl Session {
         if is_synced || self.durability == Durability::Sync {
             self.tell_durable(version);
         } else {
-            Word::Returned(version).tell();
+            let is_handed = self.durability == Durability::Buffered;
+            if is_handed { Word::Handed(version) } else { Word::Returned(version) }.tell();
             self.tell_durable(self.db.durable_version());
         }
         Ok(())
@@ -178,7 +179,9 @@ impl Session {
         // A failed write did not happen, and the next one may be spared.
         if self.trouble == Trouble::Cut || error.kind() == ErrorKind::Reopen {
             for _ in 0..3 {
-                let refusal = self.commit(false).expect_err("nothing can be written");
+                // Where the log is written in the background, others learn of it a moment later.
+                let is_synced = matches!(self.durability, Durability::Interval(_));
+                let refusal = self.commit(is_synced).expect_err("nothing can be written");
                 assert!(is_of_the_disk(&refusal) || matches!(refusal, Error::Closed), "{refusal} after {error}");
                 let is_known = error.kind() != ErrorKind::Reopen || refusal.kind() != ErrorKind::Environment;
                 assert!(is_known, "{refusal} after {error}");

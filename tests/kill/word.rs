@@ -11,6 +11,8 @@ pub(crate) enum Word {
     Opened(u64),
     /// The commit that made this version has returned.
     Returned(u64),
+    /// And the operating system has it.
+    Handed(u64),
     /// So much is promised to survive a power cut.
     Durable(u64),
     /// Something failed; reads go on at this version, and what is to be refused is refused.
@@ -26,6 +28,7 @@ impl Word {
             Word::Returned(version) => (2, version),
             Word::Durable(version) => (3, version),
             Word::Refused(version) => (4, version),
+            Word::Handed(version) => (5, version),
         };
         let mut bytes = [kind; 9];
         bytes[1..].copy_from_slice(&u64::to_le_bytes(version));
@@ -50,6 +53,7 @@ impl Word {
             2 => Word::Returned(version),
             3 => Word::Durable(version),
             4 => Word::Refused(version),
+            5 => Word::Handed(version),
             kind => panic!("a word of the kind {kind}"),
         })
     }

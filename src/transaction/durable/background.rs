@@ -1,5 +1,5 @@
-//! The threads of a database with a log: one syncs at intervals, one makes checkpoints when asked. Apart, since a
-//! checkpoint may take long and the interval is a promise.
+//! The threads of a database with a log: one writes it behind the commits, one syncs it at intervals, one makes checkpoints
+//! when asked. Apart, since a checkpoint may take long, a sync as well, and what each does in time is a promise.
 
 use super::Durability;
 use super::checkpoint::Extent;
@@ -18,6 +18,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// See the module. Where no thread was started, asking does nothing.
 #[derive(Default)]
 pub(crate) struct Background {
+    writes: Worker,
     syncs: Worker,
     checkpoints: Worker,
 }
@@ -28,6 +29,9 @@ struct Worker {
     orders: Arc<Orders>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// How a piece of work ended, and how long after its start the next one begins; none: when asked.
+pub(super) type Round = (Result<()>, Option<Duration>);
 
 #[derive(Default)]
 struct Orders {
@@ -48,32 +52,40 @@ impl Background {
     pub(crate) fn start(log: &Arc<Log>, newest: impl Fn() -> Newest) -> std::io::Result<()> {
         if let Durability::Interval(interval) = log.durability {
             let interval = interval.max(INTERVAL_MIN);
-            log.background
-                .syncs
-                .start("folio sync", log, newest(), Some(interval), |log, newest| log.sync(&newest.store))?;
+            log.background.writes.start("folio log", log, newest(), None, Log::follow)?;
+            log.background.syncs.start("folio sync", log, newest(), Some(interval), move |log, newest| {
+                (log.sync(&newest.store, || newest.snapshot()), Some(interval))
+            })?;
         }
         if log.checkpoint_bytes.is_some() {
             log.background.checkpoints.start("folio checkpoint", log, newest(), None, |log, newest| {
-                log.checkpoint(newest, Extent::Changes).map(drop)
+                (log.checkpoint(newest, Extent::Changes).map(drop), None)
             })?;
         }
         Ok(())
     }
 
     pub(super) fn ask_for_checkpoint(&self) {
-        self.checkpoints.orders.state.lock().is_asked = true;
-        self.checkpoints.orders.changed.notify_one();
+        self.checkpoints.orders.ask();
+    }
+
+    #[cold]
+    pub(super) fn ask_to_catch_up(&self) {
+        self.writes.orders.ask();
     }
 
     /// Ends the threads and waits for them.
     pub(super) fn stop(&self) {
+        self.writes.stop();
         self.syncs.stop();
         self.checkpoints.stop();
     }
 
-    /// Why the last sync or the last checkpoint failed, if it did.
+    /// Why the last write of the log, the last sync or the last checkpoint failed, if it did.
     pub(crate) fn failure(&self) -> Option<Box<str>> {
-        [&self.syncs, &self.checkpoints].into_iter().find_map(|worker| worker.orders.state.lock().failure.clone())
+        [&self.writes, &self.syncs, &self.checkpoints]
+            .into_iter()
+            .find_map(|worker| worker.orders.state.lock().failure.clone())
     }
 }
 
@@ -83,11 +95,11 @@ impl Worker {
         name: &str,
         log: &Arc<Log>,
         newest: Newest,
-        interval: Option<Duration>,
-        work: impl Fn(&Log, &Newest) -> Result<()> + Send + 'static,
+        first: Option<Duration>,
+        work: impl Fn(&Log, &Newest) -> Round + Send + 'static,
     ) -> std::io::Result<()> {
         let (orders, log) = (Arc::clone(&self.orders), Arc::clone(log));
-        let follow = move || orders.follow(&log, interval, &|| work(&log, &newest));
+        let follow = move || orders.follow(&log, first, &|| work(&log, &newest));
         let thread = std::thread::Builder::new().name(name.into()).spawn(follow)?;
         *self.thread.lock() = Some(thread);
         Ok(())
@@ -105,20 +117,28 @@ impl Worker {
 }
 
 impl Orders {
-    fn follow(&self, log: &Log, interval: Option<Duration>, work: &impl Fn() -> Result<()>) {
-        let mut start = Instant::now();
+    fn ask(&self) {
+        self.state.lock().is_asked = true;
+        self.changed.notify_one();
+    }
+
+    /// Works after the time `first` and then as the rounds of work say, and when asked.
+    fn follow(&self, log: &Log, first: Option<Duration>, work: &impl Fn() -> Round) {
+        let (mut start, mut pause) = (Instant::now(), first);
         loop {
             // From the start of the work before, so that no commit waits longer than the interval for a sync to begin.
             // A time that the clock cannot say never comes.
-            let next = interval.and_then(|interval| start.checked_add(interval));
+            let next = pause.and_then(|pause| start.checked_add(pause));
             if self.wait(next) {
                 return;
             }
             start = Instant::now();
             let failure = match catch_unwind(AssertUnwindSafe(work)) {
-                // Closed meanwhile: the order to stop is on its way.
-                Ok(Ok(()) | Err(Error::Closed)) => None,
-                Ok(Err(error)) => Some(error.to_string()),
+                Ok((outcome, next)) => {
+                    pause = next;
+                    // Closed meanwhile: the order to stop is on its way.
+                    outcome.err().filter(|error| !matches!(error, Error::Closed)).map(|error| error.to_string())
+                }
                 Err(_) => {
                     log.poison();
                     Some("it panicked".into())

@@ -20,6 +20,7 @@ use crate::table::reader::view_of;
 use crate::table::version::{Entry, table_links, version_number};
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Newest;
+use crate::transaction::durable::behind::Version;
 use crate::transaction::durable::log::Log;
 use crate::value::Timestamp;
 use std::collections::BTreeMap;
@@ -78,11 +79,7 @@ impl Log {
         saved: &mut Saved,
         extent: Extent,
     ) -> Result<u64> {
-        let unsaved = self.start_counting();
-        // Sealed first: then what is sealed is covered, and can go (P2).
-        self.engine.seal().map_err(|error| self.note(error))?;
-        self.publish_durable(&newest.store);
-        let (pinned, catalog) = newest.snapshot();
+        let ((pinned, catalog), unsaved) = self.seal(newest)?;
         let version = version_number(pinned.root());
         if version == saved.version && extent == Extent::Changes {
             return Ok(version);
@@ -114,6 +111,31 @@ impl Log {
         *saved = Saved { generation, version, stamp, tables };
         self.engine.release_log(version).map_err(|error| self.note(error))?;
         Ok(version)
+    }
+
+    /// Ends the log's segment, and answers a version that covers all of it and that the log has, and the count of bytes
+    /// that it covers.
+    fn seal(&self, newest: &Newest) -> Result<(Version, u64)> {
+        // Where the log follows what is published, nothing may be published between that it does not have.
+        let mut appending = self.is_asynchronous().then(|| self.appending.lock());
+        #[cfg(feature = "testing")]
+        if is_planted(Plant::SaveUnwritten) {
+            appending = None;
+        }
+        let (caught_up, _done_with) = match &mut appending {
+            Some(appending) => self.catch_up_in(appending, || newest.snapshot()),
+            None => (Ok(false), None),
+        };
+        let sealed = caught_up.and_then(|_| {
+            let unsaved = self.start_counting();
+            // Sealed first: then what is sealed is covered, and can go (P2).
+            self.engine.seal().map_err(|error| self.note(error))?;
+            self.publish_durable(&newest.store);
+            let behind = appending.as_ref().and_then(|appending| appending.behind.clone());
+            Ok((behind.unwrap_or_else(|| newest.snapshot()), unsaved))
+        });
+        drop(appending);
+        sealed
     }
 
     fn save_tables(

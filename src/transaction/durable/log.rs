@@ -1,12 +1,14 @@
 //! The log of a database: what a commit passes through before readers see it.
 //!
-//! - D1: a version is published when the log has its batch, and with [`Durability::Sync`] when that is durable.
+//! - D1: a version is published when the log has its batch, and with [`Durability::Sync`] when that is durable. With
+//!   [`Durability::Interval`] the log follows what is published: see [`behind`](super::behind).
 //! - D2: the version in a root is the position of its batch.
 //! - D3: versions are published in their order. A commit that need not be durable itself waits where an older one does.
 //! - D4: after a failure whose outcome is unknown no write begins.
 
 use super::Durability;
 use super::background::Background;
+use super::behind::{Appending, Lag, Version};
 use super::checkpoint::{Extent, Saved};
 use crate::error::{Error, Result};
 use crate::page::{Committed, Store};
@@ -23,8 +25,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 const OPEN: u8 = 0;
-const POISONED: u8 = 1;
-const CLOSED: u8 = 2;
+/// The log has refused what is published, and has to take it before a write begins (D6).
+const OWED: u8 = 1;
+const POISONED: u8 = 2;
+const CLOSED: u8 = 3;
 
 /// See the module.
 pub(crate) struct Log {
@@ -34,10 +38,10 @@ pub(crate) struct Log {
     waiting: Mutex<VecDeque<(u64, Committed)>>,
     /// Whether there is any. Set under the writer's lock, and taken back behind the publication of the last.
     has_waiting: AtomicBool,
-    /// Where batches are put together. Taken under the writer's lock alone.
-    buffer: Mutex<Vec<u8>>,
+    pub(super) appending: Mutex<Appending>,
+    pub(super) lag: Lag,
     state: AtomicU8,
-    /// Bytes of batches since the opening. Written under the writer's lock alone; the two below are of this count.
+    /// Bytes of batches since the opening. Written by who appends alone; the two below are of this count.
     batch_bytes: AtomicU64,
     /// What the last checkpoint covers.
     saved_bytes: AtomicU64,
@@ -62,7 +66,8 @@ impl Log {
             durability,
             waiting: Mutex::default(),
             has_waiting: AtomicBool::new(false),
-            buffer: Mutex::default(),
+            appending: Mutex::default(),
+            lag: Lag::default(),
             state: AtomicU8::new(OPEN),
             batch_bytes: AtomicU64::new(0),
             saved_bytes: AtomicU64::new(0),
@@ -74,35 +79,72 @@ impl Log {
         }
     }
 
-    /// Whether writes may begin (D4).
-    #[inline]
+    /// Whether the log can be used (D4).
     pub(crate) fn check(&self) -> Result<()> {
         match self.state.load(Ordering::Acquire) {
-            OPEN => Ok(()),
+            OPEN | OWED => Ok(()),
             state => Err(refused(state)),
         }
     }
 
-    /// Appends what a write did as the batch of `version`. After an error the write must be rolled back.
-    pub(crate) fn append(&self, write: &Transaction<'_>, version: u64) -> Result<()> {
-        let mut buffer = self.buffer.lock();
-        buffer.clear();
-        write.encode_redo(self.engine.format(), &mut buffer)?;
-        let batch = Batch { first: version, count: 1, payload: &buffer };
-        let appended = self.engine.append(batch).map_err(|error| self.note(error))?;
-        let bytes = buffer.len() as u64;
-        if buffer.capacity() > BUFFER_BYTES_KEPT {
-            *buffer = Vec::new();
+    /// Whether a write may begin (D4, D6). Called under the writer's lock.
+    #[inline]
+    pub(crate) fn check_write(&self, newest: impl FnOnce() -> Version) -> Result<()> {
+        match self.state.load(Ordering::Acquire) {
+            OPEN => Ok(()),
+            OWED => self.catch_up_to(newest).map(drop),
+            state => Err(refused(state)),
         }
-        match appended {
+    }
+
+    /// See D6.
+    pub(super) fn refuse_until_caught_up(&self) {
+        self.state.fetch_max(OWED, Ordering::AcqRel);
+    }
+
+    pub(super) fn note_caught_up(&self) {
+        let _ = self.state.compare_exchange(OWED, OPEN, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Whether commits are published before the log has them.
+    #[inline]
+    pub(super) fn is_asynchronous(&self) -> bool {
+        matches!(self.durability, Durability::Interval(_))
+    }
+
+    /// Appends what a write did as the batch of `version`. After an error the write must be rolled back. `base` answers
+    /// the version that it began with.
+    pub(crate) fn append(&self, write: &Transaction<'_>, version: u64, base: impl FnOnce() -> Version) -> Result<()> {
+        let mut appending = self.appending.lock();
+        let mut _done_with = [None, None];
+        if self.is_asynchronous() {
+            let ended;
+            (ended, _done_with) = self.end_lag(&mut appending, base);
+            if ended.is_err() {
+                drop(appending);
+                return ended;
+            }
+        }
+        let buffer = &mut appending.buffer;
+        buffer.clear();
+        write.encode_redo(self.engine.format(), buffer)?;
+        let appended = self.append_batch(Batch { first: version, count: 1, payload: buffer });
+        shrink(buffer);
+        drop(appending);
+        appended
+    }
+
+    /// Called by who appends.
+    pub(super) fn append_batch(&self, batch: Batch<'_>) -> Result<()> {
+        match self.engine.append(batch).map_err(|error| self.note(error))? {
             Appended::At(_) => {
-                self.count(bytes);
+                self.count(batch.payload.len() as u64);
                 Ok(())
             }
             Appended::Conflict(found) => {
                 // Someone else writes this log: what is here is no longer the newest.
                 self.state.fetch_max(POISONED, Ordering::AcqRel);
-                Err(Error::Conflict { what: "the log", expected: version.saturating_sub(1), found })
+                Err(Error::Conflict { what: "the log", expected: batch.first.saturating_sub(1), found })
             }
         }
     }
@@ -140,6 +182,10 @@ impl Log {
         self.batch_bytes.load(Ordering::Relaxed).saturating_sub(self.saved_bytes.load(Ordering::Relaxed))
     }
 
+    pub(super) fn has_waiting(&self) -> bool {
+        self.has_waiting.load(Ordering::Acquire)
+    }
+
     pub(crate) fn waiting_commits(&self) -> usize {
         self.waiting.lock().len()
     }
@@ -151,7 +197,7 @@ impl Log {
         if is_planted(Plant::PublishUnsynced) || is_planted(Plant::PublishOutOfTurn) && !wants_sync {
             return false;
         }
-        wants_sync || self.durability == Durability::Sync || self.has_waiting.load(Ordering::Acquire)
+        wants_sync || self.durability == Durability::Sync || self.has_waiting()
     }
 
     /// Notes a commit that readers are to see once it is durable. Called under the writer's lock, in order of versions.
@@ -168,9 +214,10 @@ impl Log {
         Ok(())
     }
 
-    /// Makes all that was appended durable.
-    pub(crate) fn sync(&self, store: &Store) -> Result<()> {
+    /// Makes all that was committed durable. `newest` answers the version that readers see.
+    pub(crate) fn sync(&self, store: &Store, newest: impl FnOnce() -> Version) -> Result<()> {
         self.check()?;
+        self.catch_up_to(newest)?;
         self.settle(store, self.engine.appended())
     }
 
@@ -221,9 +268,11 @@ impl Log {
         // Until the engine is closed: no checkpoint is under way then.
         let mut last = self.saved.lock();
         let saved = match before {
-            OPEN => self.save(newest, now, &mut last, Extent::Changes).map(drop),
+            OPEN | OWED => self.save(newest, now, &mut last, Extent::Changes).map(drop),
             _ => Ok(()),
         };
+        // The version that the log ends at is held no longer.
+        let _done_with = self.appending.lock().behind.take();
         let closed = self.engine.close();
         self.publish_durable(&newest.store);
         saved.and(closed)
@@ -235,5 +284,12 @@ fn refused(state: u8) -> Error {
     match state {
         CLOSED => Error::Closed,
         _ => Error::Poisoned { reason: "an earlier write's outcome is unknown".into() },
+    }
+}
+
+/// Gives back what a large batch took.
+pub(super) fn shrink(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > BUFFER_BYTES_KEPT {
+        *buffer = Vec::new();
     }
 }

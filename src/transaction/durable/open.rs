@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) durability: Durability,
     /// A checkpoint is made in the background when the log has grown by so many bytes; none: never.
     pub(crate) checkpoint_bytes: Option<u64>,
+    /// Whether threads sync and make checkpoints.
+    pub(crate) has_threads: bool,
 }
 
 /// What opening a database found, from [`Database::opening`](crate::Database::opening).
@@ -67,11 +69,13 @@ pub(crate) fn open(engine: Arc<dyn StorageEngine>, options: &Options) -> Result<
     let saved = Saved { generation, ..saved };
     let log = Arc::new(Log::new(engine, options.durability, options.checkpoint_bytes, saved));
     core.log = Some(Arc::clone(&log));
-    Background::start(&log, || core.newest()).map_err(|source| Error::Io {
-        operation: "start",
-        file: "a background thread".into(),
-        source,
-    })?;
+    if options.has_threads {
+        Background::start(&log, || core.newest()).map_err(|source| Error::Io {
+            operation: "start",
+            file: "a background thread".into(),
+            source,
+        })?;
+    }
     Ok((Arc::new(core), opening))
 }
 
