@@ -149,6 +149,14 @@ impl<'t> TransactionTable<'t> {
         Ok(answer)
     }
 
+    /// Stores a new row.
+    #[inline]
+    fn insert_row(&self, row: &mut RowBuf) -> Result<u64> {
+        let (next_id, id) = self.change(|table| Ok((table.lowest_free(), table.insert(row)?)))?;
+        self.transaction().note_insert((self.reader.source.slot, self.def()), id, id >= next_id, row);
+        Ok(id)
+    }
+
     /// Replaces a stored row. Where its key changes, and with it its id, two rows do.
     #[inline]
     fn replace_row(&self, id: u64, row: &mut RowBuf) -> Result<u64> {
@@ -214,7 +222,7 @@ impl<'t> TransactionTable<'t> {
         with_buffer(|buffer| {
             self.encode(row, buffer)?;
             self.finish_new(buffer, 0)?;
-            let id = self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
+            let id = self.insert_row(buffer)?;
             Ok(self.key_of(buffer, id))
         })
     }
@@ -226,7 +234,7 @@ impl<'t> TransactionTable<'t> {
             with_buffer(|buffer| {
                 self.encode(row, buffer)?;
                 self.finish_new(buffer, 0)?;
-                self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
+                self.insert_row(buffer)?;
                 let def = self.def();
                 crate::value::decode(def.schema.shape(), &*buffer).map_err(|error| error.in_table(def.name()))
             })
@@ -349,7 +357,7 @@ impl<'t> TransactionTable<'t> {
                     self.replace_row(id, buffer).map(|_| key)
                 }
                 None => {
-                    let id = self.change_row(|table| table.insert(buffer), |id| Some(*id))?;
+                    let id = self.insert_row(buffer)?;
                     Ok(self.key_of(buffer, id))
                 }
             }

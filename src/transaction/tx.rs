@@ -16,7 +16,7 @@ use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::reader::no_table;
 use crate::table::version::{Entry, next_version, set_version_number, version_number};
-use crate::value::Timestamp;
+use crate::value::{RowBuf, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct Transaction<'d> {
     /// operation is found without a look at other tables, and that of one on a row without a comparison of versions.
     changes: Cell<u32>,
     row: Cell<Option<u64>>,
+    /// Whether the log's buffer has what the last change did.
+    is_told: Cell<bool>,
     /// Whether it is to be durable on return, whatever the others are.
     wants_sync: Cell<bool>,
     /// The time of this transaction, once asked for.
@@ -58,6 +60,7 @@ impl<'d> Transaction<'d> {
             single,
             changes: Cell::new(0),
             row: Cell::new(None),
+            is_told: Cell::new(false),
             wants_sync: Cell::new(false),
             now: Cell::new(None),
         }
@@ -130,8 +133,16 @@ impl<'d> Transaction<'d> {
         self.create_table_in(schema, |writer, def| ddl::create_table_at(writer, def, slot).map(|()| slot)).map(drop)
     }
 
-    /// Appends what this transaction has done so far, for [`redo::apply`].
+    /// Makes `out`, which the log's buffer is, what this transaction has done, for [`redo::apply`].
     pub(super) fn encode_redo(&self, format: Format, out: &mut Vec<u8>) -> Result<()> {
+        if self.is_told.get() && self.changes.get() == 1 {
+            debug_assert!({
+                let (view, mut compared) = (self.view()?, Vec::new());
+                self.encode_all(self.page.base(), view.root(), format, &mut compared).is_ok() && *out == compared
+            });
+            return Ok(());
+        }
+        out.clear();
         let view = self.view()?;
         let (old, new) = (self.page.base(), view.root());
         let Some((slot, def)) = self.single else { return self.encode_all(old, new, format, out) };
@@ -267,6 +278,19 @@ impl<'d> Transaction<'d> {
     #[inline]
     pub(crate) fn note_row(&self, id: u64) {
         self.row.set(Some(id));
+    }
+
+    /// Says that the last change was the insertion of this row alone, as the row `id`, which is the highest that was ever
+    /// given where it `is_last`. What a log will be told of a single one is written here, where the row still is as it came.
+    #[inline]
+    pub(super) fn note_insert(&self, table: (usize, &TableDef), id: u64, is_last: bool, row: &RowBuf) {
+        self.note_row(id);
+        if let Some(log) = &self.core.log
+            && self.single.is_some()
+            && is_last
+        {
+            self.is_told.set(log.tell(|buffer| redo::encode_insert(table, id, row, buffer)));
+        }
     }
 
     /// The private version as it is now.

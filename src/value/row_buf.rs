@@ -61,6 +61,49 @@ impl RowBuf {
         RowBuf::default()
     }
 
+    /// Appends the values that there are, in the order of the columns, but for that of the column `without`. Before one of
+    /// variable width, `put_len` says how many bytes it has.
+    ///
+    /// # Errors
+    /// How many bytes there was no memory for; nothing is appended then.
+    #[inline]
+    pub(crate) fn append_values(
+        &self,
+        without: Option<usize>,
+        out: &mut Vec<u8>,
+        put_len: impl Fn(&mut Vec<u8>, usize),
+    ) -> Result<(), usize> {
+        let bytes = self.fixed.len() + self.var.len();
+        out.try_reserve(bytes).map_err(|_| bytes)?;
+        // Values of fixed width lie one behind the other: those of neighbours are copied at once.
+        let mut run = 0..0;
+        for (index, slot) in self.slots.as_deref().unwrap_or_default().iter().enumerate() {
+            if !self.has_value(index) || Some(index) == without {
+                continue;
+            }
+            match *slot {
+                Slot::Fixed { offset, width } => {
+                    let (offset, width) = (offset as usize, width as usize);
+                    if offset != run.end {
+                        out.extend_from_slice(self.fixed.get(run).unwrap_or_default());
+                        run = offset..offset;
+                    }
+                    run.end += width;
+                }
+                Slot::Var { index } => {
+                    let end = run.end;
+                    out.extend_from_slice(self.fixed.get(run).unwrap_or_default());
+                    run = end..end;
+                    let value = self.var_bytes(index as usize);
+                    put_len(out, value.len());
+                    out.extend_from_slice(value);
+                }
+            }
+        }
+        out.extend_from_slice(self.fixed.get(run).unwrap_or_default());
+        Ok(())
+    }
+
     /// Memory that is held for values.
     #[inline]
     pub(crate) fn held_bytes(&self) -> usize {

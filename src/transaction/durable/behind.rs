@@ -176,7 +176,7 @@ impl Log {
             redo::Version { root: old.root(), catalog: old_catalog },
             redo::Version { root: new.root(), catalog: &new_catalog },
         );
-        let appended = redo::encode(from, to, self.engine.format(), buffer)
+        let appended = redo::encode(from, to, self.format, buffer)
             .and_then(|()| self.append_batch(Batch { first: logged.saturating_add(1), count, payload: buffer }));
         shrink(buffer);
         let new = (new, new_catalog);

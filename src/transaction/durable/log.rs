@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::page::{Committed, Store};
 #[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
-use crate::storage::{Appended, Batch, StorageEngine};
+use crate::storage::{Appended, Batch, Format, StorageEngine};
 use crate::transaction::core::Newest;
 use crate::transaction::tables::BUFFER_BYTES_KEPT;
 use crate::transaction::tx::Transaction;
@@ -33,6 +33,7 @@ const CLOSED: u8 = 3;
 /// See the module.
 pub(crate) struct Log {
     pub(crate) engine: Arc<dyn StorageEngine>,
+    pub(super) format: Format,
     pub(crate) durability: Durability,
     /// What the log has and readers do not see yet, oldest first.
     waiting: Mutex<VecDeque<(u64, Committed)>>,
@@ -62,6 +63,7 @@ impl Log {
         saved: Saved,
     ) -> Self {
         Self {
+            format: engine.format(),
             engine,
             durability,
             waiting: Mutex::default(),
@@ -126,12 +128,24 @@ impl Log {
             }
         }
         let buffer = &mut appending.buffer;
-        buffer.clear();
-        write.encode_redo(self.engine.format(), buffer)?;
+        write.encode_redo(self.format, buffer)?;
         let appended = self.append_batch(Batch { first: version, count: 1, payload: buffer });
         shrink(buffer);
         drop(appending);
         appended
+    }
+
+    /// Puts what a write has done into the buffer before it is appended, if that is how it will be. Answers whether it is
+    /// there. Called under the writer's lock, by a write that makes one change.
+    #[inline]
+    pub(crate) fn tell(&self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> bool {
+        // What follows in the background uses the buffer as well.
+        if self.is_asynchronous() || self.format != Format::Binary {
+            return false;
+        }
+        let buffer = &mut self.appending.lock().buffer;
+        buffer.clear();
+        encode(buffer).is_ok()
     }
 
     /// Called by who appends.

@@ -114,11 +114,35 @@ impl Sink for Writer<'_> {
     }
 
     fn put(&mut self, def: &TableDef, row: &RowRef<'_>) -> Result<()> {
-        self.put_id(PUT, row.id());
+        self.put_row(row.id(), |out| write_row(def, row, out))
+    }
+
+    fn next_id(&mut self, next_id: u64) {
+        self.out.push(NEXT_ID);
+        put_number(self.out, next_id);
+    }
+
+    fn end_rows(&mut self) {
+        if self.out.len() == self.body {
+            self.out.truncate(self.begin);
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// The same for a row that is not in its page yet, whose every column is set or null.
+    #[inline]
+    pub(super) fn put_new(&mut self, def: &TableDef, id: u64, row: &RowBuf) -> Result<()> {
+        self.put_row(id, |out| write_new_row(def, row, out))
+    }
+
+    #[inline]
+    fn put_row(&mut self, id: u64, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        self.put_id(PUT, id);
         // Most rows are shorter than 128 bytes: one byte is left for their length, and longer ones make room.
         let at = self.out.len();
         self.out.push(0);
-        write_row(def, row, self.out)?;
+        write(self.out)?;
         let len = self.out.len() - at - 1;
         if let Some(place) = self.out.get_mut(at).filter(|_| len < 0x80) {
             *place = len as u8;
@@ -132,17 +156,6 @@ impl Sink for Writer<'_> {
             *place = (len >> (7 * index)) as u8 & 0x7F | if index + 1 < width { 0x80 } else { 0 };
         }
         Ok(())
-    }
-
-    fn next_id(&mut self, next_id: u64) {
-        self.out.push(NEXT_ID);
-        put_number(self.out, next_id);
-    }
-
-    fn end_rows(&mut self) {
-        if self.out.len() == self.body {
-            self.out.truncate(self.begin);
-        }
     }
 }
 
@@ -188,6 +201,25 @@ fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// The same bytes as by [`write_row`], from where they lie together still.
+fn write_new_row(def: &TableDef, row: &RowBuf, out: &mut Vec<u8>) -> Result<()> {
+    let nulls_at = out.len();
+    if def.layout.nullable() > 0 {
+        out.resize(nulls_at + null_bytes(def), 0);
+        let columns = def.layout.columns().iter().enumerate();
+        let nullable = columns.filter(|(_, column)| column.nulls.is_some());
+        for (number, (index, _)) in nullable.enumerate() {
+            if !row.has_value(index)
+                && let Some(byte) = out.get_mut(nulls_at + number / 8)
+            {
+                *byte |= 1 << (number % 8);
+            }
+        }
+    }
+    row.append_values(def.row_id, out, |out, len| put_number(out, len as u64))
+        .map_err(|bytes| Error::OutOfMemory { bytes })
 }
 
 /// Appends a value of a width that is known, by one store.

@@ -33,6 +33,7 @@ use crate::table::layout::PAGE_SHIFT;
 use crate::table::row_page::{PageRef, RowRef};
 use crate::table::version::Entry;
 use crate::table::view::TableView;
+use crate::value::RowBuf;
 
 pub(crate) use replay::apply;
 
@@ -85,6 +86,19 @@ pub(crate) fn encode_table(
         Format::Binary => write_table(roots, table, row, &mut binary::Writer::new(out)),
         Format::JsonLines => write_table(roots, table, row, &mut lines::Writer::new(out)),
     }
+}
+
+/// The same for the insertion of the row `id`, which is no lower than any id given before, in [`Format::Binary`]: without a
+/// look at the versions. Cost: O(row).
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory); `out` then ends in a part of a payload.
+#[inline]
+pub(crate) fn encode_insert(table: (usize, &TableDef), id: u64, row: &RowBuf, out: &mut Vec<u8>) -> Result<()> {
+    let (slot, def) = table;
+    let mut writer = binary::Writer::new(out);
+    writer.begin_rows(slot, def);
+    writer.put_new(def, id, row)
 }
 
 fn write_table(
