@@ -131,6 +131,9 @@ impl Log {
             self.lag.is_asleep.store(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
             caught_up = self.catch_up(newest);
+            if !matches!(caught_up, Ok(false)) {
+                self.lag.is_asleep.store(false, Ordering::Relaxed);
+            }
         }
         match caught_up {
             Ok(false) => (Ok(()), None),
