@@ -196,7 +196,7 @@ impl University {
         title("What there is");
         let stats = self.db.stats();
         for table in &stats.tables {
-            println!("{:<14} {:>4} rows", table.name, table.rows);
+            println!("{:<14} {:>4} rows, {:>6} bytes", table.name, table.rows, table.row_bytes + table.index_bytes);
         }
         assert_eq!((self.students.len()?, self.courses.len()?), (STUDENTS, 20));
         assert!((400..900).contains(&self.registrations.len()?));

@@ -175,6 +175,7 @@ fn figures_say_where_bytes_are() {
     let (people, before) = (db.table("people").unwrap(), db.stats());
     let size = people.size().unwrap();
     assert!(size.row_bytes > 3_000 && size.index_bytes > 1_000);
+    assert_eq!((before.tables[0].row_bytes, before.tables[0].index_bytes), (size.row_bytes, size.index_bytes));
     assert!(size.row_bytes + size.index_bytes <= before.memory.used_bytes);
     let storage = before.storage.unwrap();
     assert_eq!((storage.checkpoint, storage.checkpoint_time, storage.waiting_commits), (0, None, 0));
@@ -186,6 +187,10 @@ fn figures_say_where_bytes_are() {
     assert!(storage.checkpoint_time.is_some() && storage.unsaved_bytes == 0);
     assert_eq!((storage.checkpoint, storage.engine.durable), (after.version, after.version));
     assert_eq!(after.tables[0].stored_bytes, storage.engine.live_object_bytes);
+    drop((people, db));
+    let again = Database::open(&directory.0).unwrap();
+    let (size, loaded) = (again.table("people").unwrap().size().unwrap(), &again.stats().tables[0]);
+    assert_eq!((loaded.row_bytes, loaded.index_bytes), (size.row_bytes, size.index_bytes), "pages made anew");
     assert!(Database::in_memory().stats().storage.is_none());
 }
 

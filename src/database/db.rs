@@ -268,7 +268,8 @@ impl Database {
         self.snapshot().fork()
     }
 
-    /// Figures: versions, rows, memory. Waits for the running write. Cost: O(tables and their parts on disk).
+    /// Figures: versions; rows, bytes and indexes of each table; memory. Waits for the running write. Cost: O(tables,
+    /// their indexes and their parts on disk).
     pub fn stats(&self) -> Stats {
         stats_of(&self.core)
     }

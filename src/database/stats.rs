@@ -2,6 +2,7 @@
 
 use crate::storage::StorageStats;
 use crate::table::reader::view_of;
+use crate::table::size::size_kept;
 use crate::table::version::version_number;
 use crate::transaction::core::Core;
 use crate::value::Timestamp;
@@ -26,7 +27,8 @@ pub struct Stats {
     pub reader_slots: usize,
 }
 
-/// Figures about one table. [`Reader::size`](crate::Reader::size) has its bytes in memory, which take a walk to add up.
+/// Figures about one table. Its bytes are those of its pages, each page counted by its own length: what
+/// [`Reader::size`](crate::Reader::size) adds up in a walk, kept as the table changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableStats {
@@ -36,6 +38,11 @@ pub struct TableStats {
     pub rows: u64,
     /// Its indexes, the primary key's included.
     pub indexes: usize,
+    /// Bytes in memory of its rows and of the tree of their pages, with all their values. In a fork, pages shared with
+    /// the origin count in both.
+    pub row_bytes: usize,
+    /// Bytes in memory of all its indexes.
+    pub index_bytes: usize,
     /// Bytes that its last checkpoint takes on disk: rows and schema. 0 in memory.
     pub stored_bytes: u64,
 }
@@ -84,11 +91,16 @@ pub(super) fn stats_of(core: &Core) -> Stats {
     for object in objects {
         *stored_bytes.entry(object.table()).or_default() += object.length();
     }
-    let tables = catalog.tables.iter().map(|(name, listed)| TableStats {
-        name: name.to_string(),
-        rows: view_of(pinned.root(), listed.slot, &listed.def).len(),
-        indexes: listed.def.indexes.len(),
-        stored_bytes: stored_bytes.get(&**name).copied().unwrap_or_default(),
+    let tables = catalog.tables.iter().map(|(name, listed)| {
+        let size = size_kept(pinned.root(), listed.slot);
+        TableStats {
+            name: name.to_string(),
+            rows: view_of(pinned.root(), listed.slot, &listed.def).len(),
+            indexes: listed.def.indexes.len(),
+            row_bytes: size.row_bytes,
+            index_bytes: size.index_bytes,
+            stored_bytes: stored_bytes.get(&**name).copied().unwrap_or_default(),
+        }
     });
     let (tables, version) = (tables.collect(), version_number(pinned.root()));
     drop(pinned);

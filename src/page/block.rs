@@ -86,6 +86,12 @@ impl<'g> BlockRef<'g> {
         self.header().birth
     }
 
+    /// Bytes of the block, header and links included.
+    pub(crate) fn size(self) -> usize {
+        let &Header { link_count, bytes_len, .. } = self.header();
+        block_size(link_count.into(), bytes_len as usize)
+    }
+
     /// The links of the block, in order.
     #[inline(always)]
     pub(crate) fn links(self) -> &'g [Option<Link>] {
@@ -144,8 +150,7 @@ impl<'g> BlockRef<'g> {
     #[inline]
     pub(crate) fn prefetch_all(self) {
         const BYTES_MAX: usize = 4096;
-        let &Header { link_count, bytes_len, .. } = self.header();
-        for offset in (0..block_size(link_count.into(), bytes_len as usize).min(BYTES_MAX)).step_by(64) {
+        for offset in (0..self.size().min(BYTES_MAX)).step_by(64) {
             self.prefetch(offset);
         }
     }

@@ -177,6 +177,9 @@ pub(super) struct Heap {
     chunks_free: BTreeSet<usize>,
     large: *mut Large,
     used_bytes: usize,
+    /// Bytes of all blocks made so far, by their own lengths and copies aside, less what the writer says was retired;
+    /// see `Pages::net_bytes`.
+    pub(super) net_bytes: u64,
     reserved_bytes: usize,
     /// More than this is not taken from the process's allocator.
     limit_bytes: usize,
@@ -204,6 +207,7 @@ impl Heap {
             chunks_free: BTreeSet::new(),
             large: ptr::null_mut(),
             used_bytes: 0,
+            net_bytes: 0,
             reserved_bytes: 0,
             limit_bytes: usize::MAX,
             used_blocks: 0,
@@ -318,6 +322,9 @@ impl Heap {
                 }
                 None => self.alloc_in(span).cast::<Header>(),
             };
+            if !IS_COPY {
+                self.net_bytes = self.net_bytes.wrapping_add(size as u64);
+            }
             block.write(Header {
                 birth,
                 bytes_len: bytes_len as u32,
@@ -350,6 +357,9 @@ impl Heap {
         } else {
             (self.alloc_large(size, is_copy)?, CLASS_LARGE)
         };
+        if !is_copy {
+            self.net_bytes = self.net_bytes.wrapping_add(size as u64);
+        }
         let block = block.cast::<Header>();
         // SAFETY: `block` is `size` bytes, 16-aligned, and ours alone.
         unsafe { block.write(Header { birth, bytes_len: bytes_len as u32, link_count: link_count as u16, class }) };

@@ -332,6 +332,15 @@ impl Pages {
         self.heap.alloc(stamp, link_count, bytes_len).map(Link)
     }
 
+    /// The bytes of all blocks made so far less those of all taken out one by one, modulo 2^64: by as much as this differs
+    /// before and after, what was changed in between has grown. A copy takes the place of as many bytes. A subtree that
+    /// is [discarded](Pages::discard) whole is not counted, for that would be a walk: who does that to a structure whose
+    /// bytes are kept says itself that it has none left.
+    #[inline(always)]
+    pub(crate) fn net_bytes(&self) -> u64 {
+        self.heap.net_bytes
+    }
+
     /// The block behind `link` for writing: in place if the running write made it, else a copy that takes its place.
     /// Cost: O(1) or O(block).
     #[inline]
@@ -385,6 +394,13 @@ impl Pages {
         }
     }
 
+    /// The same for a block whose links lead to blocks without links, each of which is taken out by itself: so that all of
+    /// their bytes are counted. Cost: O(links).
+    pub(crate) fn discard_flat(&mut self, link: Link) {
+        let donor = self.donate(link);
+        self.finish(donor);
+    }
+
     /// A block that others will take the place of: its links can be moved on, then it is retired by [`Pages::finish`].
     pub(crate) fn donate(&mut self, link: Link) -> Donor {
         Donor { link, next: 0 }
@@ -423,6 +439,9 @@ impl Pages {
     /// Puts a replaced block where its birth says (see the module); its links are not its own any more.
     #[inline]
     fn retire(&mut self, block: NonNull<Header>) {
+        // SAFETY: the block is one that the running write reached until now: it is freed below at the earliest.
+        let size = unsafe { BlockRef::new(block) }.size();
+        self.heap.net_bytes = self.heap.net_bytes.wrapping_sub(size as u64);
         if birth_of(block) == self.stamp {
             // SAFETY: made under the current stamp, so seen by nobody else, and just replaced.
             unsafe { self.heap.free(block) }

@@ -3,12 +3,13 @@
 //! A change is checked whole before the first block is touched; from then on only memory can run out, which fails the
 //! transaction as a whole.
 //!
-//! - C1: after each call rows, every index, the row count and the counts in the tree agree.
+//! - C1: after each call rows, every index, the row count, the counts in the tree and the bytes kept agree.
 //! - C2: the table's `next_id` is above the id of every row that it has or had; what writes rolled back came to is the
 //!   [`Sequence`](super::sequence::Sequence)'s.
 
 use super::build::check_no_nan;
 use super::definition::{IndexKind, IndexPlan, TableDef};
+use super::index::META_BYTES;
 use super::index::hash::{HashIndex, HashMeta};
 use super::index::ordered::{KeyKind, OrderedIndex, OrderedMeta, Put};
 use super::key::{IndexKey, KEY_BYTES_MAX, RowKeys, describe_key, index_key, row_hash};
@@ -181,7 +182,7 @@ impl TableMut<'_, '_> {
         let start = first as usize % PAGE_ROWS;
         let layout = &self.def.layout;
         let added = (((1u64 << rows.len()) - 1) << start) as u32;
-        Tree::new(self.rows, &mut self.entry.height).change(self.pages, number, |pages, slot| {
+        self.change_page(number, |pages, slot| {
             let old = slot.take();
             let (live, old_rows) = old.as_ref().map_or((0, 0), |old| {
                 let page = PageRef::new(old.block());
@@ -273,13 +274,13 @@ impl TableMut<'_, '_> {
 
     fn write_row(&mut self, id: u64, row: &RowBuf, in_place: bool) -> Result<(), OutOfMemory> {
         let layout = &self.def.layout;
-        let mut tree = Tree::new(self.rows, &mut self.entry.height);
         if in_place {
+            let tree = Tree::new(self.rows, &mut self.entry.height);
             let Some(link) = tree.page_mut(self.pages, id >> PAGE_SHIFT)? else { return Ok(()) };
             let Some(position) = PageRef::new(link.block()).position(id) else { return Ok(()) };
             return overwrite(self.pages, layout, link, position, row);
         }
-        tree.change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
+        self.change_page(id >> PAGE_SHIFT, |pages, slot| {
             let Some(link) = slot.take() else { return Ok((0, ())) };
             let page = PageRef::new(link.block());
             let Some(position) = page.position(id) else {
@@ -321,13 +322,13 @@ impl TableMut<'_, '_> {
             view.prefetch_entry(index, plan, key, id);
         }
         let layout = &self.def.layout;
-        Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
+        self.change_page(id >> PAGE_SHIFT, |pages, slot| {
             let Some(link) = slot.take() else { return Ok((0, ())) };
             let page = PageRef::new(link.block());
             let live = page.live() & !(1 << (id as usize % PAGE_ROWS));
             let position = page.rank(id);
             if live == 0 {
-                pages.discard(link);
+                pages.discard_flat(link);
             } else {
                 let change = Splice { at: position, removed: 1, rows: &[] };
                 *slot = Some(splice(pages, layout, Some(link), live, change)?);
@@ -346,6 +347,7 @@ impl TableMut<'_, '_> {
         }
         self.entry.height = 0;
         self.entry.rows = 0;
+        self.entry.row_bytes = 0;
         if let Some(indexes) = self.indexes.take() {
             self.pages.discard(indexes);
             *self.indexes = new_index_block(self.pages, self.def)?;
@@ -355,7 +357,7 @@ impl TableMut<'_, '_> {
 
     fn store(&mut self, id: u64, row: &RowBuf, keys: &[IndexKey]) -> Result<(), OutOfMemory> {
         let layout = &self.def.layout;
-        Tree::new(self.rows, &mut self.entry.height).change(self.pages, id >> PAGE_SHIFT, |pages, slot| {
+        self.change_page(id >> PAGE_SHIFT, |pages, slot| {
             let old = slot.take();
             let (live, position) = old.as_ref().map_or((0, 0), |old| {
                 let page = PageRef::new(old.block());
@@ -368,6 +370,20 @@ impl TableMut<'_, '_> {
         })?;
         self.entry.rows += 1;
         self.insert_keys(keys, id)
+    }
+
+    /// Changes a row page by [`Tree::change`], and keeps the bytes of the rows.
+    #[inline]
+    fn change_page(
+        &mut self,
+        number: u64,
+        change: impl FnOnce(&mut Pages, &mut Option<Link>) -> Result<(i64, ()), OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
+        let before = self.pages.net_bytes();
+        Tree::new(self.rows, &mut self.entry.height).change(self.pages, number, change)?;
+        let grown = self.pages.net_bytes().wrapping_sub(before);
+        self.entry.row_bytes = self.entry.row_bytes.wrapping_add(grown);
+        Ok(())
     }
 
     fn check_room(&self, more: u64) -> Result<()> {
@@ -534,49 +550,49 @@ impl IndexesMut<'_> {
         plan: &IndexPlan,
         entries: impl IntoIterator<Item = (&'k IndexKey, u64)>,
     ) -> Result<(), OutOfMemory> {
-        let Self { pages, rows, links, records } = self;
-        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
-        if plan.kind == IndexKind::Hash {
-            let mut meta = HashMeta::from_bytes(record);
-            let mut rehash = |id| rows.row(id).map_or(0, |row| row_hash(rows.def, plan, &row));
-            for (key, id) in entries {
-                if let IndexKey::Hash(hash) = key {
-                    HashIndex::new(root, &mut meta).insert(pages, *hash, id, &mut rehash)?;
+        self.change(index, |pages, rows, root, bytes| {
+            if plan.kind == IndexKind::Hash {
+                let mut meta = HashMeta::from_bytes(bytes);
+                let mut rehash = |id| rows.row(id).map_or(0, |row| row_hash(rows.def, plan, &row));
+                for (key, id) in entries {
+                    if let IndexKey::Hash(hash) = key {
+                        HashIndex::new(root, &mut meta).insert(pages, *hash, id, &mut rehash)?;
+                    }
                 }
+                *bytes = meta.to_bytes();
+            } else {
+                let mut meta = OrderedMeta::from_bytes(bytes);
+                for (key, id) in entries {
+                    OrderedIndex::new(root, &mut meta).insert(pages, key.as_ref(), id)?;
+                }
+                *bytes = meta.to_bytes();
             }
-            *record = meta.to_bytes();
-        } else {
-            let mut meta = OrderedMeta::from_bytes(record);
-            for (key, id) in entries {
-                OrderedIndex::new(root, &mut meta).insert(pages, key.as_ref(), id)?;
-            }
-            *record = meta.to_bytes();
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Takes an entry out of one index.
     #[inline]
     fn remove(&mut self, index: usize, plan: &IndexPlan, key: &IndexKey, id: u64) -> Result<(), OutOfMemory> {
-        let Self { pages, links, records, .. } = self;
-        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
-        let found = match key {
-            IndexKey::Absent => return Ok(()),
-            IndexKey::Hash(hash) if plan.kind == IndexKind::Hash => {
-                let mut meta = HashMeta::from_bytes(record);
-                let found = HashIndex::new(root, &mut meta).remove(pages, *hash, id)?;
-                *record = meta.to_bytes();
-                found
-            }
-            key => {
-                let mut meta = OrderedMeta::from_bytes(record);
-                let found = OrderedIndex::new(root, &mut meta).remove(pages, key.as_ref(), id)?;
-                *record = meta.to_bytes();
-                found
-            }
-        };
-        debug_assert!(found, "an index holds every row of its table");
-        Ok(())
+        self.change(index, |pages, _, root, bytes| {
+            let found = match key {
+                IndexKey::Absent => return Ok(()),
+                IndexKey::Hash(hash) if plan.kind == IndexKind::Hash => {
+                    let mut meta = HashMeta::from_bytes(bytes);
+                    let found = HashIndex::new(root, &mut meta).remove(pages, *hash, id)?;
+                    *bytes = meta.to_bytes();
+                    found
+                }
+                key => {
+                    let mut meta = OrderedMeta::from_bytes(bytes);
+                    let found = OrderedIndex::new(root, &mut meta).remove(pages, key.as_ref(), id)?;
+                    *bytes = meta.to_bytes();
+                    found
+                }
+            };
+            debug_assert!(found, "an index holds every row of its table");
+            Ok(())
+        })
     }
 
     /// Fills one ordered index, which is empty, with the entries that `feed` finds in the table's rows, in order.
@@ -585,12 +601,12 @@ impl IndexesMut<'_> {
         index: usize,
         feed: impl FnOnce(TableView<'_>, &mut Put<'_>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
-        let Self { pages, rows, links, records } = self;
-        let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
-        let mut meta = OrderedMeta::from_bytes(record);
-        OrderedIndex::new(root, &mut meta).build_sorted(pages, |put| feed(*rows, put))?;
-        *record = meta.to_bytes();
-        Ok(())
+        self.change(index, |pages, rows, root, bytes| {
+            let mut meta = OrderedMeta::from_bytes(bytes);
+            OrderedIndex::new(root, &mut meta).build_sorted(pages, |put| feed(rows, put))?;
+            *bytes = meta.to_bytes();
+            Ok(())
+        })
     }
 
     /// Fills one unique hash index, which is empty, with entries in the order of [`HashMeta::rank`] in `meta`.
@@ -600,10 +616,30 @@ impl IndexesMut<'_> {
         mut meta: HashMeta,
         entries: &[(u64, u64)],
     ) -> Result<(), OutOfMemory> {
-        let Self { pages, links, records, .. } = self;
+        self.change(index, |pages, _, root, bytes| {
+            HashIndex::new(root, &mut meta).build_sorted(pages, entries)?;
+            *bytes = meta.to_bytes();
+            Ok(())
+        })
+    }
+
+    /// Runs a change of one index on its root and its own bytes, and keeps the bytes of its blocks.
+    #[inline]
+    fn change(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut Pages, TableView<'_>, &mut Option<Link>, &mut [u8; META_BYTES]) -> Result<(), OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
+        let Self { pages, rows, links, records } = self;
         let Some((root, record)) = links.get_mut(index).zip(records.get_mut(index)) else { return Ok(()) };
-        HashIndex::new(root, &mut meta).build_sorted(pages, entries)?;
-        *record = meta.to_bytes();
+        let Some((meta, kept)) = record.split_first_chunk_mut() else { return Ok(()) };
+        let Some(kept) = kept.first_chunk_mut() else { return Ok(()) };
+        let before = pages.net_bytes();
+        change(pages, *rows, root, meta)?;
+        let grown = pages.net_bytes().wrapping_sub(before);
+        // An index that is emptied may drop what is left of its tree whole.
+        let bytes = if root.is_some() { u64::from_le_bytes(*kept).wrapping_add(grown) } else { 0 };
+        *kept = bytes.to_le_bytes();
         Ok(())
     }
 }
@@ -698,9 +734,12 @@ pub(crate) fn new_index_block(pages: &mut Pages, def: &TableDef) -> Result<Optio
 
 /// The record of an index without entries.
 pub(crate) fn empty_record(kind: IndexKind) -> [u8; INDEX_RECORD] {
-    match kind {
+    let meta = match kind {
         IndexKind::Hash => HashMeta::default().to_bytes(),
         IndexKind::HashMany | IndexKind::OrderedWord => OrderedMeta::new(KeyKind::U64).to_bytes(),
         IndexKind::OrderedBytes => OrderedMeta::new(KeyKind::Bytes).to_bytes(),
-    }
+    };
+    let mut record = [0; INDEX_RECORD];
+    record[..META_BYTES].copy_from_slice(&meta);
+    record
 }

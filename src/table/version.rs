@@ -1,12 +1,16 @@
 //! The root block of a version: one entry per table.
 //!
 //! Each table has two links, to its page tree and to its index block, and an entry in the root's bytes. The index block
-//! has one link and one record of 32 bytes per index. Small on purpose: every commit copies the root, and every reader
-//! loads it anew.
+//! has one link and one record of 32 bytes per index: 24 that are the index's own, then the bytes of its blocks (`u64`).
+//! Small on purpose: every commit copies the root, and every reader loads it anew.
 //!
 //! Bytes of the root: the version number (`u64`), then per table 32 bytes: definition id, number of rows, next row id
-//! (all `u64`), height of the page tree (`u8`), padding.
+//! (all `u64`), height of the page tree (`u8`), bytes of the page tree and all below it (56 bits).
+//!
+//! Bytes are kept here and not counted when they are asked for, which would be a walk over all blocks; being part of the
+//! version, they are right in snapshots and forks, and after what is rolled back.
 
+use super::index::META_BYTES;
 use crate::page::{BlockRef, Link};
 
 /// The most tables a database can have.
@@ -15,7 +19,7 @@ pub(crate) const TABLES_MAX: usize = 4096;
 pub(crate) const ROOT_HEAD: usize = 8;
 pub(crate) const ENTRY_BYTES: usize = 32;
 /// Bytes of an index's record in the index block.
-pub(crate) const INDEX_RECORD: usize = 32;
+pub(crate) const INDEX_RECORD: usize = META_BYTES + 8;
 
 /// One table of one version. The default is a table that is not there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) rows: u64,
     pub(crate) next_id: u64,
     pub(crate) height: u8,
+    /// Of all blocks that the rows take: row pages, the nodes above them, values outside of pages.
+    pub(crate) row_bytes: u64,
 }
 
 #[inline(always)]
@@ -45,6 +51,7 @@ impl Entry {
             rows: u64::from_le_bytes(rows),
             next_id: u64::from_le_bytes(next_id),
             height: rest[0],
+            row_bytes: u64::from_le_bytes(rest) >> u8::BITS,
         }
     }
 
@@ -55,8 +62,7 @@ impl Entry {
         place[..8].copy_from_slice(&self.def.to_le_bytes());
         place[8..16].copy_from_slice(&self.rows.to_le_bytes());
         place[16..24].copy_from_slice(&self.next_id.to_le_bytes());
-        place[24] = self.height;
-        place[25..].fill(0);
+        place[24..].copy_from_slice(&(self.row_bytes << u8::BITS | u64::from(self.height)).to_le_bytes());
     }
 }
 
@@ -79,6 +85,12 @@ pub(crate) fn set_version_number(root: &mut [u8], version: u64) {
 /// How many table slots a root has.
 pub(crate) fn table_slots(root: BlockRef<'_>) -> usize {
     root.bytes().len().saturating_sub(ROOT_HEAD) / ENTRY_BYTES
+}
+
+/// Bytes of the index block and of all indexes below it, as kept in it.
+pub(crate) fn index_bytes(indexes: BlockRef<'_>) -> u64 {
+    let records = indexes.bytes().as_chunks::<INDEX_RECORD>().0;
+    indexes.size() as u64 + records.iter().map(|record| word(record, META_BYTES)).sum::<u64>()
 }
 
 /// The links of a table: its page tree, its index block.

@@ -1,6 +1,7 @@
 //! One table of one version, for reading: rows by id, by key, through indexes.
 
 use super::definition::{IndexKind, IndexPlan, TableDef};
+use super::index::META_BYTES;
 use super::index::hash::{HashMeta, HashRef};
 use super::index::ordered::{KeyRef, OrderedMeta, OrderedRef};
 use super::key::{IndexKey, KeyBuf, same_value, type_of};
@@ -145,7 +146,8 @@ impl<'g> TableView<'g> {
         RowRef::find(self.page_of(id)?, &self.def.layout, id)
     }
 
-    fn record(&self, index: usize) -> Option<(&'g [u8; INDEX_RECORD], Option<&'g Link>)> {
+    /// What index `index` is beside its root link, and that link.
+    fn record(&self, index: usize) -> Option<(&'g [u8; META_BYTES], Option<&'g Link>)> {
         let block = self.indexes?.block();
         let record = block.bytes().get(index * INDEX_RECORD..)?.first_chunk()?;
         Some((record, block.links().get(index)?.as_ref()))

@@ -494,6 +494,10 @@ pub(crate) fn check_database(db: &Database, model: &ModelDb) {
     let stats = db.stats();
     for figures in &stats.tables {
         assert_eq!(figures.rows, model.tables[&figures.name].rows.len() as u64, "rows of `{}` in stats", figures.name);
+        // Kept through all that was done to the table, and counted.
+        let size = db.table(&figures.name).unwrap().size().unwrap();
+        let kept = (figures.row_bytes, figures.index_bytes);
+        assert_eq!(kept, (size.row_bytes, size.index_bytes), "bytes of `{}` in stats", figures.name);
     }
 }
 

@@ -17,13 +17,16 @@ pub(crate) struct Restore<'l, 'p> {
     table: TableMut<'l, 'p>,
     /// The lowest row id that no part knows of.
     next_id: u64,
+    /// [`Pages::net_bytes`](crate::page::Pages::net_bytes) before the first page.
+    net_bytes: u64,
 }
 
 impl<'l, 'p> Restore<'l, 'p> {
     /// Begins with an empty table.
     pub(crate) fn new(table: TableMut<'l, 'p>) -> Self {
         debug_assert!(table.rows.is_none() && table.entry.rows == 0);
-        Self { table, next_id: 0 }
+        let net_bytes = table.pages.net_bytes();
+        Self { table, next_id: 0, net_bytes }
     }
 
     /// Applies a part: its pages take the place of those before, what it says is absent goes. `read` fills the bytes
@@ -53,6 +56,8 @@ impl<'l, 'p> Restore<'l, 'p> {
         let last_id = last.map(|(number, block)| number << PAGE_SHIFT | u64::from(PageRef::new(block).live().ilog2()));
         let next_id = last_id.map_or(0, |id| id.saturating_add(1)).max(self.next_id);
         self.table.raise_next_id(next_id);
+        // All that was made and not given back since is the rows'.
+        self.table.entry.row_bytes = self.table.pages.net_bytes().wrapping_sub(self.net_bytes);
         for index in 0..self.table.def.indexes.len() {
             self.table.build_index(index).map_err(|error| match error {
                 error @ Error::OutOfMemory { .. } => PartError::Other(error),
@@ -166,7 +171,6 @@ impl<'l, 'p> Restore<'l, 'p> {
     /// Gives back a page with its large values at once: all was made by this write, and a table may be replaced several
     /// times over by its parts.
     pub(super) fn release(&mut self, page: Link) {
-        let donor = self.table.pages.donate(page);
-        self.table.pages.finish(donor);
+        self.table.pages.discard_flat(page);
     }
 }

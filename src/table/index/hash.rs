@@ -23,6 +23,7 @@
 //! - H1: an entry lies in the bucket that `HashMeta::address` answers for its hash.
 //! - H2: a bucket's `base` is at most the number of hash bits that its number fixes, and at least eight less.
 
+use super::META_BYTES;
 use crate::page::{BlockRef, Link, OutOfMemory, Pages, Tree, TreeRef};
 
 /// Entries per bucket on average, above which the table grows. At 24, the tags of most buckets share a cache line with
@@ -56,8 +57,8 @@ impl Default for HashMeta {
 
 impl HashMeta {
     /// The bytes for the caller to keep.
-    pub(crate) fn to_bytes(self) -> [u8; 32] {
-        let mut bytes = [0; 32];
+    pub(crate) fn to_bytes(self) -> [u8; META_BYTES] {
+        let mut bytes = [0; META_BYTES];
         bytes[..8].copy_from_slice(&self.bucket_count.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.entry_count.to_le_bytes());
         bytes[16] = self.height;
@@ -66,7 +67,7 @@ impl HashMeta {
 
     /// What [`HashMeta::to_bytes`] wrote; all zeros are an empty index.
     #[inline(always)]
-    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8; META_BYTES]) -> Self {
         Self { bucket_count: word(bytes, 0).max(1), entry_count: word(bytes, 8), height: bytes[16].min(HEIGHT_MAX) }
     }
 
@@ -107,7 +108,7 @@ impl HashMeta {
 }
 
 #[inline(always)]
-fn word(bytes: &[u8; 32], at: usize) -> u64 {
+fn word(bytes: &[u8; META_BYTES], at: usize) -> u64 {
     bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 

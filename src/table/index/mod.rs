@@ -7,7 +7,7 @@
 //! a key that a million rows share costs no more per change than any other, and counting its rows is O(log n). There is
 //! nothing to write for it.
 //!
-//! Both store a root link and 32 bytes of plain data (`HashMeta`, `OrderedMeta`), which the caller keeps in a block of
+//! Both store a root link and 24 bytes of plain data (`HashMeta`, `OrderedMeta`), which the caller keeps in a block of
 //! its own. No index looks at rows, does I/O, or knows versions.
 //!
 //! - X1: an operation that answers `OutOfMemory` leaves a structure that is safe to read but may lack entries: the
@@ -15,3 +15,6 @@
 
 pub(crate) mod hash;
 pub(crate) mod ordered;
+
+/// Bytes of what an index is beside its root link.
+pub(crate) const META_BYTES: usize = 24;

@@ -25,6 +25,7 @@ pub(crate) use load::Put;
 pub(crate) use read::OrderedRef;
 pub(crate) use write::OrderedIndex;
 
+use super::META_BYTES;
 use std::cmp::Ordering;
 
 /// The most levels of inner nodes. Inner nodes but the root split into halves of at least four children, so that no
@@ -108,8 +109,8 @@ impl OrderedMeta {
     }
 
     /// The bytes for the caller to keep.
-    pub(crate) fn to_bytes(self) -> [u8; 32] {
-        let mut bytes = [0; 32];
+    pub(crate) fn to_bytes(self) -> [u8; META_BYTES] {
+        let mut bytes = [0; META_BYTES];
         bytes[..8].copy_from_slice(&self.entry_count.to_le_bytes());
         bytes[8] = self.height;
         bytes[9] = match self.kind {
@@ -120,7 +121,7 @@ impl OrderedMeta {
     }
 
     /// What [`OrderedMeta::to_bytes`] wrote; all zeros are an empty index of `u64` keys.
-    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8; META_BYTES]) -> Self {
         Self {
             entry_count: bytes.first_chunk().map_or(0, |count| u64::from_le_bytes(*count)),
             height: bytes[8].min(HEIGHT_MAX as u8),

@@ -1,0 +1,118 @@
+//! What `Database::stats` says of each table, held against a walk over its pages.
+
+use folio::{Column, Database, Error, Index, Schema, TableStats};
+use serde_json::{Value, json};
+
+/// A table with all kinds of indexes and values of all lengths.
+fn notes(db: &Database, name: &str) {
+    let schema = Schema::builder(name)
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::u64("number").unique())
+        .column(Column::string("group"))
+        .column(Column::string("text").nullable())
+        .index(Index::ordered(["group"]))
+        .index(Index::hash(["group"]));
+    db.create_table(schema.build().unwrap()).unwrap();
+}
+
+/// Some texts lie within the page, some outside of it.
+fn note(number: u64) -> Value {
+    let text = (!number.is_multiple_of(5)).then(|| "x".repeat((number % 7 * 400) as usize));
+    json!({ "number": number, "group": format!("group {}", number % 11), "text": text })
+}
+
+fn fill(db: &Database, name: &str, rows: u64) {
+    db.table(name).unwrap().insert_many((0..rows).map(note)).unwrap();
+}
+
+/// The figures of one table, which must be what a walk finds.
+fn figures(db: &Database, name: &str) -> TableStats {
+    let figures = db.stats().tables.into_iter().find(|table| table.name == name).unwrap();
+    let size = db.table(name).unwrap().size().unwrap();
+    assert_eq!((figures.row_bytes, figures.index_bytes), (size.row_bytes, size.index_bytes), "bytes of `{name}`");
+    figures
+}
+
+#[test]
+fn bytes_follow_every_change() {
+    let db = Database::in_memory();
+    notes(&db, "notes");
+    let empty = figures(&db, "notes");
+    assert!(empty.row_bytes == 0 && empty.index_bytes > 0);
+    fill(&db, "notes", 500);
+    let full = figures(&db, "notes");
+    assert!(full.row_bytes > 400 * 1_000 && full.index_bytes > 500 * 20, "{full:?}");
+    let table = db.table("notes").unwrap();
+    for id in 1..=500_u64 {
+        match id % 4 {
+            0 => drop(table.delete(id).unwrap()),
+            1 => table.update(id, &json!({ "text": "y".repeat(id as usize * 5) })).unwrap(),
+            2 => table.update(id, &json!({ "number": id + 10_000 })).unwrap(),
+            _ => table.update(id, &json!({ "text": null, "group": "one group" })).unwrap(),
+        }
+        figures(&db, "notes");
+    }
+    // A page whose last row goes takes its large values along.
+    for id in 1..=100_u64 {
+        table.delete(id).unwrap();
+        figures(&db, "notes");
+    }
+    table.clear().unwrap();
+    assert_eq!(figures(&db, "notes"), empty);
+}
+
+#[test]
+fn bytes_follow_schema_changes() {
+    let db = Database::in_memory();
+    notes(&db, "notes");
+    fill(&db, "notes", 300);
+    let before = figures(&db, "notes");
+    db.create_index("notes", Index::ordered(["text", "number"])).unwrap();
+    let more = figures(&db, "notes");
+    assert!(more.index_bytes > before.index_bytes && more.row_bytes == before.row_bytes);
+    let name = db.table("notes").unwrap().schema().unwrap().indexes().last().unwrap().name().to_string();
+    db.drop_index("notes", &name).unwrap();
+    assert_eq!(figures(&db, "notes"), before);
+    db.drop_table("notes").unwrap();
+    notes(&db, "notes");
+    assert_eq!(figures(&db, "notes").row_bytes, 0);
+}
+
+#[test]
+fn what_is_rolled_back_leaves_no_bytes() {
+    let db = Database::in_memory();
+    notes(&db, "notes");
+    fill(&db, "notes", 200);
+    let before = figures(&db, "notes");
+    let undone: Result<(), Error> = db.transaction(|tx| {
+        tx.table("notes")?.clear()?;
+        Err(Error::abort("undone"))
+    });
+    assert!(undone.is_err());
+    assert_eq!(figures(&db, "notes"), before);
+    db.transaction(|tx| {
+        let undone: Result<(), Error> = tx.savepoint(|tx| {
+            tx.table("notes")?.insert(&note(1_000))?;
+            tx.table("notes")?.clear()?;
+            tx.table("notes")?.insert(&note(1_001))?;
+            Err(Error::abort("undone"))
+        });
+        assert!(undone.is_err());
+        tx.table("notes")?.insert(&note(1_002)).map(drop)
+    })
+    .unwrap();
+    let after = figures(&db, "notes");
+    assert!(after.row_bytes > before.row_bytes && after.rows == 201);
+}
+
+#[test]
+fn a_fork_has_its_own_figures() {
+    let db = Database::in_memory();
+    notes(&db, "notes");
+    fill(&db, "notes", 200);
+    let fork = db.fork();
+    assert_eq!(figures(&fork, "notes"), figures(&db, "notes"));
+    fork.table("notes").unwrap().delete(7).unwrap();
+    db.table("notes").unwrap().insert(&note(1_000)).unwrap();
+    assert!(figures(&fork, "notes").row_bytes < figures(&db, "notes").row_bytes);
+}
