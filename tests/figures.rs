@@ -116,3 +116,47 @@ fn a_fork_has_its_own_figures() {
     db.table("notes").unwrap().insert(&note(1_000)).unwrap();
     assert!(figures(&fork, "notes").row_bytes < figures(&db, "notes").row_bytes);
 }
+
+#[test]
+fn held_bytes_are_what_snapshots_see_alone() {
+    let db = Database::in_memory();
+    notes(&db, "notes");
+    fill(&db, "notes", 300);
+    let snapshot = db.snapshot();
+    let size = snapshot.table("notes").unwrap().size().unwrap();
+    let all = size.row_bytes + size.index_bytes;
+    assert_eq!((figures(&db, "notes").held_bytes, db.stats().memory.held_bytes), (0, 0));
+    db.table("notes").unwrap().update(7, &json!({ "text": "changed" })).unwrap();
+    let some = figures(&db, "notes").held_bytes;
+    assert!(some > 0 && some < all / 4, "{some} of {all}");
+    // The younger snapshot shares all but that with the older one.
+    let younger = db.snapshot();
+    db.table("notes").unwrap().clear().unwrap();
+    let size = younger.table("notes").unwrap().size().unwrap();
+    assert_eq!(figures(&db, "notes").held_bytes, some + size.row_bytes + size.index_bytes);
+    drop(younger);
+    assert_eq!(figures(&db, "notes").held_bytes, all);
+    db.drop_table("notes").unwrap();
+    assert!(db.stats().memory.held_bytes > all, "with the root");
+    notes(&db, "notes");
+    assert_eq!(figures(&db, "notes").held_bytes, 0, "that was another table");
+    drop(snapshot);
+    assert_eq!(db.stats().memory.held_bytes, 0);
+}
+
+#[test]
+fn a_fork_holds_of_its_origin_what_it_began_with() {
+    let db = Database::in_memory();
+    notes(&db, "notes");
+    fill(&db, "notes", 300);
+    let size = db.table("notes").unwrap().size().unwrap();
+    let fork = db.fork();
+    let of_fork = fork.snapshot();
+    fork.table("notes").unwrap().clear().unwrap();
+    assert_eq!(figures(&db, "notes").held_bytes, 0);
+    assert_eq!(figures(&fork, "notes").held_bytes, 0, "the pages are the origin's");
+    db.table("notes").unwrap().clear().unwrap();
+    assert_eq!(figures(&db, "notes").held_bytes, size.row_bytes + size.index_bytes);
+    drop((of_fork, fork));
+    assert_eq!(figures(&db, "notes").held_bytes, 0);
+}

@@ -268,8 +268,9 @@ impl Database {
         self.snapshot().fork()
     }
 
-    /// Figures: versions; rows, bytes and indexes of each table; memory. Waits for the running write. Cost: O(tables,
-    /// their indexes and their parts on disk).
+    /// Figures: versions; rows, indexes and bytes of each table; memory. Waits for the running write, and makes nobody
+    /// wait. Cost: O(tables, their indexes and their parts on disk); with snapshots or forks also O(tables) for each of
+    /// them and O(pages written since the oldest), in a fork since it was made.
     pub fn stats(&self) -> Stats {
         stats_of(&self.core)
     }

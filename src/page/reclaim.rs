@@ -25,6 +25,14 @@ const SLICE_BLOCKS: usize = 256;
 const PATIENCE_BLOCKS: usize = 48;
 const PATIENCE_BYTES: usize = 64 << 10;
 
+/// A version that snapshots and forks hold.
+pub(super) struct Named {
+    pub(super) stamp: u64,
+    pub(super) root: NonNull<Header>,
+    /// How often it is held.
+    pub(super) count: usize,
+}
+
 /// The end of a block: from `died` on, no version reaches it.
 #[derive(Clone, Copy)]
 pub(super) struct Death {
@@ -68,7 +76,6 @@ pub(super) struct Reclaimer {
     queue_bytes: usize,
     /// By snapshot stamp: the blocks that this snapshot is the newest to hold.
     held: BTreeMap<u64, Vec<Death>>,
-    held_bytes: usize,
     /// Blocks of snapshots that are gone, to be held by an older one or freed.
     unsettled: Vec<Vec<Death>>,
     /// A stack, emptied before anything else is freed (R3).
@@ -89,7 +96,6 @@ impl Reclaimer {
             deep: VecDeque::new(),
             queue_bytes: 0,
             held: BTreeMap::new(),
-            held_bytes: 0,
             unsettled: Vec::new(),
             abandoned: Vec::new(),
             base,
@@ -100,11 +106,6 @@ impl Reclaimer {
     /// Bytes of dead blocks that wait for readers to move on.
     pub(super) fn queue_bytes(&self) -> usize {
         self.queue_bytes
-    }
-
-    /// Bytes of dead blocks that named snapshots hold.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
     }
 
     /// Takes the blocks that died at `died`, each alone. Stamps rise from call to call.
@@ -140,13 +141,13 @@ impl Reclaimer {
         self.queue.is_empty() && self.deep.is_empty() && self.unsettled.is_empty() && self.abandoned.is_empty()
     }
 
-    /// One slice. `horizon` was taken before `snapshots` (sorted stamps) was read (R2). Answers how many blocks it
+    /// One slice. `horizon` was taken before `snapshots` (sorted by stamps) was read (R2). Answers how many blocks it
     /// looked at; none means that nothing can be freed now. Cost: O(`added` + a constant).
     pub(super) fn slice(
         &mut self,
         heap: &mut Heap,
         horizon: u64,
-        snapshots: &[(u64, usize)],
+        snapshots: &[Named],
         snapshots_dropped: u64,
         added: usize,
     ) -> usize {
@@ -173,7 +174,6 @@ impl Reclaimer {
             match list.pop() {
                 Some(death) => {
                     budget -= 1;
-                    self.held_bytes -= bytes_of(death.block);
                     self.settle(heap, snapshots, death);
                 }
                 None => drop(self.unsettled.pop()),
@@ -183,7 +183,7 @@ impl Reclaimer {
     }
 
     /// Settles the blocks that died alone. Without snapshots, which is the usual case, they are freed in one go.
-    fn settle_queue(&mut self, heap: &mut Heap, horizon: u64, snapshots: &[(u64, usize)], budget: &mut usize) {
+    fn settle_queue(&mut self, heap: &mut Heap, horizon: u64, snapshots: &[Named], budget: &mut usize) {
         let mut free = 0;
         while *budget > 0
             && let Some(deaths) = self.deaths.front_mut()
@@ -226,24 +226,23 @@ impl Reclaimer {
     }
 
     /// Moves the lists of snapshots that are gone to the unsettled ones.
-    fn unsettle(&mut self, snapshots: &[(u64, usize)]) {
+    fn unsettle(&mut self, snapshots: &[Named]) {
         let gone: Vec<u64> = self
             .held
             .keys()
             .copied()
-            .filter(|stamp| snapshots.binary_search_by_key(stamp, |&(stamp, _)| stamp).is_err())
+            .filter(|stamp| snapshots.binary_search_by_key(stamp, |named| named.stamp).is_err())
             .collect();
         self.unsettled.extend(gone.iter().filter_map(|stamp| self.held.remove(stamp)));
     }
 
     /// Frees a block that no reader can reach, or gives it to the newest snapshot that holds it.
-    fn settle(&mut self, heap: &mut Heap, snapshots: &[(u64, usize)], death: Death) {
+    fn settle(&mut self, heap: &mut Heap, snapshots: &[Named], death: Death) {
         // SAFETY: a buried block stays allocated until it is freed below.
         let block = unsafe { BlockRef::new(death.block) };
-        let older = if snapshots.is_empty() { 0 } else { snapshots.partition_point(|&(stamp, _)| stamp < death.died) };
-        let holder = older.checked_sub(1).map(|last| snapshots[last].0).filter(|&stamp| stamp >= block.birth());
+        let older = if snapshots.is_empty() { 0 } else { snapshots.partition_point(|named| named.stamp < death.died) };
+        let holder = older.checked_sub(1).map(|last| snapshots[last].stamp).filter(|&stamp| stamp >= block.birth());
         if let Some(stamp) = holder {
-            self.held_bytes += bytes_of(death.block);
             self.held.entry(stamp).or_default().push(death);
             return;
         }

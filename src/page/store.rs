@@ -15,7 +15,7 @@
 use super::block::{BlockRef, Header, Link};
 use super::epoch::{Epochs, Slot, ThreadSlot};
 use super::heap::{Heap, OutOfMemory};
-use super::reclaim::Reclaimer;
+use super::reclaim::{Named, Reclaimer};
 use super::writer::{Committed, Pages, Transaction, Writer};
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,6 @@ pub(crate) struct MemoryUse {
     pub(crate) used_bytes: usize,
     pub(crate) reserved_bytes: usize,
     pub(crate) waiting_bytes: usize,
-    pub(crate) held_bytes: usize,
     pub(crate) blocks: usize,
     pub(crate) snapshots: usize,
     pub(crate) reader_slots: usize,
@@ -48,8 +47,8 @@ pub(crate) struct MemoryUse {
 pub(crate) struct Store {
     id: u64,
     pub(super) epochs: Epochs<Header>,
-    /// Stamps of the named snapshots and how often each is held, sorted.
-    snapshots: Mutex<Vec<(u64, usize)>>,
+    /// The named snapshots, sorted by their stamps.
+    snapshots: Mutex<Vec<Named>>,
     snapshots_dropped: AtomicU64,
     pub(super) writer: Mutex<RefCell<Writer>>,
     /// Held while a version is published, in a store that defers: there not only the writer publishes.
@@ -254,26 +253,40 @@ impl Store {
             used_bytes: work.heap.used_bytes(),
             reserved_bytes: work.heap.reserved_bytes(),
             waiting_bytes: work.reclaimer.queue_bytes(),
-            held_bytes: work.reclaimer.held_bytes(),
             blocks: work.heap.used_blocks(),
-            snapshots: self.snapshots.lock().iter().map(|&(_, count)| count).sum(),
+            snapshots: self.snapshots.lock().iter().map(|named| named.count).sum(),
             reader_slots: self.epochs.slot_count(),
         }
     }
 
-    fn register_snapshot(&self, stamp: u64) {
+    /// All named versions, the oldest first, each once. Cost: O(named versions).
+    pub(crate) fn named(self: &Arc<Self>) -> Vec<Pinned> {
+        let hold = |named: &mut Named| {
+            // It is held already, so that its blocks stay.
+            named.count += 1;
+            Pinned { root: named.root, store: Arc::clone(self) }
+        };
+        self.snapshots.lock().iter_mut().map(hold).collect()
+    }
+
+    /// Versions that this store's own are younger than: those of the store that it was forked from.
+    pub(crate) fn base(&self) -> u64 {
+        self.origin.as_ref().map_or(0, Pinned::stamp)
+    }
+
+    fn register_snapshot(&self, stamp: u64, root: NonNull<Header>) {
         let mut snapshots = self.snapshots.lock();
-        match snapshots.binary_search_by_key(&stamp, |&(stamp, _)| stamp) {
-            Ok(found) => snapshots[found].1 += 1,
-            Err(place) => snapshots.insert(place, (stamp, 1)),
+        match snapshots.binary_search_by_key(&stamp, |named| named.stamp) {
+            Ok(found) => snapshots[found].count += 1,
+            Err(place) => snapshots.insert(place, Named { stamp, root, count: 1 }),
         }
     }
 
     fn forget_snapshot(&self, stamp: u64) {
         let mut snapshots = self.snapshots.lock();
-        if let Ok(found) = snapshots.binary_search_by_key(&stamp, |&(stamp, _)| stamp) {
-            snapshots[found].1 -= 1;
-            if snapshots[found].1 == 0 {
+        if let Ok(found) = snapshots.binary_search_by_key(&stamp, |named| named.stamp) {
+            snapshots[found].count -= 1;
+            if snapshots[found].count == 0 {
                 snapshots.remove(found);
                 self.snapshots_dropped.fetch_add(1, Ordering::Relaxed);
             }
@@ -439,7 +452,7 @@ impl Pinned {
     fn of(store: Arc<Store>, root: NonNull<Header>) -> Self {
         // SAFETY: the root is readable, see above.
         let stamp = unsafe { root.as_ref() }.birth;
-        store.register_snapshot(stamp);
+        store.register_snapshot(stamp, root);
         Self { root, store }
     }
 
@@ -461,7 +474,7 @@ impl Pinned {
 
 impl Clone for Pinned {
     fn clone(&self) -> Self {
-        self.store.register_snapshot(self.stamp());
+        self.store.register_snapshot(self.stamp(), self.root);
         Self { root: self.root, store: Arc::clone(&self.store) }
     }
 }

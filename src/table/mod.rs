@@ -7,6 +7,7 @@ pub(crate) mod change;
 pub(crate) mod definition;
 pub(crate) mod diff;
 mod entries;
+pub(crate) mod held;
 pub(crate) mod image;
 pub(crate) mod index;
 pub(crate) mod key;

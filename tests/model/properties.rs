@@ -498,6 +498,7 @@ pub(crate) fn check_database(db: &Database, model: &ModelDb) {
         let size = db.table(&figures.name).unwrap().size().unwrap();
         let kept = (figures.row_bytes, figures.index_bytes);
         assert_eq!(kept, (size.row_bytes, size.index_bytes), "bytes of `{}` in stats", figures.name);
+        assert!(stats.snapshots > 0 || figures.held_bytes == 0, "`{}` is held by nobody", figures.name);
     }
 }
 
