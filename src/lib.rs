@@ -1,6 +1,6 @@
 //! Folio is an embeddable in-memory database, durable where wanted. **The database is a value**: tables and indexes are persistent
 //! (copy-on-write) pages under one root, and a commit swaps the root. So reads take no lock and see one version whole;
-//! a snapshot and a rollback cost O(1), a fork O(tables); and two versions are compared in time proportional to what changed.
+//! a snapshot, a fork and a rollback cost O(1); and two versions are compared in time proportional to what changed.
 //!
 //! # A tour
 //!
@@ -61,7 +61,7 @@
 //! })?;
 //!
 //! let before = db.snapshot(); // O(1), never changes
-//! let what_if = db.fork(); // O(tables), writable, independent
+//! let what_if = db.fork(); // O(1), writable, independent
 //! what_if.table("students")?.clear()?;
 //! assert_eq!(before.diff(&what_if.snapshot())?.len(), 2);
 //! assert_eq!(students.len()?, 2);

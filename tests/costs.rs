@@ -1,4 +1,4 @@
-//! Costs that the documentation states, counted in allocations, which no machine's mood changes.
+//! Costs that the documentation states, counted in allocations and their bytes, which no machine's mood changes.
 
 use folio::{Column, Database, Index, Schema};
 use serde_json::{Value, json};
@@ -6,7 +6,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static ALLOCATED: Cell<Cost> = const { Cell::new(Cost { allocations: 0, bytes: 0 }) };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cost {
+    allocations: u64,
+    bytes: usize,
 }
 
 /// The system's allocator, which counts the allocations of each thread.
@@ -18,7 +24,10 @@ static ALLOCATOR: Counting = Counting;
 // SAFETY: every call is the system allocator's own, with the arguments given.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let _ = ALLOCATED.try_with(|all| {
+            let Cost { allocations, bytes } = all.get();
+            all.set(Cost { allocations: allocations + 1, bytes: bytes + layout.size() });
+        });
         // SAFETY: the caller's promise is the system allocator's.
         unsafe { System.alloc(layout) }
     }
@@ -29,10 +38,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-fn allocations(body: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
+fn cost(body: impl FnOnce()) -> Cost {
+    let before = ALLOCATED.get();
     body();
-    ALLOCATIONS.get() - before
+    let after = ALLOCATED.get();
+    Cost { allocations: after.allocations - before.allocations, bytes: after.bytes - before.bytes }
 }
 
 fn database(tables: usize) -> Database {
@@ -56,11 +66,30 @@ fn a_savepoint_behind_a_schema_change_does_not_cost_a_copy_of_the_catalogue() {
             let table = tx.table("t0")?;
             let insert = || drop(table.insert_returning::<_, Value>(&json!({ "n": 7 })).unwrap());
             insert();
-            counted = allocations(insert);
+            counted = cost(insert).allocations;
             Ok(())
         })
         .unwrap();
         counted
     });
     assert!(many <= few + 2, "{few} allocations with 2 tables, {many} with 200");
+}
+
+#[test]
+fn a_fork_costs_the_same_however_many_tables_there_are() {
+    let [few, many] = [1, 1_000].map(|tables| {
+        let db = database(tables);
+        let snapshot = db.snapshot();
+        let mut forks = Vec::with_capacity(3);
+        let first = cost(|| forks.push(db.fork()));
+        let of_snapshot = cost(|| forks.push(snapshot.fork()));
+        let fork = forks[0].clone();
+        // The first read of a thread registers it, in a map of the thread's that grows at times.
+        drop(fork.snapshot());
+        let of_fork = cost(|| forks.push(fork.fork()));
+        let table = cost(|| drop(fork.table("t0").unwrap()));
+        let again = cost(|| drop(fork.table("t0").unwrap()));
+        [first, of_snapshot, of_fork, table, again]
+    });
+    assert_eq!(few, many, "allocations and bytes with 1 table and with 1,000");
 }

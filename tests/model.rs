@@ -717,8 +717,7 @@ impl World {
             None => (self.branches[at].db.fork(), self.branches[at].model.clone()),
         };
         let mut model = model;
-        // A fork of an old version may know of numbers given since.
-        model.tables.values_mut().for_each(|table| table.ceiling = u64::MAX);
+        model.tables.values_mut().for_each(ModelTable::number_from_here);
         self.branches.push(Branch { db, model, handles: BTreeMap::new() });
     }
 

@@ -178,13 +178,14 @@ impl Database {
         self.table(&name)
     }
 
-    /// A handle of the table `name`. Cost: O(log tables) and two reference counts; keep it rather than ask again.
+    /// A handle of the table `name`. Cost: O(log tables), two short locks and two reference counts; keep it rather than ask
+    /// again.
     ///
     /// # Errors
     /// [`Error::NoSuchTable`](crate::Error::NoSuchTable), which names the table most like it.
     pub fn table(&self, name: impl AsRef<str>) -> Result<Table> {
-        let listed = self.core.catalog.read().find(name.as_ref())?.clone();
-        Ok(Table::new(Arc::clone(&self.core), listed))
+        let (slot, state) = self.core.table(name.as_ref())?;
+        Ok(Table::new(Arc::clone(&self.core), slot, state))
     }
 
     /// The names of all tables, sorted.
@@ -263,7 +264,8 @@ impl Database {
     }
 
     /// A database of its own that begins as this one is now. Both share all memory that neither changes, and neither sees
-    /// what the other does from here on. Cost: O(tables), whatever their size.
+    /// what the other does from here on. Auto-increment goes on in each from where the version stood: what the other has
+    /// given since, or took back, was never given here. Cost: O(1), whatever the number of tables and their size.
     pub fn fork(&self) -> Database {
         self.snapshot().fork()
     }

@@ -42,8 +42,7 @@ impl<'a> Diff<'a> {
     pub(super) fn between(earlier: &'a Snapshot, later: &'a Snapshot) -> Self {
         let mut tables = Vec::new();
         for (name, old) in &earlier.catalog.tables {
-            // A table that was dropped and made again under its name is another table.
-            let new = later.catalog.tables.get(name).filter(|new| new.def.table == old.def.table);
+            let new = later.catalog.same_table(&old.def);
             let mut changes = Vec::new();
             let a = view_of(earlier.pinned.root(), old.slot, &old.def);
             match new {
@@ -55,7 +54,7 @@ impl<'a> Diff<'a> {
             }
         }
         for (name, new) in &later.catalog.tables {
-            if earlier.catalog.tables.get(name).is_none_or(|old| old.def.table != new.def.table) {
+            if earlier.catalog.same_table(&new.def).is_none() {
                 let mut changes = Vec::new();
                 let view = view_of(later.pinned.root(), new.slot, &new.def);
                 all_rows(view, &mut |new| changes.push(Change::Inserted { new }));

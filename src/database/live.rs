@@ -6,7 +6,7 @@ use crate::page::Guard;
 use crate::query::Filter;
 use crate::table::definition::TableDef;
 use crate::table::reader::{Reader, Source, sealed};
-use crate::transaction::catalog::Listed;
+use crate::table::state::TableState;
 use crate::transaction::core::Core;
 use crate::transaction::row_mut::RowMut;
 use crate::transaction::tables::TransactionTable;
@@ -31,7 +31,7 @@ pub struct Table {
 pub struct Live {
     core: Arc<Core>,
     slot: usize,
-    def: Arc<TableDef>,
+    state: Arc<TableState>,
 }
 
 impl sealed::Sealed for Live {}
@@ -50,7 +50,12 @@ impl Source for Live {
 
     #[inline(always)]
     fn def(&self) -> &TableDef {
-        &self.def
+        &self.state.def
+    }
+
+    #[inline(always)]
+    fn def_in_version(&self, id: u64) -> Option<&TableDef> {
+        self.state.find(id).map(|state| &*state.def)
     }
 }
 
@@ -64,22 +69,22 @@ impl Deref for Table {
 }
 
 impl Table {
-    pub(super) fn new(core: Arc<Core>, listed: Listed) -> Self {
-        Self { reader: Reader { source: Live { core, slot: listed.slot, def: listed.def } } }
+    pub(super) fn new(core: Arc<Core>, slot: usize, state: Arc<TableState>) -> Self {
+        Self { reader: Reader { source: Live { core, slot, state } } }
     }
 
     /// The table in a snapshot of now.
     pub(crate) fn snapshot(&self) -> Result<SnapshotTable> {
-        let Live { core, def, .. } = &self.reader.source;
-        Snapshot::of(core).table_of(def)
+        let Live { core, state, .. } = &self.reader.source;
+        Snapshot::of(core).table_of(&state.def)
     }
 
     /// Runs one operation as a transaction.
     #[inline]
     pub(crate) fn write<T>(&self, operation: impl FnOnce(&TransactionTable<'_>) -> Result<T>) -> Result<T> {
-        let Live { core, slot, def } = &self.reader.source;
-        let transaction = core.begin_in(*slot, def)?;
-        let answer = operation(&TransactionTable::borrowed(&transaction, *slot, def)?)?;
+        let Live { core, slot, state } = &self.reader.source;
+        let transaction = core.begin_in(*slot, state)?;
+        let answer = operation(&TransactionTable::borrowed(&transaction, *slot, state)?)?;
         transaction.commit()?;
         Ok(answer)
     }

@@ -64,6 +64,11 @@ impl Source for InSnapshot {
     fn def(&self) -> &TableDef {
         &self.def
     }
+
+    #[inline]
+    fn def_in_version(&self, id: u64) -> Option<&TableDef> {
+        Some(&*self.def).filter(|def| def.id == id)
+    }
 }
 
 impl Snapshot {
@@ -82,8 +87,7 @@ impl Snapshot {
 
     /// The table that a handle with this definition is of.
     pub(super) fn table_of(&self, def: &TableDef) -> Result<SnapshotTable> {
-        let listed = self.catalog.find(def.name()).ok().filter(|listed| listed.def.table == def.table);
-        listed.map(|listed| self.listed(listed)).ok_or_else(|| no_table(def))
+        self.catalog.same_table(def).map(|listed| self.listed(listed)).ok_or_else(|| no_table(def))
     }
 
     fn listed(&self, listed: &Listed) -> SnapshotTable {
@@ -104,7 +108,7 @@ impl Snapshot {
     /// A writable database that begins at this version; see [`Database::fork`].
     pub fn fork(&self) -> Database {
         let lineage = Arc::clone(&self.lineage);
-        Database::of(Core::fork(self.pinned.clone(), &self.catalog, lineage, self.clock.clone()))
+        Database::of(Core::fork(self.pinned.clone(), Arc::clone(&self.catalog), lineage, self.clock.clone()))
     }
 
     /// What changed from this version to `later`: rows inserted, updated, deleted. Either may be the older, and either

@@ -5,7 +5,7 @@
 //!
 //! - C1: after each call rows, every index, the row count, the counts in the tree and the bytes kept agree.
 //! - C2: the table's `next_id` is above the id of every row that it has or had; what writes rolled back came to is the
-//!   [`Sequence`](super::sequence::Sequence)'s.
+//!   [`Sequence`]'s.
 
 use super::build::check_no_nan;
 use super::definition::{IndexKind, IndexPlan, TableDef};
@@ -17,6 +17,7 @@ use super::layout::{INLINE_MAX, PAGE_ROWS, PAGE_SHIFT, Place};
 use super::page_edit::{Splice, overwrite, splice};
 use super::patch::Patched;
 use super::row_page::PageRef;
+use super::sequence::Sequence;
 use super::version::{Entry, INDEX_RECORD};
 use super::view::TableView;
 use crate::error::{Error, Result};
@@ -36,6 +37,7 @@ impl From<OutOfMemory> for Error {
 /// A table of the running write.
 pub(crate) struct TableMut<'l, 'p> {
     pub(crate) def: &'l TableDef,
+    pub(crate) sequence: &'l Sequence,
     pub(crate) pages: &'p mut Pages,
     pub(crate) rows: &'l mut Option<Link>,
     pub(crate) indexes: &'l mut Option<Link>,
@@ -125,7 +127,7 @@ impl TableMut<'_, '_> {
         }
         let keys = self.check_batch(first, rows)?;
         let next = first + rows.len() as u64;
-        self.def.sequence.give(next);
+        self.sequence.give(next);
         self.raise_next_id(next);
         self.append_checked(first, rows, &keys).map_err(|error| (0, error.into()))?;
         Ok(first)
@@ -136,9 +138,9 @@ impl TableMut<'_, '_> {
         PAGE_ROWS - self.lowest_free() as usize % PAGE_ROWS
     }
 
-    /// See [`TableDef::lowest_free`].
+    /// The id that comes next: the lowest never given, be there a key for it or not.
     pub(crate) fn lowest_free(&self) -> u64 {
-        self.def.lowest_free(self.entry.next_id)
+        self.sequence.next(self.entry.next_id, self.def.last_id)
     }
 
     /// Checks the rows against the table and one another. Answers their keys, all of the first index, then all of the
@@ -430,9 +432,10 @@ impl TableMut<'_, '_> {
         Error::NoSuchRow { table: self.def.name().into(), key: id.to_string().into() }
     }
 
-    /// The id that comes next.
+    /// The same, if there is a key for it.
     fn next_id(&self) -> Result<u64> {
-        self.def.id_to_give(self.entry.next_id, 0)
+        let id = self.sequence.number(self.entry.next_id, 0, self.def.last_id);
+        id.ok_or_else(|| self.def.exhausted())
     }
 
     /// The highest id that a row can have: as a key that is given, up to what its type holds.
@@ -483,9 +486,9 @@ impl TableMut<'_, '_> {
     fn take_id(&mut self, id: u64) {
         let next = id.saturating_add(1);
         if id == self.lowest_free() {
-            self.def.sequence.give(next)
+            self.sequence.give(next)
         } else {
-            self.def.sequence.claim(next)
+            self.sequence.claim(next)
         }
         self.raise_next_id(next);
     }
@@ -524,7 +527,7 @@ impl TableMut<'_, '_> {
     /// The table's indexes, in the one block that holds them all, for changing; none if there are none.
     #[inline]
     pub(super) fn indexes_mut(&mut self) -> Result<Option<IndexesMut<'_>>, OutOfMemory> {
-        let Self { def, pages, rows, indexes, entry } = self;
+        let Self { def, pages, rows, indexes, entry, .. } = self;
         let Some(block) = indexes.as_mut() else { return Ok(None) };
         let (links, bytes) = pages.make_mut(block)?.into_parts();
         let rows = TableView::from_parts(def, **entry, rows.as_ref(), None);

@@ -1,15 +1,14 @@
 //! What a table is, ready for work: its schema, the layout of its pages, and a plan for each of its indexes.
 //!
-//! A definition never changes. A schema change makes a new one and hangs it behind the old as `next`, so that a handle
-//! that was made before finds the present definition by following pointers, without a lock.
+//! A definition never changes: a schema change makes a new one. It is the same in all databases that have the table; what
+//! differs there is in [`TableState`](super::state::TableState).
 
 use super::layout::Layout;
-use super::sequence::{Sequence, last_key};
-use crate::error::{Error, Result};
+use super::sequence::last_key;
+use crate::error::Error;
 use crate::schema::{IndexKind as Declared, Schema};
 use crate::value::{HashSeed, Type};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -51,25 +50,22 @@ pub(crate) struct TableDef {
     /// The key's own index first, if the key is not the row id; then those of the schema.
     pub(crate) indexes: Box<[IndexPlan]>,
     pub(crate) seed: HashSeed,
-    pub(super) sequence: Sequence,
     /// The highest row id that is given by itself.
     pub(crate) last_id: u64,
-    next: OnceLock<Arc<TableDef>>,
 }
 
 impl TableDef {
     /// The definition of a new table.
     pub(crate) fn new(schema: Schema, seed: HashSeed) -> Self {
-        let first = u64::from(schema.row_id_key());
-        Self::build(NEXT_ID.fetch_add(1, Ordering::Relaxed), schema, seed, Sequence::new(first))
+        Self::build(NEXT_ID.fetch_add(1, Ordering::Relaxed), schema, seed)
     }
 
     /// The same table with another schema of the same columns.
     pub(crate) fn with_schema(&self, schema: Schema) -> Self {
-        Self::build(self.table, schema, self.seed.clone(), self.sequence.clone())
+        Self::build(self.table, schema, self.seed.clone())
     }
 
-    fn build(table: u64, schema: Schema, seed: HashSeed, sequence: Sequence) -> Self {
+    fn build(table: u64, schema: Schema, seed: HashSeed) -> Self {
         let row_id = schema.row_id_key().then(|| schema.primary_key().first().copied()).flatten();
         let layout = Layout::new(schema.shape(), row_id);
         let last_id =
@@ -106,26 +102,7 @@ impl TableDef {
             has_key_index: row_id.is_none() && !schema_key_is_empty,
             indexes: indexes.into(),
             seed,
-            sequence,
             last_id,
-            next: OnceLock::new(),
-        }
-    }
-
-    /// The same table for a fork: its numbers go on from here, apart from the origin's.
-    pub(crate) fn for_fork(&self) -> Self {
-        Self {
-            id: self.id,
-            table: self.table,
-            schema: self.schema.clone(),
-            layout: self.layout.clone(),
-            row_id: self.row_id,
-            has_key_index: self.has_key_index,
-            indexes: self.indexes.clone(),
-            seed: self.seed.clone(),
-            sequence: self.sequence.fork(),
-            last_id: self.last_id,
-            next: OnceLock::new(),
         }
     }
 
@@ -138,57 +115,15 @@ impl TableDef {
         self.schema.shape().column(index).map_or("?", |column| &column.name)
     }
 
-    /// The row id that comes next in a version of this `next_id`: the lowest never given, be there a key for it or not.
-    #[inline]
-    pub(crate) fn lowest_free(&self, next_id: u64) -> u64 {
-        self.sequence.next(next_id, self.last_id)
-    }
-
-    /// The row id that is given, in a version of this `next_id`, when `ahead` more are given before.
-    ///
-    /// # Errors
-    /// [`Error::AutoIncrementExhausted`].
-    #[inline]
-    pub(crate) fn id_to_give(&self, next_id: u64, ahead: u64) -> Result<u64> {
-        let id = self.lowest_free(next_id).checked_add(ahead).filter(|id| *id <= self.last_id);
-        id.ok_or_else(|| self.exhausted())
+    /// The row id that a new table gives first. As a key it is the number that people count from.
+    pub(crate) fn first_id(&self) -> u64 {
+        u64::from(self.row_id.is_some())
     }
 
     #[cold]
-    pub(super) fn exhausted(&self) -> Error {
+    pub(crate) fn exhausted(&self) -> Error {
         let column = self.row_id.map_or("row id", |column| self.column_name(column));
         Error::AutoIncrementExhausted { table: self.name().into(), column: column.into() }
-    }
-
-    /// Records what replaced this definition. The first call counts.
-    pub(crate) fn succeed(&self, next: Arc<TableDef>) {
-        // A definition is replaced once: only the present one can be, by the one writer.
-        let _ = self.next.set(next);
-    }
-
-    /// The definition with this id among this one and those that replaced it.
-    #[inline(always)]
-    pub(crate) fn find(&self, id: u64) -> Option<&TableDef> {
-        if self.id == id { Some(self) } else { self.find_next(id) }
-    }
-
-    #[cold]
-    fn find_next(&self, id: u64) -> Option<&TableDef> {
-        let mut def = self;
-        while def.id != id {
-            def = def.next.get()?;
-        }
-        Some(def)
-    }
-}
-
-/// A chain of successors is dropped one by one: a long history of schema changes must not use up the stack.
-impl Drop for TableDef {
-    fn drop(&mut self) {
-        let mut next = self.next.take();
-        while let Some(def) = next {
-            next = Arc::into_inner(def).and_then(|mut def| def.next.take());
-        }
     }
 }
 

@@ -20,9 +20,10 @@ pub(crate) mod row_page;
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
-mod sequence;
+pub(crate) mod sequence;
 pub(crate) mod size;
 pub(crate) mod spot;
+pub(crate) mod state;
 pub(crate) mod update_many;
 pub(crate) mod version;
 pub(crate) mod view;

@@ -28,6 +28,8 @@ pub trait Source: sealed::Sealed {
     fn slot(&self) -> usize;
     /// The table as the handle knows it.
     fn def(&self) -> &TableDef;
+    /// The table as a version describes it that names the definition `id`; none if it has another table there, or none.
+    fn def_in_version(&self, id: u64) -> Option<&TableDef>;
 }
 
 pub(crate) mod sealed {
@@ -111,10 +113,10 @@ pub(crate) fn view_of<'g>(root: BlockRef<'g>, slot: usize, def: &'g TableDef) ->
 #[inline(always)]
 pub(crate) fn open_source<S: Source + ?Sized>(source: &S) -> Result<Opened<'_>> {
     let guard = source.guard()?;
-    let (slot, known) = (source.slot(), source.def());
-    match known.find(Entry::read(guard.root().bytes(), slot).def) {
+    let slot = source.slot();
+    match source.def_in_version(Entry::read(guard.root().bytes(), slot).def) {
         Some(def) => Ok(Opened { guard, slot, def }),
-        None => Err(no_table(known)),
+        None => Err(no_table(source.def())),
     }
 }
 

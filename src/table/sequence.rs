@@ -1,17 +1,19 @@
 //! The numbers of a table's rows: which comes next, and which is the last.
 
 use crate::value::Type;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What has been numbered so far. Outside the versions on purpose: a rollback does not give numbers back.
+/// What has been numbered so far in one database, beside the `next_id` of each version. Outside the versions on purpose:
+/// a rollback does not give numbers back. A fork begins with none: what its origin took back was never there.
 ///
 /// - N1: a number that was given is never given again.
 /// - N2: nor is one that a row came with, unless it was rolled back and no other is left: else one write that is refused,
 ///   of a row with the last key of its type, would leave the table without numbers.
-#[derive(Debug, Clone)]
-pub(crate) struct Sequence(std::sync::Arc<Marks>);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sequence(Arc<Marks>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Marks {
     /// The lowest never given.
     given: AtomicU64,
@@ -20,26 +22,18 @@ struct Marks {
 }
 
 impl Sequence {
-    /// Numbers from `first` on.
-    pub(super) fn new(first: u64) -> Self {
-        Self::of(first, 0)
-    }
-
-    fn of(given: u64, claimed: u64) -> Self {
-        Self(Marks { given: given.into(), claimed: claimed.into() }.into())
-    }
-
-    /// One that goes on from here, apart from this.
-    pub(super) fn fork(&self) -> Self {
-        Self::of(self.0.given.load(Ordering::Relaxed), self.0.claimed.load(Ordering::Relaxed))
-    }
-
-    /// The number that comes next in a version of this `next_id`. Above `last` if there is none.
+    /// The number that comes next in a version of this `next_id`: the lowest never given. Above `last` if there is none.
     #[inline]
     pub(super) fn next(&self, next_id: u64, last: u64) -> u64 {
         let given = self.0.given.load(Ordering::Relaxed).max(next_id);
         let free = self.0.claimed.load(Ordering::Relaxed).max(given);
         if free <= last { free } else { given }
+    }
+
+    /// The number that is given, in a version of this `next_id`, when `ahead` more are given before; none beyond `last`.
+    #[inline]
+    pub(crate) fn number(&self, next_id: u64, ahead: u64, last: u64) -> Option<u64> {
+        self.next(next_id, last).checked_add(ahead).filter(|number| *number <= last)
     }
 
     /// Notes that all below `next` are given.

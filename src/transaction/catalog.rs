@@ -1,7 +1,7 @@
 //! The catalogue: which tables a version has, by name.
 //!
 //! A value like the versions: a schema change makes a new one. The newest stands in [`Core`](super::core::Core) and is
-//! replaced together with the root; a snapshot keeps the one of its version.
+//! replaced together with the root; a snapshot keeps the one of its version, and a fork begins with it.
 
 use crate::error::{Error, Result};
 use crate::table::definition::TableDef;
@@ -35,9 +35,9 @@ impl Catalog {
         self.tables.keys().map(|name| name.to_string()).collect()
     }
 
-    /// The same tables for a fork; their number sequences part here.
-    pub(crate) fn for_fork(&self) -> Self {
-        let fork = |listed: &Listed| Listed { slot: listed.slot, def: Arc::new(listed.def.for_fork()) };
-        Self { tables: self.tables.iter().map(|(name, listed)| (name.clone(), fork(listed))).collect() }
+    /// The table that `def` describes, by whatever definition it has here.
+    pub(crate) fn same_table(&self, def: &TableDef) -> Option<&Listed> {
+        // A table that was dropped and made again under its name is another table.
+        self.tables.get(def.name()).filter(|listed| listed.def.table == def.table)
     }
 }

@@ -1,15 +1,17 @@
 //! What a database is underneath its handles: the store, the catalogue, the hash seed.
 //!
-//! Lock order: the store's writer lock, then the catalogue's, then the store's snapshot registry.
+//! Lock order: the store's writer lock, then the catalogue's, then that of the tables' states or the store's snapshot
+//! registry.
 
 use super::catalog::Catalog;
 use super::clock::Clock;
 use super::durable::checkpoint::Extent;
 use super::durable::log::Log;
+use super::states::States;
 use super::tx::Transaction;
 use crate::error::{Error, Result};
 use crate::page::{BeginError, Busy, Pinned, Store};
-use crate::table::definition::TableDef;
+use crate::table::state::TableState;
 use crate::table::version::root_bytes;
 use crate::value::{HashSeed, Timestamp};
 use parking_lot::RwLock;
@@ -38,6 +40,7 @@ pub(crate) struct Core {
     /// Replaced under the write lock in one step with the root, so that holding the read lock gives a root and the
     /// catalogue that belongs to it.
     pub(crate) catalog: Arc<RwLock<Arc<Catalog>>>,
+    pub(super) states: States,
     pub(crate) lineage: Arc<Lineage>,
     pub(crate) clock: Clock,
     /// What commits go through before readers see them; none in a database that is in memory alone.
@@ -99,6 +102,7 @@ impl Core {
         Self {
             store,
             catalog: Arc::default(),
+            states: States::default(),
             lineage: Arc::new(Lineage { seed: HashSeed::random() }),
             clock: Clock::SYSTEM,
             log: None,
@@ -115,10 +119,21 @@ impl Core {
         Newest { store, catalog, clock: self.clock.clone() }
     }
 
-    /// A database that begins at this version.
-    pub(crate) fn fork(pinned: Pinned, catalog: &Catalog, lineage: Arc<Lineage>, clock: Clock) -> Self {
-        let catalog = Arc::new(RwLock::new(Arc::new(catalog.for_fork())));
-        Self { store: Store::fork(pinned), catalog, lineage, clock, log: None }
+    /// A database that begins at this version. Cost: O(1).
+    pub(crate) fn fork(pinned: Pinned, catalog: Arc<Catalog>, lineage: Arc<Lineage>, clock: Clock) -> Self {
+        let catalog = Arc::new(RwLock::new(catalog));
+        Self { store: Store::fork(pinned), catalog, states: States::default(), lineage, clock, log: None }
+    }
+
+    /// The slot and the state of the table `name` in the newest version.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`].
+    pub(crate) fn table(&self, name: &str) -> Result<(usize, Arc<TableState>)> {
+        // Kept while the state is looked for: no table is dropped in between.
+        let catalog = self.catalog.read();
+        let listed = catalog.find(name)?;
+        Ok((listed.slot, self.states.of(&listed.def)))
     }
 
     /// Begins a write, waiting for the one that runs.
@@ -127,14 +142,14 @@ impl Core {
         self.begin_of(None)
     }
 
-    /// The same for one operation on its own, on the table in this slot that `def` describes now or did before.
+    /// The same for one operation on its own, on the table in this slot whose state this is now or was before.
     #[inline]
-    pub(crate) fn begin_in<'d>(&'d self, slot: usize, def: &'d TableDef) -> Result<Transaction<'d>> {
-        self.begin_of(Some((slot, def)))
+    pub(crate) fn begin_in<'d>(&'d self, slot: usize, state: &'d TableState) -> Result<Transaction<'d>> {
+        self.begin_of(Some((slot, state)))
     }
 
     #[inline]
-    fn begin_of<'d>(&'d self, single: Option<(usize, &'d TableDef)>) -> Result<Transaction<'d>> {
+    fn begin_of<'d>(&'d self, single: Option<(usize, &'d TableState)>) -> Result<Transaction<'d>> {
         let write = self.store.begin()?;
         if let Some(log) = &self.log {
             // Asked when it is this write's turn: the one before may have failed.

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::page::{Link, Writer};
 use crate::table::change::{TableMut, empty_record, new_index_block};
 use crate::table::definition::{IndexPlan, TableDef};
+use crate::table::state::TableState;
 use crate::table::version::{Entry, INDEX_RECORD, TABLES_MAX, root_bytes, table_slots};
 
 /// Puts an empty table into a free slot of the root and answers the slot.
@@ -27,8 +28,7 @@ pub(crate) fn create_table_at(writer: &mut Writer, def: &TableDef, slot: usize) 
     if let Some(link) = links.get_mut(2 * slot + 1) {
         *link = block;
     }
-    let next_id = def.lowest_free(0);
-    Entry { def: def.id, next_id, ..Entry::default() }.write(bytes, slot);
+    Entry { def: def.id, next_id: def.first_id(), ..Entry::default() }.write(bytes, slot);
     Ok(())
 }
 
@@ -83,7 +83,8 @@ pub(crate) fn redefine(writer: &mut Writer, slot: usize, new: &TableDef) -> Resu
 }
 
 /// Gives the table the indexes of `new`: those that `old` has too are kept, others are built.
-pub(crate) fn reindex(writer: &mut Writer, slot: usize, old: &TableDef, new: &TableDef) -> Result<()> {
+pub(crate) fn reindex(writer: &mut Writer, slot: usize, old: &TableDef, new: &TableState) -> Result<()> {
+    let TableState { def: new, sequence, .. } = new;
     let Writer { root, pages, .. } = writer;
     let mut root = pages.make_mut(root)?;
     let (links, bytes) = root.parts();
@@ -120,7 +121,7 @@ pub(crate) fn reindex(writer: &mut Writer, slot: usize, old: &TableDef, new: &Ta
         pages.finish(donor);
     }
     *indexes = block;
-    let mut table = TableMut { def: new, pages, rows, indexes, entry: &mut entry };
+    let mut table = TableMut { def: new, sequence, pages, rows, indexes, entry: &mut entry };
     let result = built.into_iter().try_for_each(|index| table.build_index(index));
     entry.write(bytes, slot);
     result

@@ -8,5 +8,6 @@ pub(crate) mod durable;
 pub(crate) mod load;
 mod redo;
 pub(crate) mod row_mut;
+pub(crate) mod states;
 pub(crate) mod tables;
 pub(crate) mod tx;

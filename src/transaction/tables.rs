@@ -12,6 +12,7 @@ use crate::table::key::{IndexKey, index_key, type_of};
 use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::row::Row;
+use crate::table::state::TableState;
 use crate::table::update_many::UpdateMany;
 use crate::table::version::Entry;
 use crate::value::{Columns, RowBuf, ToKey, ValueRef};
@@ -40,13 +41,23 @@ pub struct TransactionTable<'t> {
 pub struct InTransaction<'t> {
     transaction: &'t Transaction<'t>,
     slot: usize,
-    def: Definition<'t>,
+    state: State<'t>,
 }
 
-/// A definition that came from the catalogue, or from the handle that the operation was called on.
-enum Definition<'t> {
-    Shared(Arc<TableDef>),
-    Borrowed(&'t TableDef),
+/// A state that was asked for by name, or is of the handle that the operation was called on.
+enum State<'t> {
+    Shared(Arc<TableState>),
+    Borrowed(&'t TableState),
+}
+
+impl InTransaction<'_> {
+    #[inline(always)]
+    fn state(&self) -> &TableState {
+        match &self.state {
+            State::Shared(state) => state,
+            State::Borrowed(state) => state,
+        }
+    }
 }
 
 impl sealed::Sealed for InTransaction<'_> {}
@@ -65,10 +76,13 @@ impl Source for InTransaction<'_> {
 
     #[inline(always)]
     fn def(&self) -> &TableDef {
-        match &self.def {
-            Definition::Shared(def) => def,
-            Definition::Borrowed(def) => def,
-        }
+        &self.state().def
+    }
+
+    #[inline(always)]
+    fn def_in_version(&self, id: u64) -> Option<&TableDef> {
+        // What replaces a definition does so at a commit, and this table lives within a write.
+        Some(self.def()).filter(|def| def.id == id)
     }
 }
 
@@ -103,15 +117,15 @@ fn with_buffer<R>(body: impl FnOnce(&mut RowBuf) -> R) -> R {
 }
 
 impl<'t> TransactionTable<'t> {
-    pub(crate) fn shared(transaction: &'t Transaction<'_>, slot: usize, def: Arc<TableDef>) -> Self {
-        Self { reader: Reader { source: InTransaction { transaction, slot, def: Definition::Shared(def) } } }
+    pub(crate) fn shared(transaction: &'t Transaction<'_>, slot: usize, state: Arc<TableState>) -> Self {
+        Self { reader: Reader { source: InTransaction { transaction, slot, state: State::Shared(state) } } }
     }
 
     /// The table as a handle from outside the transaction knows it.
-    pub(crate) fn borrowed(transaction: &'t Transaction<'_>, slot: usize, def: &'t TableDef) -> Result<Self> {
+    pub(crate) fn borrowed(transaction: &'t Transaction<'_>, slot: usize, state: &'t TableState) -> Result<Self> {
         let entry = Entry::read(transaction.view()?.root().bytes(), slot);
-        let def = def.find(entry.def).ok_or_else(|| no_table(def))?;
-        Ok(Self { reader: Reader { source: InTransaction { transaction, slot, def: Definition::Borrowed(def) } } })
+        let state = state.find(entry.def).ok_or_else(|| no_table(&state.def))?;
+        Ok(Self { reader: Reader { source: InTransaction { transaction, slot, state: State::Borrowed(state) } } })
     }
 
     pub(super) fn def(&self) -> &TableDef {
@@ -124,8 +138,8 @@ impl<'t> TransactionTable<'t> {
 
     /// Runs one change of the table on the private root.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>) -> Result<R> {
-        let (slot, def) = (self.reader.source.slot, self.def());
-        self.transaction().change_table(slot, def, change)
+        let source = &self.reader.source;
+        self.transaction().change_table(source.slot, source.state(), change)
     }
 
     /// Refuses rows where a check has lost its closure.
@@ -197,7 +211,9 @@ impl<'t> TransactionTable<'t> {
 
     fn id_to_give(&self, ahead: u64) -> Result<u64> {
         let opened = self.reader.open()?;
-        opened.def.id_to_give(opened.view().next_id(), ahead)
+        let sequence = &self.reader.source.state().sequence;
+        let id = sequence.number(opened.view().next_id(), ahead, opened.def.last_id);
+        id.ok_or_else(|| opened.def.exhausted())
     }
 
     /// The key of a stored row as an integer, where it is one; else the row id.

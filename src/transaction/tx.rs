@@ -5,6 +5,7 @@ use super::core::Core;
 use super::ddl;
 use super::durable::log::Log;
 use super::redo;
+use super::states::StateMap;
 use super::tables::TransactionTable;
 use crate::error::{Error, Result};
 use crate::page::{self, BlockRef, Guard, Writer};
@@ -15,6 +16,7 @@ use crate::storage::plant::{Plant, is_planted};
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::reader::no_table;
+use crate::table::state::TableState;
 use crate::table::version::{Entry, next_version, set_version_number, version_number};
 use crate::value::{RowBuf, Timestamp};
 use std::cell::{Cell, RefCell};
@@ -27,15 +29,15 @@ use std::sync::Arc;
 pub struct Transaction<'d> {
     core: &'d Core,
     page: page::Transaction<'d>,
-    /// The catalogue as changed here.
-    pending: RefCell<Option<Arc<Catalog>>>,
+    /// The schema changes made here.
+    pending: RefCell<Option<Arc<Pending>>>,
     /// Set when memory ran out in the middle of a change: what is left is not to be published.
     failed: Cell<bool>,
     /// Set while a closure that an operation calls may read and not write.
     is_read_only: Cell<bool>,
-    /// The table's slot and definition, or an older one, if this is one operation on its own: of one table, and undone by
+    /// The table's slot and state, or an older one, if this is one operation on its own: of one table, and undone by
     /// dropping the transaction.
-    single: Option<(usize, &'d TableDef)>,
+    single: Option<(usize, &'d TableState)>,
     /// How many changes were made, and the row of the last, if that was of one row alone. What a log is told of a single
     /// operation is found without a look at other tables, and that of one on a row without a comparison of versions.
     changes: Cell<u32>,
@@ -48,9 +50,17 @@ pub struct Transaction<'d> {
     now: Cell<Option<Timestamp>>,
 }
 
+/// What a transaction with schema changes will replace.
+#[derive(Clone)]
+struct Pending {
+    catalog: Catalog,
+    /// The states of the tables that have a new definition there.
+    states: StateMap,
+}
+
 impl<'d> Transaction<'d> {
     #[inline]
-    pub(crate) fn new(core: &'d Core, page: page::Transaction<'d>, single: Option<(usize, &'d TableDef)>) -> Self {
+    pub(crate) fn new(core: &'d Core, page: page::Transaction<'d>, single: Option<(usize, &'d TableState)>) -> Self {
         Self {
             core,
             page,
@@ -71,8 +81,21 @@ impl<'d> Transaction<'d> {
     /// # Errors
     /// [`Error::NoSuchTable`].
     pub fn table(&self, name: impl AsRef<str>) -> Result<TransactionTable<'_>> {
-        let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(name.as_ref()).cloned())?;
-        Ok(TransactionTable::shared(self, slot, def))
+        let (slot, state) = self.find(name.as_ref())?;
+        Ok(TransactionTable::shared(self, slot, state))
+    }
+
+    /// The slot and the state of the table `name`.
+    pub(super) fn find(&self, name: &str) -> Result<(usize, Arc<TableState>)> {
+        let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(name).cloned())?;
+        Ok((slot, self.state_of(&def)))
+    }
+
+    /// The state of the table with this definition, which this transaction's catalogue has.
+    pub(super) fn state_of(&self, def: &Arc<TableDef>) -> Arc<TableState> {
+        let pending = self.pending.borrow();
+        let new = pending.as_ref().and_then(|pending| pending.states.get(&def.table));
+        new.map_or_else(|| self.core.states.of(def), Arc::clone)
     }
 
     /// The names of all tables, sorted.
@@ -98,12 +121,9 @@ impl<'d> Transaction<'d> {
         if self.with_catalog(|catalog| catalog.tables.contains_key(&name)) {
             return Err(Error::TableExists { table: name });
         }
-        let def = Arc::new(TableDef::new(schema, self.core.lineage.seed.clone()));
+        let def = TableDef::new(schema, self.core.lineage.seed.clone());
         let slot = self.write(|writer| place(writer, &def))?;
-        self.change_catalog(|catalog| {
-            catalog.tables.insert(name, Listed { slot, def: Arc::clone(&def) });
-        });
-        Ok(TransactionTable::shared(self, slot, def))
+        Ok(TransactionTable::shared(self, slot, self.list(slot, TableState::new(Arc::new(def)))))
     }
 
     /// See [`Database::ensure_table`](crate::Database::ensure_table).
@@ -116,16 +136,14 @@ impl<'d> Transaction<'d> {
         if let Some(difference) = def.schema.difference(&schema) {
             return Err(Error::SchemaDiffers { table: schema.name().into(), difference });
         }
+        let state = self.state_of(&def);
         if def.schema.missing_closures().is_empty() {
-            return Ok(TransactionTable::shared(self, slot, def));
+            return Ok(TransactionTable::shared(self, slot, state));
         }
         // A definition as after a schema change, which is none to the log: the schema is stored the same.
-        let new = Arc::new(def.with_schema(schema));
-        self.write(|writer| ddl::redefine(writer, slot, &new))?;
-        self.change_catalog(|catalog| {
-            catalog.tables.insert(def.name().into(), Listed { slot, def: Arc::clone(&new) });
-        });
-        Ok(TransactionTable::shared(self, slot, new))
+        let new = state.with_schema(schema);
+        self.write(|writer| ddl::redefine(writer, slot, &new.def))?;
+        Ok(TransactionTable::shared(self, slot, self.list(slot, new)))
     }
 
     /// Creates a table in this slot of the root, which must be free.
@@ -145,12 +163,12 @@ impl<'d> Transaction<'d> {
         out.clear();
         let view = self.view()?;
         let (old, new) = (self.page.base(), view.root());
-        let Some((slot, def)) = self.single else { return self.encode_all(old, new, format, out) };
+        let Some((slot, state)) = self.single else { return self.encode_all(old, new, format, out) };
         // Elsewhere than in a single operation the change may have been undone since, with a savepoint.
         let row = self.row.get().filter(|_| self.changes.get() == 1);
-        let def = def.find(Entry::read(new.bytes(), slot).def).ok_or_else(|| no_table(def))?;
+        let state = state.find(Entry::read(new.bytes(), slot).def).ok_or_else(|| no_table(&state.def))?;
         let begin = out.len();
-        redo::encode_table((old, new), (slot, def), row, format, out)?;
+        redo::encode_table((old, new), (slot, &*state.def), row, format, out)?;
         debug_assert!({
             let mut compared = Vec::new();
             self.encode_all(old, new, format, &mut compared).is_ok() && out.get(begin..) == Some(&compared)
@@ -162,7 +180,8 @@ impl<'d> Transaction<'d> {
         let committed = self.core.catalog.read();
         let pending = self.pending.borrow();
         let old = redo::Version { root: old, catalog: &committed };
-        let new = redo::Version { root: new, catalog: pending.as_deref().unwrap_or(&committed) };
+        let catalog = pending.as_ref().map_or(&**committed, |pending| &pending.catalog);
+        let new = redo::Version { root: new, catalog };
         redo::encode(old, new, format, out)
     }
 
@@ -174,7 +193,11 @@ impl<'d> Transaction<'d> {
     pub fn drop_table(&self, name: &str) -> Result<()> {
         let slot = self.with_catalog(|catalog| catalog.find(name).map(|listed| listed.slot))?;
         self.write(|writer| ddl::drop_table(writer, slot))?;
-        self.change_catalog(|catalog| drop(catalog.tables.remove(name)));
+        self.change_schema(|Pending { catalog, states }| {
+            if let Some(listed) = catalog.tables.remove(name) {
+                states.remove(&listed.def.table);
+            }
+        });
         Ok(())
     }
 
@@ -186,9 +209,9 @@ impl<'d> Transaction<'d> {
     /// [`Error::NoSuchTable`], [`Error::IndexExists`], [`Error::InvalidSchema`] if the index does not fit the table,
     /// [`Error::Unique`] if it is unique and the rows are not, [`Error::NanInKey`], [`Error::Limit`].
     pub fn create_index(&self, table: &str, index: Index) -> Result<()> {
-        let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(table).cloned())?;
-        let schema = def.schema.with_index(index)?;
-        self.reindex(slot, &def, schema)
+        let (slot, state) = self.find(table)?;
+        let schema = state.def.schema.with_index(index)?;
+        self.reindex(slot, &state, schema)
     }
 
     /// Drops an index of a table.
@@ -196,18 +219,27 @@ impl<'d> Transaction<'d> {
     /// # Errors
     /// [`Error::NoSuchTable`], [`Error::NoSuchIndex`], [`Error::IndexInUse`] if it keeps a column unique.
     pub fn drop_index(&self, table: &str, index: &str) -> Result<()> {
-        let Listed { slot, def } = self.with_catalog(|catalog| catalog.find(table).cloned())?;
-        let schema = def.schema.without_index(index)?;
-        self.reindex(slot, &def, schema)
+        let (slot, state) = self.find(table)?;
+        let schema = state.def.schema.without_index(index)?;
+        self.reindex(slot, &state, schema)
     }
 
-    fn reindex(&self, slot: usize, old: &TableDef, schema: Schema) -> Result<()> {
-        let def = Arc::new(old.with_schema(schema));
-        self.atomic(|| self.write(|writer| ddl::reindex(writer, slot, old, &def)))?;
-        self.change_catalog(|catalog| {
-            catalog.tables.insert(old.name().into(), Listed { slot, def: Arc::clone(&def) });
-        });
+    fn reindex(&self, slot: usize, old: &TableState, schema: Schema) -> Result<()> {
+        let new = old.with_schema(schema);
+        self.atomic(|| self.write(|writer| ddl::reindex(writer, slot, &old.def, &new)))?;
+        self.list(slot, new);
         Ok(())
+    }
+
+    /// Lets the table in this slot be the one of this state, whose definition is new.
+    fn list(&self, slot: usize, state: TableState) -> Arc<TableState> {
+        let state = Arc::new(state);
+        let TableState { def, .. } = &*state;
+        self.change_schema(|Pending { catalog, states }| {
+            catalog.tables.insert(def.name().into(), Listed { slot, def: Arc::clone(def) });
+            states.insert(def.table, Arc::clone(&state));
+        });
+        state
     }
 
     /// Runs `body`; if it answers an error or panics, what it did is undone and the transaction goes on from here.
@@ -253,14 +285,15 @@ impl<'d> Transaction<'d> {
         answer
     }
 
-    /// Runs one change of the table in this slot, which `def` describes, on the private root.
+    /// Runs one change of the table in this slot, whose state this is, on the private root.
     #[inline]
     pub(super) fn change_table<R>(
         &self,
         slot: usize,
-        def: &TableDef,
+        state: &TableState,
         change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>,
     ) -> Result<R> {
+        let TableState { def, sequence, .. } = state;
         self.write(|writer| {
             let mut root = writer.pages.make_mut(&mut writer.root)?;
             let (links, bytes) = root.parts();
@@ -268,7 +301,8 @@ impl<'d> Transaction<'d> {
             let Some([rows, indexes]) = links.get_mut(2 * slot..2 * slot + 2).filter(|_| entry.def == def.id) else {
                 return Err(no_table(def));
             };
-            let answer = change(&mut TableMut { def, pages: &mut writer.pages, rows, indexes, entry: &mut entry });
+            let pages = &mut writer.pages;
+            let answer = change(&mut TableMut { def, sequence, pages, rows, indexes, entry: &mut entry });
             entry.write(bytes, slot);
             answer
         })
@@ -313,15 +347,19 @@ impl<'d> Transaction<'d> {
 
     pub(super) fn with_catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
         match &*self.pending.borrow() {
-            Some(pending) => read(pending),
+            Some(pending) => read(&pending.catalog),
             None => read(&Arc::clone(&self.core.catalog.read())),
         }
     }
 
-    fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
+    fn change_schema(&self, change: impl FnOnce(&mut Pending)) {
         let mut pending = self.pending.borrow_mut();
-        // Copied unless it is this transaction's own and no savepoint goes back to it.
-        change(Arc::make_mut(pending.get_or_insert_with(|| Arc::clone(&self.core.catalog.read()))));
+        let pending = pending.get_or_insert_with(|| {
+            let catalog = Arc::clone(&self.core.catalog.read());
+            Arc::new(Pending { catalog: Catalog::clone(&catalog), states: StateMap::new() })
+        });
+        // Copied if a savepoint goes back to it.
+        change(Arc::make_mut(pending));
     }
 
     /// Makes everything visible in one step, when the log of the database, if it has one, has it.
@@ -371,20 +409,14 @@ impl<'d> Transaction<'d> {
     #[cold]
     fn publish_catalog(self) {
         let Some(pending) = self.pending.into_inner() else { return };
+        let Pending { catalog: new, states } = Arc::unwrap_or_clone(pending);
         let mut catalog = self.core.catalog.write();
-        // Handles made before find the new definition behind their own.
-        for (name, old) in &catalog.tables {
-            if let Some(new) = pending.tables.get(name).filter(|new| new.def.table == old.def.table)
-                && new.def.id != old.def.id
-            {
-                old.def.succeed(Arc::clone(&new.def));
-            }
-        }
+        let gone = self.core.states.replace(&catalog, &new, states);
         self.page.commit();
-        let old = std::mem::replace(&mut *catalog, pending);
+        let old = std::mem::replace(&mut *catalog, Arc::new(new));
         drop(catalog);
-        // With it may go closures, and what the user's code keeps in them.
-        drop(old);
+        // With them may go closures, and what the user's code keeps in them.
+        drop((old, gone));
     }
 
     /// See [`Log`] for the order and its reasons.
@@ -468,7 +500,7 @@ impl Drop for Restore<'_> {
 struct Undo<'t, 'd> {
     transaction: &'t Transaction<'d>,
     point: page::Savepoint,
-    pending: Option<Arc<Catalog>>,
+    pending: Option<Arc<Pending>>,
     is_kept: Cell<bool>,
 }
 

@@ -497,6 +497,11 @@ impl ModelTable {
         if self.floor <= self.last_number() { self.floor } else { self.given.max(self.next_id) }
     }
 
+    /// A fork's, which has given no numbers yet: they go on from where its version stood.
+    pub(crate) fn number_from_here(&mut self) {
+        (self.floor, self.ceiling, self.given) = (self.next_id, self.next_id, self.next_id);
+    }
+
     /// Whether the next number is known: it then is the lowest.
     pub(crate) fn is_exact(&self) -> bool {
         self.floor == self.ceiling && self.floor <= self.last_number()

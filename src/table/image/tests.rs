@@ -8,6 +8,7 @@ use crate::table::change::{TableMut, new_index_block};
 use crate::table::definition::TableDef;
 use crate::table::diff::diff_rows;
 use crate::table::samples::{Random, check_table, random_changes, random_schema};
+use crate::table::sequence::Sequence;
 use crate::table::version::{Entry, root_bytes};
 use crate::value::{Columns, HashSeed, RowBuf, Type};
 use std::sync::Arc;
@@ -16,17 +17,18 @@ use std::sync::Arc;
 struct Database {
     store: Arc<Store>,
     def: TableDef,
+    sequence: Sequence,
 }
 
 impl Database {
     fn new(schema: Schema, seed: u64) -> Self {
         let store = Store::new(2, &[0; root_bytes(1)]).unwrap();
         let def = TableDef::new(schema, HashSeed::fixed(seed));
-        let database = Self { store, def };
-        let id = database.def.id;
+        let database = Self { store, def, sequence: Sequence::default() };
+        let (id, next_id) = (database.def.id, database.def.first_id());
         database.change(|table| {
             *table.indexes = new_index_block(table.pages, table.def).unwrap();
-            *table.entry = Entry { def: id, ..Entry::default() };
+            *table.entry = Entry { def: id, next_id, ..Entry::default() };
         });
         database
     }
@@ -38,8 +40,8 @@ impl Database {
             let (links, bytes) = root.parts();
             let mut entry = Entry::read(bytes, 0);
             let [rows, indexes] = links else { panic!("two links") };
-            let pages = &mut writer.pages;
-            let answer = change(&mut TableMut { def: &self.def, pages, rows, indexes, entry: &mut entry });
+            let (Self { def, sequence, .. }, pages) = (self, &mut writer.pages);
+            let answer = change(&mut TableMut { def, sequence, pages, rows, indexes, entry: &mut entry });
             entry.write(bytes, 0);
             answer
         });
@@ -69,8 +71,8 @@ impl Database {
     fn restored(schema: &Schema, parts: &[(Format, Vec<u8>)], random: &mut Random) -> Result<Self, PartError> {
         let database = Self::new(schema.clone(), random.next());
         database.try_change(|table| {
-            let TableMut { def, pages, rows, indexes, entry } = table;
-            let mut restore = Restore::new(TableMut { def, pages, rows, indexes, entry });
+            let TableMut { def, sequence, pages, rows, indexes, entry } = table;
+            let mut restore = Restore::new(TableMut { def, sequence, pages, rows, indexes, entry });
             for (format, bytes) in parts {
                 let mut rest = &bytes[..];
                 restore.apply(*format, &mut |room| {
@@ -170,8 +172,8 @@ fn blocks(block: BlockRef<'_>) -> Vec<u8> {
 fn indexes_made(database: &Database, def: &TableDef, threads: usize) -> Result<Vec<u8>, String> {
     let made = database.try_change(|table| {
         *table.indexes = new_index_block(table.pages, def)?;
-        let TableMut { pages, rows, indexes, entry, .. } = table;
-        let mut table = TableMut { def, pages, rows, indexes, entry };
+        let TableMut { sequence, pages, rows, indexes, entry, .. } = table;
+        let mut table = TableMut { def, sequence, pages, rows, indexes, entry };
         (0..def.indexes.len()).try_for_each(|index| table.build_index_on(index, threads))?;
         Ok::<_, Error>(table.indexes.as_ref().map_or_else(Vec::new, |link| blocks(link.block())))
     });

@@ -15,6 +15,7 @@ use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::image::PartError;
 use crate::table::image::restore::Restore;
+use crate::table::sequence::Sequence;
 use crate::table::version::{Entry, set_version_number};
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::clock::Clock;
@@ -178,7 +179,9 @@ pub(super) fn restore_table(
     let (links, bytes) = root.parts();
     let Some([rows, indexes]) = links.get_mut(2 * named.slot..2 * named.slot + 2) else { return Ok(()) };
     let mut entry = Entry::read(bytes, named.slot);
-    let mut restore = Restore::new(TableMut { def, pages, rows, indexes, entry: &mut entry });
+    // Stored rows bring their numbers: none is given here.
+    let sequence = Sequence::default();
+    let mut restore = Restore::new(TableMut { def, sequence: &sequence, pages, rows, indexes, entry: &mut entry });
     for (place, object) in named.parts.iter().enumerate() {
         apply_part(&mut restore, object, format, read).map_err(|error| (place, error))?;
     }

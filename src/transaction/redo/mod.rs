@@ -21,7 +21,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use super::catalog::{Catalog, Listed};
+use super::catalog::Catalog;
 use crate::error::Result;
 use crate::page::BlockRef;
 use crate::schema::{IndexDef, Schema};
@@ -150,7 +150,7 @@ fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()>
         write_tables(old.catalog, new.catalog, sink)?;
     }
     for listed in new.catalog.tables.values() {
-        let before = if is_same_catalog { Some(listed) } else { same_table(old.catalog, listed) };
+        let before = if is_same_catalog { Some(listed) } else { old.catalog.same_table(&listed.def) };
         let Some(before) = before else {
             write_rows(empty(&listed.def), TableView::new(new.root, listed.slot, &listed.def), listed.slot, sink)?;
             continue;
@@ -173,16 +173,11 @@ fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()>
     Ok(())
 }
 
-/// The same table as an older catalogue has it; none if it was created since.
-fn same_table<'a>(old: &'a Catalog, listed: &Listed) -> Option<&'a Listed> {
-    old.tables.get(listed.def.name()).filter(|before| before.def.table == listed.def.table)
-}
-
 fn write_tables(old: &Catalog, new: &Catalog, sink: &mut impl Sink) -> Result<()> {
-    for dropped in old.tables.values().filter(|before| same_table(new, before).is_none()) {
+    for dropped in old.tables.values().filter(|before| new.same_table(&before.def).is_none()) {
         sink.drop_table(dropped.def.name());
     }
-    for created in new.tables.values().filter(|listed| same_table(old, listed).is_none()) {
+    for created in new.tables.values().filter(|listed| old.same_table(&listed.def).is_none()) {
         sink.create_table(created.slot, &created.def.schema)?;
     }
     Ok(())
@@ -190,8 +185,7 @@ fn write_tables(old: &Catalog, new: &Catalog, sink: &mut impl Sink) -> Result<()
 
 /// The table as it is made.
 fn empty(def: &TableDef) -> TableView<'_> {
-    let next_id = u64::from(def.row_id.is_some());
-    TableView::from_parts(def, Entry { def: def.id, next_id, ..Entry::default() }, None, None)
+    TableView::from_parts(def, Entry { def: def.id, next_id: def.first_id(), ..Entry::default() }, None, None)
 }
 
 fn write_rows<'a>(old: TableView<'a>, new: TableView<'a>, slot: usize, sink: &mut impl Sink) -> Result<()> {

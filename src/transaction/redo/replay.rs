@@ -7,11 +7,12 @@ use crate::storage::Format;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::image::{mismatch, read_row};
+use crate::table::state::TableState;
 use crate::table::version::{Entry, TABLES_MAX};
-use crate::transaction::catalog::Listed;
 use crate::transaction::tx::Transaction;
 use crate::value::{RowBuf, excerpt};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// How a record names the table whose rows it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +69,8 @@ fn replay<'a>(tx: &Transaction<'_>, mut records: impl Records<'a>) -> Result<(),
             Record::Create { slot, schema } => create(tx, at, slot, schema)?,
             Record::Alter { schema } => alter(tx, at, schema)?,
             Record::Change { table, .. } => {
-                let Listed { slot, def } = find(tx, at, &table)?;
-                let changed = tx.change_table(slot, &def, |rows| {
+                let (slot, state) = find(tx, at, &table)?;
+                let changed = tx.change_table(slot, &state, |rows| {
                     // What the payload is to blame for does not fail the write by itself.
                     match change_rows(rows, start, &table) {
                         Err(RedoError::Other(error)) => Err(error),
@@ -91,12 +92,12 @@ fn refuse(at: u64, error: Error) -> RedoError {
     }
 }
 
-fn find(tx: &Transaction<'_>, at: u64, table: &TableKey) -> Result<Listed, RedoError> {
+fn find(tx: &Transaction<'_>, at: u64, table: &TableKey) -> Result<(usize, Arc<TableState>), RedoError> {
     let found = tx.with_catalog(|catalog| match table {
         TableKey::Slot(slot) => catalog.tables.values().find(|listed| listed.slot == *slot).cloned(),
         TableKey::Name(name) => catalog.tables.get(name).cloned(),
     });
-    found.ok_or_else(|| match table {
+    found.map(|listed| (listed.slot, tx.state_of(&listed.def))).ok_or_else(|| match table {
         TableKey::Slot(slot) => mismatch(at, "a slot with a table", slot.to_string()),
         TableKey::Name(name) => mismatch(at, "the name of a table", format!("`{}`", excerpt(name))),
     })
@@ -120,7 +121,7 @@ fn create(tx: &Transaction<'_>, at: u64, slot: usize, schema: &str) -> Result<()
 fn alter(tx: &Transaction<'_>, at: u64, schema: &str) -> Result<(), RedoError> {
     let schema = parse_schema(at, schema)?;
     let name = schema.name();
-    let old = find(tx, at, &TableKey::Name(name.into()))?.def.schema.clone();
+    let old = find(tx, at, &TableKey::Name(name.into()))?.1.def.schema.clone();
     let kept = kept_indexes(&old, &schema);
     let dropped = old.indexes().iter().filter(|index| !kept.iter().any(|kept| kept.name() == index.name()));
     let dropped = dropped.map(|index| index.name());
@@ -131,7 +132,7 @@ fn alter(tx: &Transaction<'_>, at: u64, schema: &str) -> Result<(), RedoError> {
         let index = if added.is_unique() { index.unique() } else { index };
         tx.create_index(name, index).map_err(|error| refuse(at, error))?;
     }
-    let made = find(tx, at, &TableKey::Name(name.into()))?;
+    let (_, made) = find(tx, at, &TableKey::Name(name.into()))?;
     if made.def.schema.difference(&schema).is_some() {
         return Err(mismatch(at, format!("a schema of the table `{name}` with other indexes"), "another"));
     }

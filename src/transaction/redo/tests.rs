@@ -10,6 +10,7 @@ use crate::transaction::tx::Transaction;
 use crate::value::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const FORMATS: [Format; 2] = [Format::Binary, Format::JsonLines];
 
@@ -77,12 +78,12 @@ fn change_somewhere(random: &mut Random, tx: &Transaction<'_>) -> Result<()> {
     if !names.contains(&name) {
         return tx.create_table(random_schema(random, &name)).map(drop);
     }
-    let listed = tx.with_catalog(|catalog| catalog.find(&name).cloned())?;
+    let (slot, state) = tx.find(&name)?;
     let is_json = |column: &crate::schema::ColumnDef| column.ty() == crate::value::Type::Json;
     match random.below(20) {
         0 => tx.drop_table(&name),
         1 | 2 => {
-            let columns = listed.def.schema.columns();
+            let columns = state.def.schema.columns();
             let column = &columns[random.below(columns.len() as u64) as usize];
             let index = format!("i{}", random.below(3));
             let index = if random.one_in(2) { Index::hash([column.name()]) } else { Index::ordered([column.name()]) }
@@ -99,7 +100,7 @@ fn change_somewhere(random: &mut Random, tx: &Transaction<'_>) -> Result<()> {
         }
         4 => {
             let undone = tx.savepoint(|tx| {
-                tx.change_table(listed.slot, &listed.def, |table| {
+                tx.change_table(slot, &state, |table| {
                     random_changes(random, table, 10);
                     Ok(())
                 })?;
@@ -110,7 +111,7 @@ fn change_somewhere(random: &mut Random, tx: &Transaction<'_>) -> Result<()> {
         }
         _ => {
             let count = [1, 1, 3, 60][random.below(4) as usize];
-            tx.change_table(listed.slot, &listed.def, |table| {
+            tx.change_table(slot, &state, |table| {
                 random_changes(random, table, count);
                 Ok(())
             })
@@ -297,6 +298,11 @@ fn large_values_go_through() {
     lines_of(&[&create_people, &large]);
 }
 
+fn fork(core: &Core) -> Core {
+    let (pinned, catalog) = core.snapshot();
+    Core::fork(pinned, catalog, Arc::clone(&core.lineage), Clock::SYSTEM)
+}
+
 /// A payload with all kinds of records, and a database that it fits.
 fn small_payloads() -> (Core, [Vec<u8>; 2]) {
     let database = Core::new().unwrap();
@@ -305,12 +311,7 @@ fn small_payloads() -> (Core, [Vec<u8>; 2]) {
         tx.create_table(people("cleared"))?.insert(&json!({ "name": "Eve" }))?;
         tx.create_table(people("dropped")).map(drop)
     });
-    let origin = Core::fork(
-        database.snapshot().0,
-        &database.snapshot().1,
-        std::sync::Arc::clone(&database.lineage),
-        Clock::SYSTEM,
-    );
+    let origin = fork(&database);
     let payloads = commit(&database, |tx| {
         tx.drop_table("dropped")?;
         tx.create_table(Schema::builder("new").column(Column::i8("n").nullable()).build()?)?;
@@ -329,8 +330,7 @@ fn small_payloads() -> (Core, [Vec<u8>; 2]) {
 
 /// An error, or a database that is sound.
 fn check_damaged(origin: &Core, format: Format, payload: &[u8]) -> bool {
-    let (pinned, catalog) = origin.snapshot();
-    let replica = Core::fork(pinned, &catalog, std::sync::Arc::clone(&origin.lineage), Clock::SYSTEM);
+    let replica = fork(origin);
     match try_apply(&replica, format, payload) {
         Ok(()) => {
             check_sound(&replica);
@@ -383,8 +383,7 @@ fn no_damage_makes_a_database_that_is_not_sound() {
 fn what_no_table_holds_is_refused() {
     let (origin, _) = small_payloads();
     let refused = |line: &str, why: &str| {
-        let (pinned, catalog) = origin.snapshot();
-        let replica = Core::fork(pinned, &catalog, std::sync::Arc::clone(&origin.lineage), Clock::SYSTEM);
+        let replica = fork(&origin);
         match try_apply(&replica, Format::JsonLines, format!("{line}\n").as_bytes()) {
             Err(RedoError::Mismatch(mismatch)) => {
                 assert!(mismatch.to_string().contains(why), "{line}: {mismatch}");

@@ -1,0 +1,242 @@
+//! Forks: databases that share all memory with their origin and nothing else, neither numbers nor schemas.
+
+use folio::{Column, Database, Error, Index, Schema, SchemaBuilder, Table};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+fn numbered(name: &str) -> SchemaBuilder {
+    Schema::builder(name).column(Column::u64("id").primary_key().auto_increment()).column(Column::u64("n"))
+}
+
+fn numbers() -> Database {
+    let db = Database::in_memory();
+    db.create_table(numbered("t").build().unwrap()).unwrap();
+    db
+}
+
+fn insert(table: &Table) -> u64 {
+    table.insert(&json!({ "n": 7 })).unwrap()
+}
+
+/// The number that a write which is rolled back was given.
+fn insert_and_undo(db: &Database) -> u64 {
+    let mut given = 0;
+    let undone = db.transaction(|tx| {
+        given = tx.table("t")?.insert(&json!({ "n": 7 }))?;
+        Err::<(), _>(Error::abort("undo"))
+    });
+    assert_eq!(undone.unwrap_err().code(), "aborted");
+    given
+}
+
+fn index_names(table: &Table) -> Vec<String> {
+    table.schema().unwrap().indexes().iter().map(|index| index.name().to_string()).collect()
+}
+
+#[test]
+fn each_numbers_its_rows_from_where_its_version_stood() {
+    let db = numbers();
+    let table = db.table("t").unwrap();
+    assert_eq!([insert(&table), insert(&table)], [1, 2]);
+    let old = db.snapshot();
+    assert_eq!([insert(&table), insert(&table)], [3, 4]);
+    assert_eq!(insert_and_undo(&db), 5);
+
+    // What the origin has given since, or taken back, was never given here.
+    let (of_old, of_new) = (old.fork(), db.fork());
+    let (t_old, t_new) = (of_old.table("t").unwrap(), of_new.table("t").unwrap());
+    assert_eq!([insert(&t_old), insert(&t_old)], [3, 4]);
+    assert_eq!([insert(&t_new), insert(&t_new)], [5, 6]);
+    assert_eq!(insert(&table), 6);
+
+    // Nor does it matter when a table is first asked for.
+    let late = of_old.fork();
+    assert_eq!([insert(&t_old), insert_and_undo(&of_old), insert(&t_old)], [5, 6, 7]);
+    assert_eq!(insert(&late.table("t").unwrap()), 5);
+    assert_eq!([db.table("t").unwrap().len().unwrap(), t_old.len().unwrap(), t_new.len().unwrap()], [5, 6, 6]);
+}
+
+#[test]
+fn no_number_is_given_twice_in_one_fork_whatever_is_undone() {
+    let db = numbers();
+    insert(&db.table("t").unwrap());
+    let fork = db.fork();
+    assert_eq!(insert_and_undo(&fork), 2, "no handle of the table is left");
+    assert_eq!(insert_and_undo(&fork), 3);
+    fork.create_index("t", Index::ordered(["n"])).unwrap();
+    assert_eq!(insert_and_undo(&fork), 4, "behind a schema change");
+    let undone = fork.transaction(|tx| {
+        tx.create_index("t", Index::hash(["n"]))?;
+        assert_eq!(tx.table("t")?.insert(&json!({ "n": 7 }))?, 5);
+        Err::<(), _>(Error::abort("undo"))
+    });
+    assert_eq!(undone.unwrap_err().code(), "aborted");
+    assert_eq!(insert_and_undo(&fork), 6, "behind one that was undone");
+    assert_eq!(insert(&fork.table("t").unwrap()), 7);
+    assert_eq!(insert(&db.table("t").unwrap()), 2);
+}
+
+/// The numbers of a table that is new are those of the transaction that makes it.
+#[test]
+fn a_savepoint_in_the_transaction_that_creates_a_table_gives_no_number_back() {
+    let db = numbers();
+    for db in [&db, &db.fork()] {
+        db.transaction(|tx| {
+            let table = tx.create_table(numbered("new").build()?)?;
+            assert_eq!(table.insert(&json!({ "n": 7 }))?, 1);
+            let undone = tx.savepoint(|tx| {
+                tx.create_index("new", Index::ordered(["n"]))?;
+                assert_eq!(tx.table("new")?.insert(&json!({ "n": 7 }))?, 2);
+                Err::<(), _>(Error::abort("undo"))
+            });
+            assert_eq!(undone.unwrap_err().code(), "aborted");
+            assert_eq!(tx.table("new")?.insert(&json!({ "n": 7 }))?, 3);
+            tx.create_index("new", Index::hash(["n"]))?;
+            tx.savepoint(|tx| {
+                assert_eq!(tx.table("new")?.insert(&json!({ "n": 7 }))?, 4);
+                Err::<(), _>(Error::abort("undo"))
+            })
+            .unwrap_err();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(insert(&db.table("new").unwrap()), 5);
+    }
+}
+
+#[test]
+fn a_schema_change_is_found_by_the_handles_of_its_database_and_by_no_others() {
+    let db = numbers();
+    let of_origin = db.table("t").unwrap();
+    insert(&of_origin);
+    let fork = db.fork();
+    let before = fork.table("t").unwrap();
+    let untouched = fork.fork();
+
+    fork.create_index("t", Index::ordered(["n"]).named("of the fork")).unwrap();
+    db.create_index("t", Index::hash(["n"]).named("of the origin")).unwrap();
+    db.create_index("t", Index::ordered(["n"]).named("second").unique()).unwrap();
+    for table in [before, fork.table("t").unwrap()] {
+        assert_eq!(index_names(&table), ["of the fork"]);
+        insert(&table);
+    }
+    for table in [of_origin.clone(), db.table("t").unwrap()] {
+        assert_eq!(index_names(&table), ["of the origin", "second"]);
+        assert_eq!(table.insert(&json!({ "n": 7 })).unwrap_err().code(), "unique-violation");
+    }
+    assert!(index_names(&untouched.table("t").unwrap()).is_empty());
+
+    // A fork made behind the change has it, and takes it back alone.
+    let later = db.fork();
+    later.drop_index("t", "second").unwrap();
+    insert(&later.table("t").unwrap());
+    assert_eq!(index_names(&later.table("t").unwrap()), ["of the origin"]);
+    assert_eq!(index_names(&of_origin), ["of the origin", "second"]);
+    for db in [&db, &fork, &untouched, &later] {
+        assert_eq!(db.verify().unwrap(), []);
+    }
+}
+
+#[test]
+fn tables_come_and_go_in_each_alone() {
+    let db = numbers();
+    let of_origin = db.table("t").unwrap();
+    let fork = db.fork();
+    let of_fork = fork.table("t").unwrap();
+    fork.drop_table("t").unwrap();
+    assert_eq!(of_fork.len().unwrap_err().code(), "no-such-table");
+    assert_eq!(insert(&of_origin), 1);
+
+    // Another table, of the same name and in the same place.
+    fork.create_table(numbered("t").build().unwrap()).unwrap();
+    assert_eq!(insert(&fork.table("t").unwrap()), 1);
+    assert_eq!(of_fork.len().unwrap_err().code(), "no-such-table");
+    assert_eq!(insert(&of_origin), 2);
+    db.create_table(numbered("u").build().unwrap()).unwrap();
+    assert_eq!(fork.table("u").err().map(|error| error.code()), Some("no-such-table"));
+    assert_eq!((db.table_names(), fork.table_names()), (vec!["t".into(), "u".into()], vec!["t".into()]));
+}
+
+#[test]
+fn a_fork_of_forks_outlives_them_all() {
+    let mut db = numbers();
+    for depth in 0..50 {
+        let table = db.table("t").unwrap();
+        assert_eq!(insert(&table), depth + 1);
+        match depth % 10 {
+            3 => db.create_index("t", Index::ordered(["n"])).unwrap(),
+            7 => db.drop_index("t", "t_by_n").unwrap(),
+            _ => {}
+        }
+        assert_eq!(index_names(&table).len(), usize::from((3..7).contains(&(depth % 10))));
+        db = db.fork();
+    }
+    assert_eq!((db.table("t").unwrap().len().unwrap(), db.verify().unwrap()), (50, vec![]));
+}
+
+#[test]
+fn threads_that_fork_and_ask_for_a_table_at_once_share_the_numbers_of_one_fork_alone() {
+    const THREADS: usize = 4;
+    for round in 0..50 {
+        let db = numbers();
+        insert(&db.table("t").unwrap());
+        let (shared, start) = (db.fork(), Barrier::new(THREADS));
+        let given = thread::scope(|scope| {
+            let workers = [(); THREADS].map(|()| {
+                scope.spawn(|| {
+                    start.wait();
+                    let given = [insert(&shared.table("t").unwrap()), insert(&shared.table("t").unwrap())];
+                    let (own, origins) = (db.fork(), shared.snapshot());
+                    assert_eq!(insert(&own.table("t").unwrap()), 2);
+                    let len = origins.table("t").unwrap().len().unwrap();
+                    assert_eq!(insert(&origins.fork().table("t").unwrap()), len + 1);
+                    given
+                })
+            });
+            workers.map(|worker| worker.join().unwrap())
+        });
+        let given: BTreeSet<u64> = given.into_iter().flatten().collect();
+        assert!(given.into_iter().eq(2..2 + 2 * THREADS as u64), "round {round}");
+    }
+}
+
+/// A definition owns the closures of its schema: how many databases, handles and snapshots still have one is seen by them.
+#[test]
+fn definitions_go_with_the_last_database_that_has_them() {
+    let token = Arc::new(());
+    let with_token = || {
+        let token = Arc::clone(&token);
+        let n = Column::u64("n").default_with(move || Arc::strong_count(&token) as u64);
+        Schema::builder("t").column(Column::u64("id").primary_key().auto_increment()).column(n).build().unwrap()
+    };
+    let db = Database::in_memory();
+    db.create_table(with_token()).unwrap();
+    assert_eq!(Arc::strong_count(&token), 2);
+    let fork = db.fork();
+    insert(&fork.table("t").unwrap());
+    let of_fork = fork.fork();
+    fork.create_index("t", Index::ordered(["n"])).unwrap();
+    drop(db);
+    assert_eq!(Arc::strong_count(&token), 2, "forks have it");
+    fork.drop_table("t").unwrap();
+    assert_eq!(Arc::strong_count(&token), 2, "one fork has it");
+    of_fork.table("t").unwrap().insert(&json!({})).unwrap();
+    drop((fork, of_fork));
+    assert_eq!(Arc::strong_count(&token), 1);
+
+    // A table that is made and dropped again and again leaves nothing behind, whether or not it was asked for.
+    let db = Database::in_memory();
+    for _ in 0..3 {
+        let table = db.create_table(with_token()).unwrap();
+        db.create_index("t", Index::ordered(["n"])).unwrap();
+        db.transaction(|tx| tx.drop_index("t", "t_by_n").and_then(|()| tx.create_index("t", Index::hash(["n"]))))
+            .unwrap();
+        insert(&table);
+        drop(table);
+        assert_eq!(Arc::strong_count(&token), 2);
+        db.drop_table("t").unwrap();
+        assert_eq!(Arc::strong_count(&token), 1);
+    }
+}
