@@ -7,8 +7,7 @@ use crate::table::reader::view_of;
 use crate::table::size::size_kept;
 use crate::table::version::version_number;
 use crate::transaction::core::Core;
-use crate::value::Timestamp;
-use std::collections::BTreeMap;
+use crate::value::{SortedMap, Timestamp};
 
 /// Figures about a database at one moment; see [`Database::stats`](crate::Database::stats).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +93,9 @@ pub(super) fn stats_of(core: &Core) -> Stats {
     let (pinned, catalog) = core.snapshot();
     let manifest = core.log.as_ref().and_then(|log| log.engine.manifest());
     let objects = manifest.as_ref().map_or(&[][..], |manifest| &manifest.checkpoint.objects);
-    let mut stored_bytes = BTreeMap::new();
+    let mut stored_bytes = SortedMap::<&str, u64>::default();
     for object in objects {
-        *stored_bytes.entry(object.table()).or_default() += object.length();
+        *stored_bytes.get_or_default(object.table()) += object.length();
     }
     let held = held_before(core, &pinned);
     let tables = catalog.tables.iter().map(|(name, listed)| {

@@ -8,8 +8,9 @@ use super::engine::{
     Placement, Recovery, StorageEngine, StorageStats,
 };
 use crate::error::{Error, Result};
+use crate::value::SortedMap;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What a [`MemoryEngine`] is opened on. Clones are the same storage.
@@ -27,7 +28,7 @@ struct State {
     last: u64,
     durable: u64,
     /// By kind, table and generation.
-    objects: BTreeMap<(ObjectKind, Arc<str>, u64), Arc<[u8]>>,
+    objects: SortedMap<(ObjectKind, Arc<str>, u64), Arc<[u8]>>,
     objects_made: u64,
     stats: StorageStats,
 }
@@ -249,7 +250,7 @@ impl StorageEngine for MemoryEngine {
                 return Err(Error::InvalidStorageCall { message });
             }
             let named: Vec<_> = checkpoint.objects.iter().map(key).collect();
-            state.objects.retain(|key, _| named.contains(key));
+            state.objects.retain(|key| named.contains(key));
             state.durable = state.durable.max(checkpoint.version);
             state.manifest = Some(Manifest { generation: found + 1, durable: state.durable, checkpoint });
             Ok(found + 1)

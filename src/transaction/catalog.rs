@@ -5,8 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::table::definition::TableDef;
-use crate::value::similar;
-use std::collections::BTreeMap;
+use crate::value::{SortedMap, similar};
 use std::sync::Arc;
 
 /// A table's place in the root, and what it is.
@@ -19,7 +18,7 @@ pub(crate) struct Listed {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalog {
-    pub(crate) tables: BTreeMap<Box<str>, Listed>,
+    pub(crate) tables: SortedMap<Box<str>, Listed>,
 }
 
 impl Catalog {

@@ -49,6 +49,8 @@ struct FileState {
     end: u64,
     /// Behind the last that one names or named.
     named_end: u64,
+    /// Behind the last that is named by the manifests looked at now; of no meaning between two looks.
+    wanted_end: Option<u64>,
     /// Bytes behind `end` are nobody's, and may be there: a crash left them.
     is_end_checked: bool,
     /// A crash left it, or removing it failed: nothing is added.
@@ -239,13 +241,14 @@ impl Objects {
                 file.named_end = file.named_end.max(object.offset + object.length);
             }
         }
-        let mut ends = BTreeMap::new();
+        state.files.values_mut().for_each(|file| file.wanted_end = None);
         for object in named.iter().chain(next) {
-            let end = ends.entry(key(object)).or_insert(0);
-            *end = object.offset.saturating_add(object.length).max(*end);
+            if let Some(file) = state.files.get_mut(&key(object)) {
+                file.wanted_end = file.wanted_end.max(Some(object.offset.saturating_add(object.length)));
+            }
         }
         for (key, file) in &mut state.files {
-            let end = ends.get(key).copied().unwrap_or(0).max(file.named_end);
+            let end = file.wanted_end.unwrap_or(0).max(file.named_end);
             if !file.is_being_written && !file.is_orphan && end > 0 && file.end > end {
                 file.end = end;
                 if end == file.named_end {
@@ -257,7 +260,7 @@ impl Objects {
                 file.is_end_checked = opened.and_then(|opened| set_length(&*opened, file.end)).is_ok();
             }
         }
-        let unnamed = state.files.iter().filter(|(key, file)| !file.is_being_written && !ends.contains_key(*key));
+        let unnamed = state.files.iter().filter(|(_, file)| !file.is_being_written && file.wanted_end.is_none());
         for key in unnamed.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             match uninterrupted(|| self.files.remove(&path(&key))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -22,8 +22,7 @@ use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Newest;
 use crate::transaction::durable::behind::Version;
 use crate::transaction::durable::log::Log;
-use crate::value::Timestamp;
-use std::collections::BTreeMap;
+use crate::value::{SortedMap, Timestamp};
 
 /// A table is written anew when it has so many parts, however small they are.
 const PARTS_MAX: usize = 64;
@@ -36,7 +35,7 @@ pub(crate) struct Saved {
     pub(super) version: u64,
     /// Pages born later are not in it.
     pub(super) stamp: u64,
-    pub(super) tables: BTreeMap<Box<str>, SavedTable>,
+    pub(super) tables: SortedMap<Box<str>, SavedTable>,
 }
 
 /// A table as it was saved.
@@ -144,8 +143,8 @@ impl Log {
         catalog: &Catalog,
         saved: &Saved,
         extent: Extent,
-    ) -> Result<BTreeMap<Box<str>, SavedTable>> {
-        let mut tables = BTreeMap::new();
+    ) -> Result<SortedMap<Box<str>, SavedTable>> {
+        let mut tables = SortedMap::default();
         for (name, listed) in &catalog.tables {
             let before = saved.tables.get(name).filter(|before| before.table == listed.def.table);
             let table = save_table(&*self.engine, pinned, listed, before, saved.stamp, extent)?;
@@ -174,7 +173,7 @@ pub(crate) fn save_whole(
     catalog: &Catalog,
     generation: u64,
 ) -> Result<()> {
-    let mut tables = BTreeMap::new();
+    let mut tables = SortedMap::default();
     for (name, listed) in &catalog.tables {
         tables.insert(name.clone(), save_table(engine, pinned, listed, None, 0, Extent::Whole)?);
     }
@@ -247,7 +246,7 @@ fn write_rows(
 }
 
 /// What the manifest shall say.
-fn describe(version: u64, tables: &BTreeMap<Box<str>, SavedTable>) -> Result<Checkpoint> {
+fn describe(version: u64, tables: &SortedMap<Box<str>, SavedTable>) -> Result<Checkpoint> {
     let mut objects = Vec::new();
     let mut contents = Contents::default();
     for (name, table) in tables {

@@ -22,7 +22,7 @@ use crate::transaction::clock::Clock;
 use crate::transaction::core::Core;
 use crate::transaction::redo;
 use crate::transaction::{ddl, tx::Transaction};
-use std::collections::BTreeMap;
+use crate::value::SortedMap;
 use std::sync::Arc;
 
 /// The log is replayed in writes of so many bytes of batches: within one, pages are changed in place; between two, the
@@ -95,7 +95,7 @@ pub(crate) fn load(core: &Core, engine: &dyn StorageEngine) -> Result<(Saved, Op
     let checkpoint = recovery.manifest.as_ref().map_or(0, |manifest| manifest.checkpoint.version);
     let mut saved = match &recovery.manifest {
         Some(manifest) => restore(core, engine, manifest)?,
-        None => Saved { generation: 0, version: 0, stamp: 0, tables: BTreeMap::new() },
+        None => Saved { generation: 0, version: 0, stamp: 0, tables: SortedMap::default() },
     };
     saved.stamp = core.store.snapshot().stamp();
     let replayed = replay(core, engine, checkpoint, recovery.last)?;
@@ -113,7 +113,7 @@ fn missing_closures(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
 fn restore(core: &Core, engine: &dyn StorageEngine, manifest: &Manifest) -> Result<Saved> {
     let contents = Contents::read(manifest)?;
     let version = manifest.checkpoint.version;
-    let (mut tables, mut catalog) = (BTreeMap::new(), Catalog::default());
+    let (mut tables, mut catalog) = (SortedMap::default(), Catalog::default());
     let write = core.store.begin()?;
     for named in contents.tables(manifest)? {
         let schema = read_schema(&mut *engine.open_object(named.schema)?, named.name, named.schema)?;

@@ -19,7 +19,7 @@ use crate::table::version::TABLES_MAX;
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Core;
 use crate::transaction::tx::Transaction;
-use std::collections::BTreeSet;
+use crate::value::SortedMap;
 use std::sync::Arc;
 
 /// See the module. Answers a database in memory.
@@ -191,8 +191,11 @@ impl Salvage<'_> {
 
     /// Restores what the files of objects hold, of which no manifest says what it is.
     fn restore_files(&mut self) -> Result<()> {
-        let names: BTreeSet<&str> = self.remains.objects().iter().map(|(_, table, _)| &**table).collect();
-        for (slot, name) in names.into_iter().take(TABLES_MAX).enumerate() {
+        let mut names = SortedMap::default();
+        for (_, table, _) in self.remains.objects() {
+            names.insert(&**table, ());
+        }
+        for (slot, name) in names.keys().take(TABLES_MAX).enumerate() {
             self.restore_file(slot, name)?;
         }
         // Of the log nothing can be applied. But the numbers of versions are not to be used again.
