@@ -16,40 +16,66 @@ use super::session::{Rows, Session};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::transaction::tx::Transaction;
-use serde::Deserialize;
+use crate::value::{FieldName, read_form};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::fmt;
 use std::io::Read;
 use std::ops::Range;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Head {
     folio: String,
     format: u64,
 }
 
 /// A line of a database, behind the head.
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
 enum Line<'a> {
-    #[serde(borrow)]
     Row(&'a RawValue),
     Table(Box<TableHead>),
     End(End),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TableHead {
     schema: Schema,
     next_id: Option<u64>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct End {
     tables: u64,
     rows: u64,
+}
+
+read_form!(impl<'de> for Head, { folio: "folio", format: "format" }, {});
+read_form!(impl<'de> for TableHead, { schema: "schema" }, { next_id: "next_id" });
+read_form!(impl<'de> for End, { tables: "tables", rows: "rows" }, {});
+
+impl<'de> Deserialize<'de> for Line<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneField;
+
+        impl<'de> Visitor<'de> for OneField {
+            type Value = Line<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with one field")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line<'de>, A::Error> {
+                let line = match map.next_key_seed(FieldName(&["row", "table", "end"]))? {
+                    Some("row") => Line::Row(map.next_value()?),
+                    Some("table") => Line::Table(map.next_value()?),
+                    Some(_) => Line::End(map.next_value()?),
+                    None => return Err(A::Error::invalid_length(0, &self)),
+                };
+                match map.next_key_seed(FieldName(&[]))? {
+                    None => Ok(line),
+                    Some(_) => Err(A::Error::invalid_length(2, &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_map(OneField)
+    }
 }
 
 /// What follows the rows of a table.

@@ -185,7 +185,10 @@ impl Schema {
 
     /// Where `other` is another schema, by their JSON forms: the first place that differs, as it is here and there.
     pub(crate) fn difference(&self, other: &Schema) -> Option<Box<str>> {
-        let (Ok(here), Ok(there)) = (serde_json::to_value(self), serde_json::to_value(other)) else {
+        let form = |schema: &Schema| -> serde_json::Result<serde_json::Value> {
+            serde_json::from_str(&serde_json::to_string(schema)?)
+        };
+        let (Ok(here), Ok(there)) = (form(self), form(other)) else {
             return Some("one of them has no JSON form".into());
         };
         if here == there {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, VariantAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 /// What an index can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IndexKind {
     /// Rows with these values. About 11 bytes an entry.
@@ -21,6 +21,64 @@ impl fmt::Display for IndexKind {
             IndexKind::Hash => "hash",
             IndexKind::Ordered => "ordered",
         })
+    }
+}
+
+const KIND_NAMES: [&str; 2] = ["hash", "ordered"];
+
+impl Serialize for IndexKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = match self {
+            IndexKind::Hash => 0,
+            IndexKind::Ordered => 1,
+        };
+        serializer.serialize_unit_variant("IndexKind", number, KIND_NAMES[number as usize])
+    }
+}
+
+impl<'de> Deserialize<'de> for IndexKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<IndexKind, D::Error> {
+        deserializer.deserialize_enum("IndexKind", &KIND_NAMES, KindVisitor)
+    }
+}
+
+/// Reads a kind by name, or by number from formats without names.
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = IndexKind;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a kind of index")
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<IndexKind, A::Error> {
+        let (kind, variant) = access.variant_seed(KindVisitor)?;
+        variant.unit_variant().map(|()| kind)
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<IndexKind, E> {
+        match name {
+            "hash" => Ok(IndexKind::Hash),
+            "ordered" => Ok(IndexKind::Ordered),
+            _ => Err(E::unknown_variant(name, &KIND_NAMES)),
+        }
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<IndexKind, E> {
+        match number {
+            0 => Ok(IndexKind::Hash),
+            1 => Ok(IndexKind::Ordered),
+            _ => Err(E::custom("expected the number of a kind of index")),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for KindVisitor {
+    type Value = IndexKind;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<IndexKind, D::Error> {
+        deserializer.deserialize_identifier(self)
     }
 }
 

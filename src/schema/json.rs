@@ -19,50 +19,66 @@ use super::column::{ColumnDef, DefaultValue};
 use super::definition::Schema;
 use super::index::{Index, IndexKind};
 use super::limits::NAME_BYTES_MAX;
-use crate::value::{Columns, RowBuf, RowError, Shape, ShapeColumn, Type, Value};
+use crate::value::{Columns, RowBuf, RowError, Shape, ShapeColumn, Type, Value, read_form, write_form};
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct SchemaForm {
     name: String,
     columns: Vec<ColumnForm>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     primary_key: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     indexes: Vec<IndexForm>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     checks: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ColumnForm {
     name: String,
-    #[serde(rename = "type")]
     ty: Type,
-    #[serde(default, skip_serializing_if = "is_false")]
     nullable: bool,
-    #[serde(default, skip_serializing_if = "is_false")]
     unique: bool,
-    #[serde(default, skip_serializing_if = "is_false")]
     auto_increment: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     default: Option<serde_json::Value>,
-    #[serde(default, skip_serializing_if = "is_false")]
     default_closure: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     checks: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct IndexForm {
     name: String,
     kind: IndexKind,
     columns: Vec<String>,
-    #[serde(default)]
     unique: bool,
 }
+
+read_form!(impl<'de> for SchemaForm, { name: "name", columns: "columns" }, {
+    primary_key: "primary_key",
+    indexes: "indexes",
+    checks: "checks",
+});
+
+write_form!(SchemaForm, { name: "name", columns: "columns" }, {
+    primary_key: "primary_key" unless Vec::is_empty,
+    indexes: "indexes" unless Vec::is_empty,
+    checks: "checks" unless Vec::is_empty,
+});
+
+read_form!(impl<'de> for ColumnForm, { name: "name", ty: "type" }, {
+    nullable: "nullable",
+    unique: "unique",
+    auto_increment: "auto_increment",
+    default: "default",
+    default_closure: "default_closure",
+    checks: "checks",
+});
+
+write_form!(ColumnForm, { name: "name", ty: "type" }, {
+    nullable: "nullable" unless is_false,
+    unique: "unique" unless is_false,
+    auto_increment: "auto_increment" unless is_false,
+    default: "default" unless Option::is_none,
+    default_closure: "default_closure" unless is_false,
+    checks: "checks" unless Vec::is_empty,
+});
+
+read_form!(impl<'de> for IndexForm, { name: "name", kind: "kind", columns: "columns" }, { unique: "unique" });
+write_form!(IndexForm, { name: "name", kind: "kind", columns: "columns", unique: "unique" }, {});
 
 fn is_false(value: &bool) -> bool {
     !value
@@ -70,24 +86,32 @@ fn is_false(value: &bool) -> bool {
 
 impl Serialize for Schema {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        SchemaForm::of(self).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Schema, D::Error> {
+        SchemaForm::deserialize(deserializer)?.into_schema().map_err(serde::de::Error::custom)
+    }
+}
+
+// Apart from the traits' methods, which are compiled for each format.
+impl SchemaForm {
+    fn of(schema: &Schema) -> serde_json::Result<SchemaForm> {
         let names = |places: &[usize]| -> Vec<String> {
             places
                 .iter()
-                .filter_map(|place| self.columns().get(*place))
+                .filter_map(|place| schema.columns().get(*place))
                 .map(|column| column.name().to_owned())
                 .collect()
         };
-        let unique_count = self.columns().iter().filter(|column| column.is_unique()).count();
-        let listed = self.indexes().iter().skip(unique_count);
-        SchemaForm {
-            name: self.name().to_owned(),
-            columns: self
-                .columns()
-                .iter()
-                .map(ColumnForm::of)
-                .collect::<Result<_, _>>()
-                .map_err(serde::ser::Error::custom)?,
-            primary_key: names(self.primary_key()),
+        let unique_count = schema.columns().iter().filter(|column| column.is_unique()).count();
+        let listed = schema.indexes().iter().skip(unique_count);
+        Ok(SchemaForm {
+            name: schema.name().to_owned(),
+            columns: schema.columns().iter().map(ColumnForm::of).collect::<Result<_, _>>()?,
+            primary_key: names(schema.primary_key()),
             indexes: listed
                 .map(|index| IndexForm {
                     name: index.name().to_owned(),
@@ -96,33 +120,28 @@ impl Serialize for Schema {
                     unique: index.is_unique(),
                 })
                 .collect(),
-            checks: self.checks().map(str::to_owned).collect(),
-        }
-        .serialize(serializer)
+            checks: schema.checks().map(str::to_owned).collect(),
+        })
     }
-}
 
-impl<'de> Deserialize<'de> for Schema {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Schema, D::Error> {
-        use serde::de::Error;
-
-        let form = SchemaForm::deserialize(deserializer)?;
-        let mut builder = SchemaBuilder::new(form.name);
-        for column in form.columns {
-            builder = builder.column(column.into_def().map_err(D::Error::custom)?);
+    /// The schema, or what is wrong with it.
+    fn into_schema(self) -> Result<Schema, String> {
+        let mut builder = SchemaBuilder::new(self.name);
+        for column in self.columns {
+            builder = builder.column(column.into_def().map_err(|error| error.to_string())?);
         }
-        if !form.primary_key.is_empty() {
-            builder = builder.primary_key(form.primary_key);
+        if !self.primary_key.is_empty() {
+            builder = builder.primary_key(self.primary_key);
         }
-        for IndexForm { name, kind, columns, unique } in form.indexes {
+        for IndexForm { name, kind, columns, unique } in self.indexes {
             let index = Index::new(kind, columns);
             // Derived names had no limit once. Such a one is derived again, as it is for who declares the index.
             let is_derived = name.len() > NAME_BYTES_MAX && name.starts_with(&index.stem(&builder.name));
             let index = if is_derived { index } else { index.named(name) };
             builder = builder.index(if unique { index.unique() } else { index });
         }
-        builder.checks = form.checks.into_iter().map(|name| Check { name: name.into(), test: None }).collect();
-        builder.build().map_err(D::Error::custom)
+        builder.checks = self.checks.into_iter().map(|name| Check { name: name.into(), test: None }).collect();
+        builder.build().map_err(|error| error.to_string())
     }
 }
 

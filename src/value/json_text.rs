@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::Write;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -164,12 +163,12 @@ pub(crate) fn read_document(json: &str, out: &mut Vec<u8>) -> Result<(), RowErro
 
 /// The text of the document that [`write_json`] wrote so.
 fn unescape(json: &str) -> Result<Cow<'_, str>, RowErrorKind> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
     struct Escaped {
-        #[serde(rename = "$text")]
         text: String,
     }
+
+    super::form::read_form!(impl<'de> for Escaped, { text: "$text" }, {});
+
     if !json.starts_with(TEXT_ESCAPE) {
         return Ok(Cow::Borrowed(json));
     }

@@ -182,7 +182,8 @@ impl Readable for serde_json::Value {
     }
 
     fn read(_: Type, bytes: Option<&[u8]>) -> serde_json::Value {
-        serde_json::from_slice(bytes.unwrap_or_default()).unwrap_or_default()
+        let text = std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
+        serde_json::from_str(text).unwrap_or_default()
     }
 }
 

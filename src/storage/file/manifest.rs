@@ -8,7 +8,7 @@ use super::layout::{MANIFEST, MANIFEST_NEW, object_path, parse_object_path};
 use super::syncs::Syncs;
 use crate::error::{Error, Result};
 use crate::storage::engine::{Checkpoint, Format, Manifest, Object};
-use serde::{Deserialize, Serialize};
+use crate::value::{read_form, write_form};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,8 +35,6 @@ pub(super) struct Stored {
     pub(super) manifest: Manifest,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Body {
     generation: u64,
     records: String,
@@ -48,14 +46,36 @@ struct Body {
     content: serde_json::Value,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ObjectBody {
     file: String,
     offset: u64,
     length: u64,
     checksum: String,
 }
+
+read_form!(impl<'de> for Body, {
+    generation: "generation",
+    records: "records",
+    log: "log",
+    segment: "segment",
+    durable: "durable",
+    version: "version",
+    objects: "objects",
+    content: "content",
+}, {});
+write_form!(Body, {
+    generation: "generation",
+    records: "records",
+    log: "log",
+    segment: "segment",
+    durable: "durable",
+    version: "version",
+    objects: "objects",
+    content: "content",
+}, {});
+
+read_form!(impl<'de> for ObjectBody, { file: "file", offset: "offset", length: "length", checksum: "checksum" }, {});
+write_form!(ObjectBody, { file: "file", offset: "offset", length: "length", checksum: "checksum" }, {});
 
 fn checksum(line: &[u8], body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -120,8 +140,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
             supported: FORMAT_VERSION,
         });
     }
-    let body: Body = serde_json::from_slice(body)
-        .map_err(|error| corrupt(LINE_BYTES, "the fields of a manifest", &error.to_string()))?;
+    let unread = |reason: String| corrupt(LINE_BYTES, "the fields of a manifest", &reason);
+    let body = std::str::from_utf8(body).map_err(|error| unread(error.to_string()))?;
+    let body: Body = serde_json::from_str(body).map_err(|error| unread(error.to_string()))?;
     let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let mut objects = Vec::new();
     for object in &body.objects {

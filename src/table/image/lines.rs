@@ -23,8 +23,7 @@ use crate::table::definition::TableDef;
 use crate::table::layout::{PAGE_ROWS, PAGE_SHIFT};
 use crate::table::row_page::PageRef;
 use crate::table::view::TableView;
-use crate::value::{Columns, JsonRows, RowBuf, RowErrorKind, excerpt, read_json};
-use serde::Deserialize;
+use crate::value::{Columns, JsonRows, RowBuf, RowErrorKind, excerpt, read_form, read_json};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -59,25 +58,31 @@ pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Re
 }
 
 /// A line of any kind.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Line<'a> {
     version: Option<u64>,
     next_id: Option<u64>,
     page: Option<u64>,
     absent: Option<(u64, u64)>,
     id: Option<u64>,
-    #[serde(borrow)]
     row: Option<&'a RawValue>,
     end: Option<End>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct End {
     pages: u64,
     rows: u64,
 }
+
+read_form!(impl<'de> for Line<'de>, {}, {
+    version: "version",
+    next_id: "next_id",
+    page: "page",
+    absent: "absent",
+    id: "id",
+    row: "row",
+    end: "end",
+});
+read_form!(impl<'de> for End, { pages: "pages", rows: "rows" }, {});
 
 /// What a line says.
 enum Says<'a> {

@@ -156,7 +156,8 @@ pub(super) fn read_schema(reader: &mut dyn ObjectReader, name: &str, object: &Ob
         expected: format!("the schema of `{name}`").into(),
         found: found.into(),
     };
-    let schema: Schema = serde_json::from_slice(&text).map_err(|error| corrupt(error.to_string()))?;
+    let text = std::str::from_utf8(&text).map_err(|error| corrupt(error.to_string()))?;
+    let schema: Schema = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
     if schema.name() != name {
         return Err(corrupt(format!("that of `{}`", schema.name())));
     }

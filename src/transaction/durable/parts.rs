@@ -4,26 +4,27 @@ use crate::error::{Error, Result};
 use crate::storage::{Format, Manifest, Object, ObjectKind};
 use crate::table::image;
 use crate::table::version::TABLES_MAX;
-use serde::{Deserialize, Serialize};
+use crate::value::{read_form, write_form};
 
 /// The newest form that this version reads.
 const FORM: u64 = 1;
 const FILE: &str = "manifest";
 
 /// The content of a manifest: the tables in the order of their objects, which are for each its schema, then its parts.
-#[derive(Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) tables: Vec<TableContents>,
 }
 
-#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct TableContents {
     pub(super) name: String,
     pub(super) slot: usize,
     pub(super) parts: usize,
 }
+
+read_form!(impl<'de> for TableContents, { name: "name", slot: "slot", parts: "parts" }, {});
+write_form!(TableContents, { name: "name", slot: "slot", parts: "parts" }, {});
 
 /// A table as a manifest names it.
 #[derive(Debug)]
@@ -36,7 +37,9 @@ pub(super) struct NamedTable<'m> {
 
 impl Contents {
     pub(super) fn to_json(&self) -> Result<serde_json::Value> {
-        let tables = serde_json::to_value(&self.tables).map_err(|error| damaged("tables", error.to_string()))?;
+        let unwritten = |error: serde_json::Error| damaged("tables", error.to_string());
+        let tables = serde_json::to_string(&self.tables).map_err(unwritten)?;
+        let tables: serde_json::Value = serde_json::from_str(&tables).map_err(unwritten)?;
         Ok(serde_json::json!({ "form": FORM, "tables": tables }))
     }
 
@@ -54,8 +57,8 @@ impl Contents {
             }
             None => return Err(damaged("a form", format!("{content}"))),
         }
-        let tables = content.get("tables").cloned().unwrap_or_default();
-        let tables = serde_json::from_value(tables).map_err(|error| damaged("tables", error.to_string()))?;
+        let tables = content.get("tables").unwrap_or(&serde_json::Value::Null);
+        let tables = serde_json::from_str(&tables.to_string()).map_err(|error| damaged("tables", error.to_string()))?;
         Ok(Self { tables })
     }
 

@@ -19,8 +19,7 @@ use crate::schema::Schema;
 use crate::table::definition::TableDef;
 use crate::table::image::mismatch;
 use crate::table::row_page::RowRef;
-use crate::value::{JsonRows, excerpt, write_text};
-use serde::Deserialize;
+use crate::value::{JsonRows, excerpt, read_form, write_text};
 use serde_json::value::RawValue;
 use std::convert::Infallible;
 use std::io::Write;
@@ -134,23 +133,31 @@ impl Sink for Writer<'_> {
 }
 
 /// A line of any kind.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Line<'a> {
     drop: Option<Box<str>>,
-    #[serde(borrow)]
     create: Option<&'a RawValue>,
     slot: Option<usize>,
-    #[serde(borrow)]
     alter: Option<&'a RawValue>,
     table: Option<Box<str>>,
     clear: Option<bool>,
     delete: Option<u64>,
     put: Option<u64>,
-    #[serde(borrow)]
     row: Option<&'a RawValue>,
     next_id: Option<u64>,
 }
+
+read_form!(impl<'de> for Line<'de>, {}, {
+    drop: "drop",
+    create: "create",
+    slot: "slot",
+    alter: "alter",
+    table: "table",
+    clear: "clear",
+    delete: "delete",
+    put: "put",
+    row: "row",
+    next_id: "next_id",
+});
 
 impl<'a> Line<'a> {
     /// What it says, if its fields are those of one kind.
