@@ -124,10 +124,13 @@ impl<'g> TreeRef<'g> {
         last: u64,
         mut visit: impl FnMut(u64, BlockRef<'g>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        match self.root {
-            Some(root) => scan_node(root, self.height, 0, (first, last), &mut visit),
-            None => ControlFlow::Continue(()),
-        }
+        let Some(root) = self.root else { return ControlFlow::Continue(()) };
+        let mut found = ControlFlow::Continue(());
+        let _ = scan_node(root, self.height, 0, (first, last), &mut |number, block| {
+            found = visit(number, block);
+            if found.is_break() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        found
     }
 
     /// Whether both are the very same tree, and so the same pages.
@@ -209,7 +212,12 @@ impl<'g> TreeRef<'g> {
         visit: &mut impl FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let height = self.height.max(other.height);
-        diff_nodes(Raised::new(self, height), Raised::new(other, height), height, 0, visit)
+        let mut found = ControlFlow::Continue(());
+        let _ = diff_nodes(Raised::new(self, height), Raised::new(other, height), height, 0, &mut |number, a, b| {
+            found = visit(number, a, b);
+            if found.is_break() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        found
     }
 
     /// Runs `visit` on what this tree has become since the version with this stamp, an older one of the same store or of
@@ -318,13 +326,17 @@ impl<'g> Raised<'g> {
     }
 }
 
-fn diff_nodes<'g, B>(
+/// Is called with a page's number, and the page in either tree.
+type VisitDifference<'v, 'g> = dyn FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<()> + 'v;
+
+/// As [`scan_node`], one function for all.
+fn diff_nodes<'g>(
     a: Raised<'g>,
     b: Raised<'g>,
     level: u32,
     number: u64,
-    visit: &mut impl FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<B>,
-) -> ControlFlow<B> {
+    visit: &mut VisitDifference<'_, 'g>,
+) -> ControlFlow<()> {
     match (a.block, b.block) {
         (None, None) => return ControlFlow::Continue(()),
         (Some(x), Some(y)) if x.same(y) && a.missing == b.missing => return ControlFlow::Continue(()),
@@ -342,13 +354,13 @@ fn diff_nodes<'g, B>(
 
 /// The same for nodes with the same children present, as those of most commits are: links are compared where they stand,
 /// and only those that differ are followed or given their number.
-fn diff_children<'g, B>(
+fn diff_children<'g>(
     a: BlockRef<'g>,
     b: BlockRef<'g>,
     level: u32,
     number: u64,
-    visit: &mut impl FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<B>,
-) -> ControlFlow<B> {
+    visit: &mut VisitDifference<'_, 'g>,
+) -> ControlFlow<()> {
     let mut mask = mask_of(a.bytes());
     let mut passed = 0;
     for (position, (a, b)) in a.links().iter().zip(b.links()).enumerate() {
@@ -364,13 +376,14 @@ fn diff_children<'g, B>(
     ControlFlow::Continue(())
 }
 
-fn scan_node<'g, B>(
+/// One function for all scans, whose `visit` is called once a page.
+fn scan_node<'g>(
     block: BlockRef<'g>,
     level: u32,
     number: u64,
     range: (u64, u64),
-    visit: &mut impl FnMut(u64, BlockRef<'g>) -> ControlFlow<B>,
-) -> ControlFlow<B> {
+    visit: &mut dyn FnMut(u64, BlockRef<'g>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     if level == 0 {
         return if (range.0..=range.1).contains(&number) { visit(number, block) } else { ControlFlow::Continue(()) };
     }

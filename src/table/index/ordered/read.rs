@@ -4,7 +4,7 @@ use super::node::{Edge, Node, prefetch};
 use super::words::child_index;
 use super::{KeyRef, OrderedMeta};
 use crate::page::{BlockRef, Link};
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, Range};
 
 /// The index of one version.
 #[derive(Clone, Copy)]
@@ -153,7 +153,16 @@ impl<'g> OrderedRef<'g> {
         match self.root {
             Some(root) if !foreign(lower) && !foreign(upper) => {
                 let way = if reverse { Way::Down } else { Way::Up };
-                scan_node(root, self.meta.height, lower, upper, way, &mut visit)
+                let mut found = ControlFlow::Continue(());
+                let _ = scan_leaves(root, self.meta.height, lower, upper, way, &mut |leaf, mut entries| {
+                    let mut visit = |index| visit(leaf.key(index), leaf.id(index));
+                    found = match way {
+                        Way::Up => entries.try_for_each(&mut visit),
+                        Way::Down => entries.rev().try_for_each(&mut visit),
+                    };
+                    if found.is_break() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                found
             }
             _ => ControlFlow::Continue(()),
         }
@@ -178,22 +187,21 @@ fn upper_edge(bound: Bound<KeyRef<'_>>) -> Option<Edge<'_>> {
     }
 }
 
-fn scan_node<'g, B>(
+/// Runs `visit` on the leaves and which of their entries lie between the edges. One function for all scans: what differs
+/// is called once a leaf.
+fn scan_leaves<'g>(
     block: BlockRef<'g>,
     level: u8,
     lower: Option<&Edge<'_>>,
     upper: Option<&Edge<'_>>,
     way: Way,
-    visit: &mut impl FnMut(KeyRef<'g>, u64) -> ControlFlow<B>,
-) -> ControlFlow<B> {
+    visit: &mut dyn FnMut(Node<'g>, Range<usize>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let node = Node::new(block);
     if level == 0 {
         let from = lower.map_or(0, |edge| node.position(edge));
         let to = upper.map_or(node.len(), |edge| node.position(edge));
-        return match way {
-            Way::Up => (from..to).try_for_each(|index| visit(node.key(index), node.id(index))),
-            Way::Down => (from..to).rev().try_for_each(|index| visit(node.key(index), node.id(index))),
-        };
+        return visit(node, from..to);
     }
     let first = lower.map_or(0, |edge| node.child_index(edge));
     let last = upper.map_or(node.len().saturating_sub(1), |edge| node.child_index(edge));
@@ -210,7 +218,7 @@ fn scan_node<'g, B>(
                 if let Some(next) = next.and_then(|next| node.child(next)) {
                     prefetch(next);
                 }
-                scan_node(child, level - 1, lower, upper, way, visit)
+                scan_leaves(child, level - 1, lower, upper, way, visit)
             }
             None => ControlFlow::Continue(()),
         }
