@@ -14,7 +14,6 @@ use crate::table::definition::TableDef;
 use crate::table::layout::ColumnPlace;
 use crate::value::{canonical, compare_packed};
 use foldhash::fast::FixedState;
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// No group yet.
@@ -125,13 +124,13 @@ impl Grouper {
     /// The groups in the order of their keys.
     pub(super) fn sorted(&self) -> Vec<usize> {
         let mut order: Vec<(usize, &Vec<Option<Vec<u8>>>)> = self.keys.iter().enumerate().collect();
-        order.sort_by(|(_, a), (_, b)| {
+        order.sort_unstable_by(|(first, a), (second, b)| {
             let parts = self.columns.iter().zip(a.iter().zip(b.iter()));
             let mut orders = parts.map(|(column, parts)| match parts {
                 (Some(a), Some(b)) => compare_packed(column.ty, a, b),
                 (a, b) => b.is_some().cmp(&a.is_some()),
             });
-            orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+            orders.find(|order| order.is_ne()).unwrap_or_else(|| first.cmp(second))
         });
         order.into_iter().map(|(group, _)| group).collect()
     }

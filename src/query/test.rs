@@ -199,8 +199,11 @@ impl<'q> Test<'q> {
 
     /// Closures come behind all that is cheaper, in their order among themselves.
     fn sorted(def: &TableDef, parts: &[Expr<'q>]) -> Vec<Self> {
-        let mut tests: Vec<_> = parts.iter().map(|part| Test::new(def, part)).collect();
-        tests.sort_by_key(Test::cost);
+        let mut tests: Vec<Test<'_>> = Vec::with_capacity(parts.len());
+        for test in parts.iter().map(|part| Test::new(def, part)) {
+            let place = tests.partition_point(|other| other.cost() <= test.cost());
+            tests.insert(place, test);
+        }
         tests
     }
 

@@ -122,7 +122,10 @@ impl Layout {
                 _ if column.ty == Type::Bool => Place::Bool { mask: push(&mut masks, Mask::True { packed_at }) },
                 // A wide array is kept like a long string: copying a page must not mean copying 32 of them.
                 Some(width) if width <= INLINE_MAX => {
-                    fixed_columns.push((index, FixedColumn { before: 0, width, packed_at }));
+                    // By falling alignment, so that no column needs a gap before it.
+                    let align = |index: usize| storage_align(shape.columns()[index].ty);
+                    let place = fixed_columns.partition_point(|&(other, _)| align(other) >= align(index));
+                    fixed_columns.insert(place, (index, FixedColumn { before: 0, width, packed_at }));
                     Place::Fixed { before: 0, width }
                 }
                 _ => {
@@ -135,7 +138,6 @@ impl Layout {
             };
             columns.push(ColumnPlace { ty: column.ty, place, nulls, full_at: 0 });
         }
-        fixed_columns.sort_by_key(|&(index, _)| std::cmp::Reverse(storage_align(columns[index].ty)));
         let head = (FIXED_HEAD + 4 * masks.len()).next_multiple_of(8);
         let mut fixed = 0;
         for (index, column) in &mut fixed_columns {

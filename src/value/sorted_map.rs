@@ -89,6 +89,10 @@ impl<K, V> SortedMap<K, V> {
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value)
     }
+
+    pub(crate) fn into_values(self) -> Vec<V> {
+        self.entries.into_iter().map(|(_, value)| value).collect()
+    }
 }
 
 type Iter<'m, K, V> = std::iter::Map<std::slice::Iter<'m, (K, V)>, fn(&'m (K, V)) -> (&'m K, &'m V)>;
@@ -131,6 +135,7 @@ mod tests {
             map.retain(|key| *key >= kept);
             model.retain(|key, _| *key >= kept);
             prop_assert!(map.iter().eq(&model) && map.contains_key(&*kept) == model.contains_key(&*kept));
+            prop_assert_eq!(map.into_values(), model.into_values().collect::<Vec<_>>());
         }
     }
 }

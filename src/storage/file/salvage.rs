@@ -110,17 +110,21 @@ impl Remains {
         let objects = paths.iter().filter_map(|path| parse_object_path(path)).collect();
 
         let stored = read_manifest(&*files, report)?;
+        // What was put together anew is as good as what it was made of; an archive is never torn.
+        let rank = |path: &str| [LIVE, NEXT, REWRITTEN].iter().position(|known| *known == path).map_or(0, |at| at + 1);
+        let order = |segment: &Segment| (segment.first, rank(&segment.path));
         let mut segments = Vec::new();
         for path in paths.iter().filter(|path| is_of_log(path)) {
             let known = stored.as_ref().map(|stored| (stored.records, stored.log));
             match read_begin(&*files, path, known, report) {
-                Ok(segment) => segments.extend(segment),
+                Ok(Some(segment)) => {
+                    let behind = segments.partition_point(|other| order(other) <= order(&segment));
+                    segments.insert(behind, segment);
+                }
+                Ok(None) => {}
                 Err(error) => report(as_damage(error)?),
             }
         }
-        // What was put together anew is as good as what it was made of; an archive is never torn.
-        let rank = |path: &str| [LIVE, NEXT, REWRITTEN].iter().position(|known| *known == path).map_or(0, |at| at + 1);
-        segments.sort_by_key(|segment| (segment.first, rank(&segment.path)));
         let newest = segments.last().map(|segment| (segment.format, segment.log));
         if let Some(newest) = newest.filter(|_| stored.is_none()) {
             segments.retain(|segment| {

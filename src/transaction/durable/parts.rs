@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Format, Manifest, Object, ObjectKind};
 use crate::table::image;
 use crate::table::version::TABLES_MAX;
-use crate::value::{read_form, write_form};
+use crate::value::{SortedMap, read_form, write_form};
 
 /// The newest form that this version reads.
 const FORM: u64 = 1;
@@ -65,7 +65,7 @@ impl Contents {
     /// The tables with their objects, in the order of their slots.
     pub(super) fn tables<'m>(&'m self, manifest: &'m Manifest) -> Result<Vec<NamedTable<'m>>> {
         let mut objects = &manifest.checkpoint.objects[..];
-        let mut tables = Vec::with_capacity(self.tables.len().min(objects.len()));
+        let mut tables = SortedMap::default();
         for table in &self.tables {
             let too_few = || damaged("objects for each table", format!("too few for `{}`", table.name));
             let (schema, rest) = objects.split_first().ok_or_else(too_few)?;
@@ -78,16 +78,15 @@ impl Contents {
             if table.slot >= TABLES_MAX {
                 return Err(damaged(format!("slots below {TABLES_MAX}"), table.slot.to_string()));
             }
-            tables.push(NamedTable { name: &table.name, slot: table.slot, schema, parts });
+            let named = NamedTable { name: &table.name, slot: table.slot, schema, parts };
+            if tables.insert(table.slot, named).is_some() {
+                return Err(damaged("a slot for each table", "one for two"));
+            }
         }
         if !objects.is_empty() {
             return Err(damaged("objects of tables", format!("{} more", objects.len())));
         }
-        tables.sort_by_key(|table| table.slot);
-        if tables.windows(2).any(|pair| pair[0].slot == pair[1].slot) {
-            return Err(damaged("a slot for each table", "one for two"));
-        }
-        Ok(tables)
+        Ok(tables.into_values())
     }
 }
 
