@@ -11,8 +11,8 @@ use crate::transaction::core::Core;
 use crate::transaction::row_mut::RowMut;
 use crate::transaction::tables::TransactionTable;
 use crate::value::ToKey;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_core::Serialize;
+use serde_core::de::DeserializeOwned;
 use std::ops::Deref;
 use std::sync::Arc;
 

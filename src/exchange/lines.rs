@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::transaction::tx::Transaction;
 use crate::value::{FieldName, read_form};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_core::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Read;

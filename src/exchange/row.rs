@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::table::definition::TableDef;
 use crate::value::{RowBuf, RowError, RowErrorKind, Type, ValueRef, excerpt, read_document, read_json};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_core::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -200,7 +200,7 @@ impl<'de> Visitor<'de> for Fields<'_, '_> {
             };
             if let Err(found) = read {
                 *fault = Some(found);
-                return Err(serde::de::Error::custom("see `fault`"));
+                return Err(serde_core::de::Error::custom("see `fault`"));
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::schema::Schema;
 use crate::transaction::load::Load;
 use crate::transaction::tables::TransactionTable;
 use crate::transaction::tx::Transaction;
-use serde::de::DeserializeOwned;
+use serde_core::de::DeserializeOwned;
 use std::io::Read;
 
 /// How many of the errors skipped are kept.

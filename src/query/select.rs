@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::table::reader::{ColumnName, Opened, Reader, Source, open_source};
 use crate::table::row::{Field, Row};
 use crate::table::rows::Rows;
-use serde::de::DeserializeOwned;
+use serde_core::de::DeserializeOwned;
 use std::ops::ControlFlow;
 
 /// A query on one table, from [`Reader::select`].

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, VariantAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde_core::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, VariantAccess, Visitor};
+use serde_core::ser::{Serialize, Serializer};
 
 /// What an index can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

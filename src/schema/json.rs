@@ -11,7 +11,7 @@
 //!
 //! Unique columns' indexes are not listed: the columns say it. A default by closure is `"default_closure": true`.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::builder::SchemaBuilder;
 use super::check::Check;
@@ -86,13 +86,13 @@ fn is_false(value: &bool) -> bool {
 
 impl Serialize for Schema {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        SchemaForm::of(self).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        SchemaForm::of(self).map_err(serde_core::ser::Error::custom)?.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Schema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Schema, D::Error> {
-        SchemaForm::deserialize(deserializer)?.into_schema().map_err(serde::de::Error::custom)
+        SchemaForm::deserialize(deserializer)?.into_schema().map_err(serde_core::de::Error::custom)
     }
 }
 

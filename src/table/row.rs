@@ -7,7 +7,7 @@ use super::spot::Spot;
 use crate::error::{Error, Result};
 use crate::page::{BlockRef, Held};
 use crate::value::{Columns, Readable, Type, Value, ValueRef, decode, decode_columns, spelling};
-use serde::de::DeserializeOwned;
+use serde_core::de::DeserializeOwned;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -245,7 +245,7 @@ impl<'a> Row<'a> {
     ///
     /// # Errors
     /// As [`decode`](Row::decode).
-    pub fn view<'r, T: serde::Deserialize<'r>>(&'r self) -> Result<T> {
+    pub fn view<'r, T: serde_core::Deserialize<'r>>(&'r self) -> Result<T> {
         decode(self.def.schema.shape(), self).map_err(|error| error.in_table(self.def.name()))
     }
 

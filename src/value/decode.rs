@@ -3,9 +3,9 @@
 //! What the type asks for decides: a struct or map gets names and values, a tuple or sequence the values in order. Of
 //! exactly one column, a type that is neither a struct nor a map gets the value itself.
 
-use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, forward_to_deserialize_any};
+use serde_core::de::value::BorrowedStrDeserializer;
+use serde_core::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_core::{Deserialize, forward_to_deserialize_any};
 
 use super::columns::Columns;
 use super::decode_column::{ColumnDeserializer, Plain};
@@ -248,7 +248,7 @@ impl<'de, C: Columns + ?Sized> MapAccess<'de> for Walk<'de, C> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, RowError> {
         match self.value.take() {
             Some((column, value)) => seed.deserialize(value).map_err(|error| error.in_column(&column.name)),
-            None => Err(serde::de::Error::custom("a value was asked for before its name")),
+            None => Err(serde_core::de::Error::custom("a value was asked for before its name")),
         }
     }
 
@@ -262,7 +262,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use serde::Serialize;
+    use serde::{Deserialize, Serialize};
     use serde_json::json;
 
     use super::super::row_buf::RowBuf;

@@ -3,9 +3,9 @@
 //! Strings and bytes are lent from the row. UUIDs and timestamps are their text, unless bytes or an integer are asked
 //! for. JSON is parsed as it is read, into what the type asks for.
 
-use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde_core::de::value::BorrowedStrDeserializer;
+use serde_core::de::{DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
+use serde_core::forward_to_deserialize_any;
 
 use super::pack::unpack_scalar;
 use super::row_error::{RowError, RowErrorKind};

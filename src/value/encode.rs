@@ -4,8 +4,8 @@
 //! struct after another of the same type: so the column that the field was the last time is tried first, then the column
 //! behind the last one, and the map of names only then.
 
-use serde::Serialize;
-use serde::ser::{self, Impossible, Serializer};
+use serde_core::Serialize;
+use serde_core::ser::{self, Impossible, Serializer};
 
 use super::encode_column::{NoSeq, Sink, ValueSerializer, encode_column, encode_marked};
 use super::row_buf::RowBuf;
@@ -301,6 +301,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
+    use serde::Serialize;
     use serde_json::json;
 
     use super::super::columns::Columns;

@@ -6,8 +6,8 @@
 use std::fmt::Display;
 use std::io;
 
-use serde::Serialize;
-use serde::ser::{self, Impossible, Serializer};
+use serde_core::Serialize;
+use serde_core::ser::{self, Impossible, Serializer};
 
 use super::columns::Slot;
 use super::document::DocumentFormatter;

@@ -3,26 +3,26 @@
 //!
 //! An object is one of a form if it has all fields that are required, none twice, and none that the form does not know.
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde_core::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use std::fmt;
 
 /// Implements `Deserialize` for a struct: its required fields, then those that have their type's default where they are
 /// absent. What the struct borrows, it borrows from the text.
 macro_rules! read_form {
     (impl<$de:lifetime> for $form:ident $(<$life:lifetime>)?, { $($field:ident: $name:literal),* $(,)? }, { $($other:ident: $other_name:literal),* $(,)? }) => {
-        impl<$de> serde::Deserialize<$de> for $form $(<$life>)? {
-            fn deserialize<D: serde::Deserializer<$de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<$de> serde_core::Deserialize<$de> for $form $(<$life>)? {
+            fn deserialize<D: serde_core::Deserializer<$de>>(deserializer: D) -> Result<Self, D::Error> {
                 const NAMES: &[&str] = &[$($name,)* $($other_name,)*];
                 struct Visitor;
 
-                impl<$de> serde::de::Visitor<$de> for Visitor {
+                impl<$de> serde_core::de::Visitor<$de> for Visitor {
                     type Value = $form $(<$life>)?;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         f.write_str("an object")
                     }
 
-                    fn visit_map<A: serde::de::MapAccess<$de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                    fn visit_map<A: serde_core::de::MapAccess<$de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                         $(let mut $field = None;)*
                         $(let mut $other = None;)*
                         while let Some(name) = map.next_key_seed($crate::value::FieldName(NAMES))? {
@@ -33,7 +33,7 @@ macro_rules! read_form {
                             }
                         }
                         Ok($form {
-                            $($field: $field.ok_or_else(|| serde::de::Error::missing_field($name))?,)*
+                            $($field: $field.ok_or_else(|| serde_core::de::Error::missing_field($name))?,)*
                             $($other: $other.unwrap_or_default(),)*
                         })
                     }
@@ -49,9 +49,9 @@ macro_rules! read_form {
 /// behind them holds.
 macro_rules! write_form {
     ($form:ident, { $($field:ident: $name:literal),* $(,)? }, { $($other:ident: $other_name:literal unless $is_absent:expr),* $(,)? }) => {
-        impl serde::Serialize for $form {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                use serde::ser::SerializeStruct;
+        impl serde_core::Serialize for $form {
+            fn serialize<S: serde_core::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde_core::ser::SerializeStruct;
 
                 let all = [$($name,)* $($other_name,)*].len();
                 let absent: usize = [$(usize::from($is_absent(&self.$other)),)*].iter().sum();
@@ -95,7 +95,7 @@ impl Visitor<'_> for FieldName {
 }
 
 /// Reads the value of a field that must not have come before.
-pub(crate) fn read_once<'de, A: MapAccess<'de>, T: serde::Deserialize<'de>>(
+pub(crate) fn read_once<'de, A: MapAccess<'de>, T: serde_core::Deserialize<'de>>(
     map: &mut A,
     name: &'static str,
     field: &mut Option<T>,

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::Write;
 
-use serde::de::IgnoredAny;
+use serde_core::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::document::{append_document, compact};

@@ -145,13 +145,13 @@ impl From<RowErrorKind> for RowError {
     }
 }
 
-impl serde::ser::Error for RowError {
+impl serde_core::ser::Error for RowError {
     fn custom<T: fmt::Display>(message: T) -> RowError {
         RowError::new(RowErrorKind::Encode { message: message.to_string().into() })
     }
 }
 
-impl serde::de::Error for RowError {
+impl serde_core::de::Error for RowError {
     fn custom<T: fmt::Display>(message: T) -> RowError {
         RowError::new(RowErrorKind::Decode { message: message.to_string().into() })
     }

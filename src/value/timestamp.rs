@@ -8,8 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_core::de::Visitor;
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::row_error::excerpt;
 
@@ -155,15 +155,15 @@ impl<'de> Deserialize<'de> for Timestamp {
                 }
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
+            fn visit_str<E: serde_core::de::Error>(self, text: &str) -> Result<Timestamp, E> {
                 text.parse().map_err(E::custom)
             }
 
-            fn visit_i64<E: serde::de::Error>(self, micros: i64) -> Result<Timestamp, E> {
+            fn visit_i64<E: serde_core::de::Error>(self, micros: i64) -> Result<Timestamp, E> {
                 Ok(Timestamp(micros))
             }
 
-            fn visit_u64<E: serde::de::Error>(self, micros: u64) -> Result<Timestamp, E> {
+            fn visit_u64<E: serde_core::de::Error>(self, micros: u64) -> Result<Timestamp, E> {
                 i64::try_from(micros).map(Timestamp).map_err(|_| E::custom("microseconds past the last timestamp"))
             }
         }

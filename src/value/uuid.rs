@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_core::de::{SeqAccess, Visitor};
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::row_error::excerpt;
 
@@ -132,18 +132,18 @@ impl<'de> Deserialize<'de> for Uuid {
                 }
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Uuid, E> {
+            fn visit_str<E: serde_core::de::Error>(self, text: &str) -> Result<Uuid, E> {
                 text.parse().map_err(E::custom)
             }
 
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Uuid, E> {
+            fn visit_bytes<E: serde_core::de::Error>(self, bytes: &[u8]) -> Result<Uuid, E> {
                 bytes.try_into().map(Uuid).map_err(|_| E::invalid_length(bytes.len(), &self))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Uuid, A::Error> {
                 let mut bytes = [0; 16];
                 for (at, byte) in bytes.iter_mut().enumerate() {
-                    *byte = seq.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(at, &self))?;
+                    *byte = seq.next_element()?.ok_or_else(|| serde_core::de::Error::invalid_length(at, &self))?;
                 }
                 Ok(Uuid(bytes))
             }

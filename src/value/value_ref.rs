@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde_core::{Serialize, Serializer};
 
 use super::document::canonical_document;
 use super::owned::Value;
@@ -214,7 +214,7 @@ impl Serialize for ValueRef<'_> {
             ValueRef::Timestamp(value) => value.serialize(serializer),
             ValueRef::Json(text) => match serde_json::from_str::<serde_json::Value>(text) {
                 Ok(value) => value.serialize(serializer),
-                Err(error) => Err(serde::ser::Error::custom(error)),
+                Err(error) => Err(serde_core::ser::Error::custom(error)),
             },
             ValueRef::JsonTree(value) => value.serialize(serializer),
             ValueRef::Array(array) => serializer.collect_seq(array.iter()),

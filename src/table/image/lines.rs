@@ -24,7 +24,7 @@ use crate::table::layout::{PAGE_ROWS, PAGE_SHIFT};
 use crate::table::row_page::PageRef;
 use crate::table::view::TableView;
 use crate::value::{Columns, JsonRows, RowBuf, RowErrorKind, excerpt, read_form, read_json};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_core::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -366,7 +366,7 @@ impl Visitor<'_> for Name<'_> {
         f.write_str("a column's name")
     }
 
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<usize, E> {
+    fn visit_str<E: serde_core::de::Error>(self, name: &str) -> Result<usize, E> {
         let shape = self.def.schema.shape();
         if shape.column(self.next).is_some_and(|column| *column.name == *name) {
             return Ok(self.next);
