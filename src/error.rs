@@ -12,211 +12,161 @@ use crate::value::{RowError, RowErrorKind};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. Match on the variants, or on [`Error::kind`] for what to do and [`Error::code`] for a stable name.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A schema that cannot be: all that is wrong with it.
-    #[error("the schema of table `{table}` is invalid:{}", Lines(.problems))]
     #[allow(missing_docs)] // here and below the fields' names say it
     InvalidSchema { table: Box<str>, problems: Vec<SchemaProblem> },
     /// No table has this name.
-    #[error("no table `{table}`{}", Similar(.similar))]
     #[allow(missing_docs)]
     NoSuchTable { table: Box<str>, similar: Option<Box<str>> },
     /// A table of this name is there already.
-    #[error("table `{table}` exists already")]
     #[allow(missing_docs)]
     TableExists { table: Box<str> },
     /// A table that is there with another schema than the one asked for.
-    #[error("table `{table}` is there with another schema: {difference}")]
     #[allow(missing_docs)]
     SchemaDiffers { table: Box<str>, difference: Box<str> },
     /// A write to a table whose schema came back from storage without the closures that are part of it.
-    #[error("table `{table}` was opened without its {closures}: give them back with `ensure_table` before writing")]
     #[allow(missing_docs)]
     MissingClosures { table: Box<str>, closures: Box<str> },
     /// No column of the table has this name.
-    #[error("table `{table}` has no column `{column}`{}", Similar(.similar))]
     #[allow(missing_docs)]
     NoSuchColumn { table: Box<str>, column: Box<str>, similar: Option<Box<str>> },
     /// No index of the table has this name.
-    #[error("table `{table}` has no index `{index}`{}", Similar(.similar))]
     #[allow(missing_docs)]
     NoSuchIndex { table: Box<str>, index: Box<str>, similar: Option<Box<str>> },
     /// An index of this name is there already.
-    #[error("table `{table}` has an index `{index}` already")]
     #[allow(missing_docs)]
     IndexExists { table: Box<str>, index: Box<str> },
     /// An index that cannot be dropped, because a unique column needs it.
-    #[error("index `{index}` of table `{table}` keeps a column unique and cannot be dropped")]
     #[allow(missing_docs)]
     IndexInUse { table: Box<str>, index: Box<str> },
     /// A column handle of the wrong type.
-    #[error("column `{table}.{column}` cannot be read as {requested}: ask for `{expected}`")]
     #[allow(missing_docs)]
     WrongHandle { table: Box<str>, column: Box<str>, requested: Box<str>, expected: Box<str> },
     /// A column handle of another table.
-    #[error("a handle for column `{column}` of table `{handle_table}` was used on table `{table}`")]
     #[allow(missing_docs)]
     ForeignHandle { table: Box<str>, column: Box<str>, handle_table: Box<str> },
 
     /// A value that is no row at all.
-    #[error("a row of table `{table}` is a struct, map, tuple or sequence; found {found}")]
     #[allow(missing_docs)]
     NotARow { table: Box<str>, found: Box<str> },
     /// A row with a field that the table has no column for.
-    #[error("table `{table}` has no column for the field `{field}`{}", Similar(.similar))]
     #[allow(missing_docs)]
     UnknownField { table: Box<str>, field: Box<str>, similar: Option<Box<str>> },
     /// A row with the same field twice.
-    #[error("the row gives `{table}.{column}` twice")]
     #[allow(missing_docs)]
     DuplicateField { table: Box<str>, column: Box<str> },
     /// A row without a field that has no default.
-    #[error("the row has no `{table}.{column}`, which is not nullable and has no default")]
     #[allow(missing_docs)]
     MissingField { table: Box<str>, column: Box<str> },
     /// Null in a column that is not nullable.
-    #[error("`{table}.{column}` cannot be null: the column is not nullable")]
     #[allow(missing_docs)]
     NullNotAllowed { table: Box<str>, column: Box<str> },
     /// A value of a type that does not fit the column.
-    #[error("wrong type for `{table}.{column}`: expected {expected}, found {found}")]
     #[allow(missing_docs)]
     WrongType { table: Box<str>, column: Box<str>, expected: Box<str>, found: Box<str> },
     /// A number that the column cannot hold.
-    #[error("{value} is out of range for `{table}.{column}`: expected {expected}")]
     #[allow(missing_docs)]
     OutOfRange { table: Box<str>, column: Box<str>, value: Box<str>, expected: Box<str> },
     /// A tuple or sequence of the wrong length, for a whole row (no column) or for an array.
-    #[error("{}: expected {expected} values, found {found}", Place(.table, .column))]
     #[allow(missing_docs)]
     WrongArity { table: Box<str>, column: Option<Box<str>>, expected: usize, found: usize },
     /// NaN in a column of a key or an index, where it would have no place.
-    #[error("`{table}.{column}` cannot be NaN: the column is part of a key or an index")]
     #[allow(missing_docs)]
     NanInKey { table: Box<str>, column: Box<str> },
     /// Text that does not parse as what the column holds.
-    #[error("`{value}` is no value for `{table}.{column}`: expected {expected}")]
     #[allow(missing_docs)]
     InvalidValue { table: Box<str>, column: Box<str>, value: Box<str>, expected: Box<str> },
     /// A message of the row's own `Serialize`.
-    #[error("{}: {message}", Place(.table, .column))]
     #[allow(missing_docs)]
     Encode { table: Box<str>, column: Option<Box<str>>, message: Box<str> },
     /// A row that does not fit the type it was to be read into.
-    #[error("{}: {message}", Place(.table, .column))]
     #[allow(missing_docs)]
     Decode { table: Box<str>, column: Option<Box<str>>, message: Box<str> },
 
     /// Another row has the same key, or the same value in a unique index.
-    #[error("{value} is taken: `{table}` has another row with that {columns}")]
     #[allow(missing_docs)]
     Unique { table: Box<str>, columns: Box<str>, value: Box<str> },
     /// A check that refused a value, or (without a column) a row.
-    #[error("{}: {value} fails the check \"{check}\"", Place(.table, .column))]
     #[allow(missing_docs)]
     Check { table: Box<str>, column: Option<Box<str>>, check: Box<str>, value: Box<str> },
 
     /// No row has this key.
-    #[error("table `{table}` has no row with the key {key}")]
     #[allow(missing_docs)]
     NoSuchRow { table: Box<str>, key: Box<str> },
     /// A key of the wrong type or with the wrong number of values.
-    #[error("wrong key for table `{table}`: expected {expected}, found {found}")]
     #[allow(missing_docs)]
     InvalidKey { table: Box<str>, expected: Box<str>, found: Box<str> },
     /// A query that cannot be answered as it stands.
-    #[error("invalid query: {message}")]
     #[allow(missing_docs)]
     InvalidQuery { message: Box<str> },
     /// Two snapshots, of which neither comes from the other or from a common origin.
-    #[error("the two snapshots are of unrelated databases and cannot be compared")]
     UnrelatedSnapshots,
 
     /// The last number of an auto-increment column has been given. Numbers are never given twice.
-    #[error("`{table}.{column}` has given its last number; a wider integer type would have more")]
     #[allow(missing_docs)]
     AutoIncrementExhausted { table: Box<str>, column: Box<str> },
     /// A size beyond a stated limit.
-    #[error("{what}: {found} is above the limit of {limit}")]
     #[allow(missing_docs)]
     Limit { what: Box<str>, limit: u64, found: u64 },
     /// The allocator refused.
-    #[error("cannot allocate {bytes} bytes")]
     #[allow(missing_docs)]
     OutOfMemory { bytes: usize },
 
     /// A write started inside another write of the same database on the same thread, where it would wait for ever.
-    #[error("a write was started inside a write of the same database: use the transaction that is running")]
     Reentrant,
     /// A row of a batch is at fault; none of the batch was stored.
-    #[error("row {row} of the batch: {source}")]
     #[allow(missing_docs)]
     InBatch { row: u64, source: Box<Error> },
     /// Something that was to be imported is wrong, at this place of the file. Lines and columns count from 1, columns in
     /// characters. Of the import nothing was stored, unless it was asked to skip what is wrong.
-    #[error("{file}:{line}:{column}: {source}")]
     #[allow(missing_docs)]
     Import { file: Box<str>, line: u64, column: u64, source: Box<Error> },
     /// Text that is not of the format that it was read as.
-    #[error("{message}")]
     #[allow(missing_docs)]
     Syntax { message: Box<str> },
     /// An operation of the transaction failed half-way or its closure's error was swallowed: it can only roll back.
-    #[error("the transaction has failed and can only be rolled back")]
     TransactionFailed,
     /// A file operation failed, and what it was for did not happen.
-    #[error("cannot {operation} `{file}`: {source}")]
     #[allow(missing_docs)]
     Io { operation: &'static str, file: Box<str>, source: std::io::Error },
     /// The disk, or what this user may have of it, is full: what was to be written is not there. Writing can go on when
     /// there is space again.
-    #[error("cannot {operation} `{file}`: no space left")]
     #[allow(missing_docs)]
     StorageFull { operation: &'static str, file: Box<str>, source: std::io::Error },
     /// The operating system could not say that a file is on stable storage. What was being written is, once reopened,
     /// there whole or not at all. Until then every write is [`Error::Poisoned`].
-    #[error("cannot {operation} `{file}`: {source}; whether the write is kept is known after reopening")]
     #[allow(missing_docs)]
     SyncFailed { operation: &'static str, file: Box<str>, source: std::io::Error },
     /// A write after one whose outcome is unknown. It did not happen; reopen first.
-    #[error("writes are refused until reopened, because of an earlier failure: {reason}")]
     #[allow(missing_docs)]
     Poisoned { reason: Box<str> },
     /// A write to a database that was closed.
-    #[error("the database is closed")]
     Closed,
     /// Somebody else has the storage open: another process, or another handle in this one.
-    #[error("`{path}` is open already, here or in another process")]
     #[allow(missing_docs)]
     Locked { path: Box<str> },
     /// A file is not what was written. Nothing on disk was changed.
-    #[error("`{file}` is damaged at byte {offset}: expected {expected}, found {found}")]
     #[allow(missing_docs)]
     Corrupt { file: Box<str>, offset: u64, expected: Box<str>, found: Box<str> },
     /// A file of a format that this version does not know, probably of a newer version. Nothing on disk was changed.
-    #[error("`{file}` has {what} {found}; this version reads up to {supported}")]
     #[allow(missing_docs)]
     UnsupportedFormat { file: Box<str>, what: &'static str, found: u64, supported: u64 },
     /// A place that is no database and cannot become one.
-    #[error("`{path}` is not a database: {found}")]
     #[allow(missing_docs)]
     NotADatabase { path: Box<str>, found: Box<str> },
     /// Somebody else changed the storage in between.
-    #[error("{what} has moved: expected {expected}, found {found}")]
     #[allow(missing_docs)]
     Conflict { what: &'static str, expected: u64, found: u64 },
     /// The log no longer holds this version: a checkpoint covers it.
-    #[error("version {version} is no longer in the log, which begins at {first}")]
     #[allow(missing_docs)]
     NotInLog { version: u64, first: u64 },
     /// A call that the storage cannot take as it is, such as a write after it was closed.
-    #[error("{message}")]
     #[allow(missing_docs)]
     InvalidStorageCall { message: &'static str },
     /// The user's own reason to roll a transaction back; see [`Error::abort`].
-    #[error("{source}")]
     #[allow(missing_docs)]
     Aborted { source: Box<dyn std::error::Error + Send + Sync> },
 }
@@ -391,6 +341,135 @@ impl Error {
             Error::Corrupt { .. } | Error::UnsupportedFormat { .. } => ErrorKind::Corrupt,
             Error::InBatch { source, .. } | Error::Import { source, .. } => source.kind(),
             Error::TransactionFailed | Error::Aborted { .. } => ErrorKind::Aborted,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::InvalidSchema { table, problems } => {
+                write!(f, "the schema of table `{table}` is invalid:{}", Lines(problems))
+            }
+            Error::NoSuchTable { table, similar } => write!(f, "no table `{table}`{}", Similar(similar)),
+            Error::TableExists { table } => write!(f, "table `{table}` exists already"),
+            Error::SchemaDiffers { table, difference } => {
+                write!(f, "table `{table}` is there with another schema: {difference}")
+            }
+            Error::MissingClosures { table, closures } => write!(
+                f,
+                "table `{table}` was opened without its {closures}: give them back with `ensure_table` before writing"
+            ),
+            Error::NoSuchColumn { table, column, similar } => {
+                write!(f, "table `{table}` has no column `{column}`{}", Similar(similar))
+            }
+            Error::NoSuchIndex { table, index, similar } => {
+                write!(f, "table `{table}` has no index `{index}`{}", Similar(similar))
+            }
+            Error::IndexExists { table, index } => write!(f, "table `{table}` has an index `{index}` already"),
+            Error::IndexInUse { table, index } => {
+                write!(f, "index `{index}` of table `{table}` keeps a column unique and cannot be dropped")
+            }
+            Error::WrongHandle { table, column, requested, expected } => {
+                write!(f, "column `{table}.{column}` cannot be read as {requested}: ask for `{expected}`")
+            }
+            Error::ForeignHandle { table, column, handle_table } => {
+                write!(f, "a handle for column `{column}` of table `{handle_table}` was used on table `{table}`")
+            }
+            Error::NotARow { table, found } => {
+                write!(f, "a row of table `{table}` is a struct, map, tuple or sequence; found {found}")
+            }
+            Error::UnknownField { table, field, similar } => {
+                write!(f, "table `{table}` has no column for the field `{field}`{}", Similar(similar))
+            }
+            Error::DuplicateField { table, column } => write!(f, "the row gives `{table}.{column}` twice"),
+            Error::MissingField { table, column } => {
+                write!(f, "the row has no `{table}.{column}`, which is not nullable and has no default")
+            }
+            Error::NullNotAllowed { table, column } => {
+                write!(f, "`{table}.{column}` cannot be null: the column is not nullable")
+            }
+            Error::WrongType { table, column, expected, found } => {
+                write!(f, "wrong type for `{table}.{column}`: expected {expected}, found {found}")
+            }
+            Error::OutOfRange { table, column, value, expected } => {
+                write!(f, "{value} is out of range for `{table}.{column}`: expected {expected}")
+            }
+            Error::WrongArity { table, column, expected, found } => {
+                write!(f, "{}: expected {expected} values, found {found}", Place(table, column))
+            }
+            Error::NanInKey { table, column } => {
+                write!(f, "`{table}.{column}` cannot be NaN: the column is part of a key or an index")
+            }
+            Error::InvalidValue { table, column, value, expected } => {
+                write!(f, "`{value}` is no value for `{table}.{column}`: expected {expected}")
+            }
+            Error::Encode { table, column, message } => write!(f, "{}: {message}", Place(table, column)),
+            Error::Decode { table, column, message } => write!(f, "{}: {message}", Place(table, column)),
+            Error::Unique { table, columns, value } => {
+                write!(f, "{value} is taken: `{table}` has another row with that {columns}")
+            }
+            Error::Check { table, column, check, value } => {
+                write!(f, "{}: {value} fails the check \"{check}\"", Place(table, column))
+            }
+            Error::NoSuchRow { table, key } => write!(f, "table `{table}` has no row with the key {key}"),
+            Error::InvalidKey { table, expected, found } => {
+                write!(f, "wrong key for table `{table}`: expected {expected}, found {found}")
+            }
+            Error::InvalidQuery { message } => write!(f, "invalid query: {message}"),
+            Error::UnrelatedSnapshots => {
+                f.write_str("the two snapshots are of unrelated databases and cannot be compared")
+            }
+            Error::AutoIncrementExhausted { table, column } => {
+                write!(f, "`{table}.{column}` has given its last number; a wider integer type would have more")
+            }
+            Error::Limit { what, limit, found } => write!(f, "{what}: {found} is above the limit of {limit}"),
+            Error::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes"),
+            Error::Reentrant => f.write_str(
+                "a write was started inside a write of the same database: use the transaction that is running",
+            ),
+            Error::InBatch { row, source } => write!(f, "row {row} of the batch: {source}"),
+            Error::Import { file, line, column, source } => write!(f, "{file}:{line}:{column}: {source}"),
+            Error::Syntax { message } => write!(f, "{message}"),
+            Error::TransactionFailed => f.write_str("the transaction has failed and can only be rolled back"),
+            Error::Io { operation, file, source } => write!(f, "cannot {operation} `{file}`: {source}"),
+            Error::StorageFull { operation, file, .. } => write!(f, "cannot {operation} `{file}`: no space left"),
+            Error::SyncFailed { operation, file, source } => {
+                write!(f, "cannot {operation} `{file}`: {source}; whether the write is kept is known after reopening")
+            }
+            Error::Poisoned { reason } => {
+                write!(f, "writes are refused until reopened, because of an earlier failure: {reason}")
+            }
+            Error::Closed => f.write_str("the database is closed"),
+            Error::Locked { path } => write!(f, "`{path}` is open already, here or in another process"),
+            Error::Corrupt { file, offset, expected, found } => {
+                write!(f, "`{file}` is damaged at byte {offset}: expected {expected}, found {found}")
+            }
+            Error::UnsupportedFormat { file, what, found, supported } => {
+                write!(f, "`{file}` has {what} {found}; this version reads up to {supported}")
+            }
+            Error::NotADatabase { path, found } => write!(f, "`{path}` is not a database: {found}"),
+            Error::Conflict { what, expected, found } => {
+                write!(f, "{what} has moved: expected {expected}, found {found}")
+            }
+            Error::NotInLog { version, first } => {
+                write!(f, "version {version} is no longer in the log, which begins at {first}")
+            }
+            Error::InvalidStorageCall { message } => write!(f, "{message}"),
+            Error::Aborted { source } => write!(f, "{source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::InBatch { source, .. } | Error::Import { source, .. } => Some(source),
+            Error::Io { source, .. } | Error::StorageFull { source, .. } | Error::SyncFailed { source, .. } => {
+                Some(source)
+            }
+            Error::Aborted { source } => Some(&**source),
+            _ => None,
         }
     }
 }

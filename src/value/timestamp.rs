@@ -99,11 +99,18 @@ impl fmt::Debug for Timestamp {
 }
 
 /// A text that is no RFC 3339 date and time, or one outside what a [`Timestamp`] can say.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not {EXPECTED}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseTimestampError {
     text: Box<str>,
 }
+
+impl fmt::Display for ParseTimestampError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not {EXPECTED}", self.text)
+    }
+}
+
+impl std::error::Error for ParseTimestampError {}
 
 /// What would be right, for errors.
 pub(super) const EXPECTED: &str = "an RFC 3339 timestamp such as 2026-03-01T09:30:00Z";

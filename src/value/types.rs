@@ -273,12 +273,19 @@ impl fmt::Display for Type {
 }
 
 /// A text that names no type. Its message says what would.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a type: {expected}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseTypeError {
     text: Box<str>,
     expected: Box<str>,
 }
+
+impl fmt::Display for ParseTypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not a type: {}", self.text, self.expected)
+    }
+}
+
+impl std::error::Error for ParseTypeError {}
 
 impl FromStr for Type {
     type Err = ParseTypeError;

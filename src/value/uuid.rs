@@ -54,11 +54,18 @@ impl fmt::Debug for Uuid {
 }
 
 /// A text that is no UUID.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not {EXPECTED}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseUuidError {
     text: Box<str>,
 }
+
+impl fmt::Display for ParseUuidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not {EXPECTED}", self.text)
+    }
+}
+
+impl std::error::Error for ParseUuidError {}
 
 /// What would be right, for errors.
 pub(super) const EXPECTED: &str = "a UUID such as 936da01f-9abd-4d9d-80c7-02af85c822a8";
