@@ -130,6 +130,8 @@ impl Database {
     /// Waits until everything committed so far is on stable storage.
     ///
     /// # Errors
+    /// With [`Durability::Interval`](crate::Durability::Interval), [`Error::Io`](crate::Error::Io) and
+    /// [`Error::StorageFull`](crate::Error::StorageFull) where the log could not take all of it: what it has is durable.
     /// [`Error::SyncFailed`](crate::Error::SyncFailed), [`Error::Poisoned`](crate::Error::Poisoned),
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn sync(&self) -> Result<()> {
@@ -151,9 +153,11 @@ impl Database {
     /// nobody to tell of an error. Nothing happens the second time, or in memory.
     ///
     /// # Errors
-    /// As [`checkpoint`](Database::checkpoint): it is closed all the same, and what was committed is in the log.
+    /// As [`checkpoint`](Database::checkpoint): it is closed all the same, and what was committed is in the log. Only where
+    /// the log could not take what was committed, with [`Durability::Interval`](crate::Durability::Interval), it stays
+    /// open, and may be closed again.
     pub fn close(&self) -> Result<()> {
-        self.core.close()
+        self.core.close(false)
     }
 
     /// The table of this schema: made if it is not there; else checked to be of the same columns, keys and indexes, and

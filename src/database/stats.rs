@@ -68,7 +68,7 @@ pub struct DurableStats {
     pub unwritten_commits: u64,
     /// Commits that wait to become durable before readers see them: at most as many as threads that commit.
     pub waiting_commits: usize,
-    /// Why the last work in the background, a sync or a checkpoint, failed.
+    /// Why the last work in the background, a write of the log, a sync or a checkpoint, failed.
     pub background_failure: Option<Box<str>>,
 }
 
@@ -84,7 +84,8 @@ pub struct MemoryStats {
     /// Replaced pages that wait for readers to move on, or for the next commit to look at them; some of them may be held
     /// as well.
     pub waiting_bytes: usize,
-    /// Pages that snapshots and forks hold and the newest version no longer has: those of its tables, of dropped ones, and
+    /// Pages that snapshots and forks, or the version that a log written in the background ends at, hold and the newest
+    /// version no longer has: those of its tables, of dropped ones, and
     /// the roots above them.
     pub held_bytes: usize,
 }

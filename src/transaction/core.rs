@@ -82,7 +82,7 @@ pub(crate) struct Lineage {
 impl Drop for Core {
     fn drop(&mut self) {
         // There is nobody left to tell of an error; `Database::close` is how to learn of it.
-        let _ = self.close();
+        let _ = self.close(true);
         self.store.close();
     }
 }
@@ -150,12 +150,17 @@ impl Core {
 
     #[inline]
     fn begin_of<'d>(&'d self, single: Option<(usize, &'d TableState)>) -> Result<Transaction<'d>> {
-        let write = self.store.begin()?;
-        if let Some(log) = &self.log {
+        loop {
+            let write = self.store.begin()?;
             // Asked when it is this write's turn: the one before may have failed.
-            log.check_write(|| self.snapshot())?;
+            match &self.log {
+                Some(log) if !log.may_begin()? => {
+                    drop(write);
+                    log.catch_up_to(|| self.snapshot())?;
+                }
+                _ => return Ok(Transaction::new(self, write, single)),
+            }
         }
-        Ok(Transaction::new(self, write, single))
     }
 
     /// Makes all that was committed durable. Nothing to do in memory.
@@ -190,9 +195,9 @@ impl Core {
 
     /// Ends the life of the log: a checkpoint, and a clean end. Writes are refused from here on. The second time it does
     /// nothing.
-    pub(crate) fn close(&self) -> Result<()> {
+    pub(crate) fn close(&self, is_last: bool) -> Result<()> {
         match &self.log {
-            Some(log) => log.close(&self.newest()),
+            Some(log) => log.close(&self.newest(), is_last),
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use super::catalog::{Catalog, Listed};
 use super::core::Core;
 use super::ddl;
-use super::durable::log::Log;
+use super::durable::log::{DoneWith, Log};
 use super::redo;
 use super::states::StateMap;
 use super::tables::TransactionTable;
@@ -429,15 +429,26 @@ impl<'d> Transaction<'d> {
             let core = self.core;
             drop(self);
             let is_settled = log.is_settled(base) && !(wants_sync && log.engine.durable() < base);
-            return if is_settled { Ok(()) } else { core.sync() };
+            return match is_settled {
+                true => Ok(()),
+                // What it has read may not be in the log yet.
+                false if log.is_asynchronous() => core.sync(),
+                false => log.settle(store, base),
+            };
         };
-        let base = || self.core.snapshot();
-        if !wants_sync && log.may_fall_behind(version, self.page.memory(), base) {
+        if !wants_sync && log.may_fall_behind(version, self.page.memory(), || self.core.snapshot()) {
             self.publish();
             log.ask_to_catch_up();
             return Ok(());
         }
-        let appended = log.append(&self, version, base);
+        // Dropped when this write has ended, whichever way.
+        let mut done_with = DoneWith::new();
+        self.commit_appended(log, version, &mut done_with)
+    }
+
+    fn commit_appended(self, log: &Log, version: u64, done_with: &mut DoneWith) -> Result<()> {
+        let (store, wants_sync) = (&*self.core.store, self.wants_sync.get());
+        let appended = log.append(&self, version, || self.core.snapshot(), done_with);
         #[cfg(feature = "testing")]
         if appended.is_err() && is_planted(Plant::PublishRefused) {
             self.publish();

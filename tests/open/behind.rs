@@ -57,8 +57,8 @@ fn a_commit_is_seen_at_once_and_written_by_itself() {
         // Now it sleeps, and is woken by the next commit.
         thread::sleep(Duration::from_millis(5));
     }
-    let stats = db.stats();
-    assert_eq!((stats.snapshots, stats.storage.unwrap().background_failure), (0, None));
+    until("let go", || db.stats().snapshots == 0);
+    assert_eq!(db.stats().storage.unwrap().background_failure, None);
     assert_eq!(db.durable_version(), 0);
 }
 
@@ -233,32 +233,118 @@ fn a_commit_writes_the_log_itself_when_it_is_far_behind() {
 }
 
 #[test]
-fn a_closure_that_goes_with_the_log_may_write() {
-    /// Writes when it goes.
-    struct Last(Database, std::sync::mpsc::Sender<u64>);
-    impl Drop for Last {
-        fn drop(&mut self) {
-            let table = self.0.table("names").unwrap();
-            self.1.send(table.insert(&json!({ "name": "a last word" })).unwrap()).unwrap();
-        }
-    }
-    let (sender, receiver) = channel();
+fn a_database_that_cannot_be_written_stays_open() {
     let files = SimFiles::new();
     let db = on(&files).unwrap();
-    db.create_table(names()).unwrap();
-    let last = Last(db.clone(), sender);
+    let table = db.create_table(names()).unwrap();
+    write_log(&db).unwrap();
+    table.insert(&json!({ "name": "returned" })).unwrap();
+    files.set_fault(Some(Fault { call: 0, count: u64::MAX, kind: FaultKind::Full }));
+    assert!(matches!(db.close(), Err(Error::StorageFull { .. })));
+    assert!(matches!(table.insert(&json!({ "name": "refused" })), Err(Error::StorageFull { .. })));
+    files.set_fault(None);
+    db.close().unwrap();
+    assert!(matches!(table.insert(&json!({ "name": "late" })), Err(Error::Closed)));
+    drop((table, db));
+    assert_eq!(on(&files).unwrap().table("names").unwrap().len().unwrap(), 1);
+}
+
+#[test]
+fn what_the_log_has_is_synced_where_it_cannot_take_more() {
+    let files = SimFiles::new();
+    let options = FileOptions { segment_bytes: 4096, ..FileOptions::default() };
+    let engine = FileEngine::open_on(Arc::new(files.clone()), options).unwrap();
+    let db = without_threads(builder()).open_on(Arc::new(engine)).unwrap();
+    let table = db.create_table(names()).unwrap();
+    table.insert(&json!({ "name": "small" })).unwrap();
+    write_log(&db).unwrap();
+    assert_eq!(db.durable_version(), 0);
+    files.set_fault(Some(Fault { call: 0, count: u64::MAX, kind: FaultKind::Full }));
+    table.insert(&json!({ "name": "large ".repeat(1_000) })).unwrap();
+    assert!(matches!(db.sync(), Err(Error::StorageFull { .. })));
+    assert_eq!((db.durable_version(), unwritten(&db)), (2, 1));
+}
+
+#[test]
+fn a_write_that_finds_the_log_poisoned_at_its_end_is_refused() {
+    let files = SimFiles::new();
+    let db = on(&files).unwrap();
+    let table = db.create_table(names()).unwrap();
+    write_log(&db).unwrap();
+    let answer = db.transaction(|tx| {
+        tx.table("names")?.insert(&json!({ "name": "never" }))?;
+        files.set_fault(Some(Fault { call: 0, count: u64::MAX, kind: FaultKind::Error }));
+        assert!(matches!(db.sync(), Err(Error::SyncFailed { .. })));
+        Ok(())
+    });
+    assert!(matches!(answer, Err(Error::Poisoned { .. })), "{answer:?}");
+    assert_eq!((table.len().unwrap(), db.snapshot().version()), (0, 1));
+}
+
+/// Does something when it goes, with the database that it keeps.
+struct Last<F: Fn(&Database)>(Database, F);
+
+impl<F: Fn(&Database)> Drop for Last<F> {
+    fn drop(&mut self) {
+        (self.1)(&self.0);
+    }
+}
+
+/// A table of which a closure keeps this.
+fn closing(last: impl Send + Sync + 'static) -> Schema {
     let column = Column::u64("n").default_with(move || {
         let _kept = &last;
         1_u64
     });
-    db.create_table(Schema::builder("closing").column(column).build().unwrap()).unwrap();
-    write_log(&db).unwrap();
+    Schema::builder("closing").column(column).build().unwrap()
+}
+
+#[test]
+fn a_closure_that_goes_with_the_log_may_write() {
+    for is_synced in [false, true] {
+        let (sender, receiver) = channel();
+        let files = SimFiles::new();
+        let db = on(&files).unwrap();
+        db.create_table(names()).unwrap();
+        let last = Last(db.clone(), move |db: &Database| {
+            let inserted = db.table("names").unwrap().insert(&json!({ "name": "a last word" }));
+            sender.send(inserted.unwrap()).unwrap();
+        });
+        db.create_table(closing(last)).unwrap();
+        write_log(&db).unwrap();
+        db.drop_table("closing").unwrap();
+        // The version that the log ends at is the last one with the closure.
+        assert!(receiver.try_recv().is_err());
+        if is_synced {
+            db.transaction(|tx| {
+                tx.require_sync()?;
+                tx.table("names")?.insert(&json!({ "name": "synced" }))
+            })
+            .unwrap();
+        } else {
+            write_log(&db).unwrap();
+        }
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(10)).unwrap(), 1 + u64::from(is_synced));
+        assert_eq!(db.table("names").unwrap().len().unwrap(), 1 + u64::from(is_synced));
+    }
+}
+
+#[test]
+fn the_last_handle_may_go_with_the_log() {
+    let directory = Directory::new("behind-last");
+    let db = builder().open(&directory).unwrap();
+    db.create_table(names()).unwrap();
+    db.create_table(closing(Last(db.clone(), |_| {}))).unwrap();
     db.drop_table("closing").unwrap();
-    // The version that the log ends at is the last one with the closure.
-    assert!(receiver.try_recv().is_err());
-    write_log(&db).unwrap();
-    assert_eq!(receiver.recv_timeout(Duration::from_secs(10)).unwrap(), 1);
-    assert_eq!(db.table("names").unwrap().len().unwrap(), 1);
+    drop(db);
+    // Soon the thread that writes the log is done with the closure.
+    let again = std::cell::RefCell::new(None);
+    until("closed", || {
+        *again.borrow_mut() = Database::open(&directory).ok();
+        again.borrow().is_some()
+    });
+    let again = again.into_inner().unwrap();
+    assert_eq!((again.snapshot().version(), again.table_names()), (3, vec!["names".to_string()]));
 }
 
 #[test]

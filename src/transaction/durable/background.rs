@@ -109,7 +109,8 @@ impl Worker {
         self.orders.state.lock().stop = true;
         self.orders.changed.notify_one();
         let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
+        // It may be this one, where the last handle was kept by a closure that went with what it was done with.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // It catches its own panics.
             let _ = thread.join();
         }
@@ -140,6 +141,7 @@ impl Orders {
                     outcome.err().filter(|error| !matches!(error, Error::Closed)).map(|error| error.to_string())
                 }
                 Err(_) => {
+                    pause = None;
                     log.poison();
                     Some("it panicked".into())
                 }

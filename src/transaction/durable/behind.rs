@@ -6,7 +6,7 @@
 //! - D6: once the log has refused what is published already, no write begins before it has taken it.
 
 use super::background::Round;
-use super::log::{Log, shrink};
+use super::log::{DoneWith, Log, shrink};
 use crate::error::Result;
 use crate::page::Pinned;
 use crate::storage::Batch;
@@ -37,7 +37,7 @@ pub(super) struct Appending {
     /// Where batches are put together.
     pub(super) buffer: Vec<u8>,
     /// See D5. None: the log has all that was committed.
-    pub(super) behind: Option<Version>,
+    behind: Option<Version>,
 }
 
 /// What commits look at.
@@ -90,7 +90,10 @@ impl Log {
     /// `base` answers the version that it began with.
     #[inline]
     pub(crate) fn may_fall_behind(&self, version: u64, memory: (usize, usize), base: impl FnOnce() -> Version) -> bool {
-        self.is_asynchronous() && (self.is_behind() || self.fall_behind(base)) && self.lag.allows(version, memory)
+        self.is_asynchronous()
+            && self.is_open()
+            && (self.is_behind() || self.fall_behind(base))
+            && self.lag.allows(version, memory)
     }
 
     /// Whether it holds the version that the log ends at (D5).
@@ -111,6 +114,12 @@ impl Log {
         appending.behind = Some(base);
         self.lag.is_behind.store(true, Ordering::Relaxed);
         true
+    }
+
+    /// The version that the log has come to, of those that were published. Called by who appends.
+    pub(super) fn logged(&self, appending: &Appending, newest: &Newest) -> Version {
+        // With nothing behind, nothing is published without the log.
+        appending.behind.clone().unwrap_or_else(|| newest.snapshot())
     }
 
     /// Says that something was published that the log does not have.
@@ -136,9 +145,14 @@ impl Log {
             }
         }
         match caught_up {
-            Ok(false) => (Ok(()), None),
+            Ok(false) => {
+                // What the last difference was of is held no longer, and no commit may come to give its memory back.
+                newest.store.reclaim_all();
+                (Ok(()), None)
+            }
             Ok(true) => (Ok(()), Some(WRITE_EVERY)),
-            Err(error) => (Err(error), Some(RETRY_AFTER)),
+            // What cannot be mended but by reopening is not tried again.
+            Err(error) => (Err(error), self.check().is_ok().then_some(RETRY_AFTER)),
         }
     }
 
@@ -151,28 +165,27 @@ impl Log {
         if !self.is_asynchronous() {
             return Ok(false);
         }
-        let mut appending = self.appending.lock();
-        let (caught_up, _done_with) = self.catch_up_in(&mut appending, newest);
-        drop(appending);
-        caught_up
+        let mut done_with = DoneWith::new();
+        self.catch_up_in(&mut self.appending.lock(), newest, &mut done_with)
     }
 
-    /// The same by one who appends. Answers a version as well that is done with: with it may go a catalogue, and what the
-    /// user's closures keep, so that it is to be dropped under no lock.
+    /// The same by one who appends.
     pub(super) fn catch_up_in(
         &self,
         appending: &mut Appending,
         newest: impl FnOnce() -> Version,
-    ) -> (Result<bool>, Option<Version>) {
+        done_with: &mut DoneWith,
+    ) -> Result<bool> {
         let Appending { buffer, behind } = appending;
-        let Some((old, old_catalog)) = behind else { return (Ok(false), None) };
+        let Some((old, old_catalog)) = behind else { return Ok(false) };
         let (new, new_catalog) = newest();
         let (logged, last) = (version_number(old.root()), version_number(new.root()));
         // `Lag::version_max` sees to that.
         let Some(count) =
             last.checked_sub(logged).and_then(|count| u32::try_from(count).ok()).filter(|&count| count > 0)
         else {
-            return (Ok(false), Some((new, new_catalog)));
+            done_with.push((new, new_catalog));
+            return Ok(false);
         };
         buffer.clear();
         let (from, to) = (
@@ -185,25 +198,31 @@ impl Log {
         let new = (new, new_catalog);
         if let Err(error) = appended {
             self.refuse_until_caught_up();
-            return (Err(error), Some(new));
+            done_with.push(new);
+            return Err(error);
         }
         self.lag.restart(&new);
         self.note_caught_up();
-        (Ok(true), behind.replace(new))
+        done_with.extend(behind.replace(new));
+        Ok(true)
     }
 
-    /// The same before one's own batch is appended, which the log then ends at. Called under the writer's lock. Answers
-    /// what is done with, likewise.
+    /// The same before one's own batch is appended, which the log then ends at. Called under the writer's lock.
     pub(super) fn end_lag(
         &self,
         appending: &mut Appending,
         base: impl FnOnce() -> Version,
-    ) -> (Result<()>, [Option<Version>; 2]) {
-        let (caught_up, before) = self.catch_up_in(appending, base);
-        if let Err(error) = caught_up {
-            return (Err(error), [before, None]);
-        }
+        done_with: &mut DoneWith,
+    ) -> Result<()> {
+        self.catch_up_in(appending, base, done_with)?;
         self.lag.is_behind.store(false, Ordering::Relaxed);
-        (Ok(()), [before, appending.behind.take()])
+        done_with.extend(appending.behind.take());
+        Ok(())
+    }
+
+    /// The version that the log ends at is held no longer. Called when no write begins any more.
+    pub(super) fn forget_lag(&self, done_with: &mut DoneWith) {
+        self.lag.is_behind.store(false, Ordering::Relaxed);
+        done_with.extend(self.appending.lock().behind.take());
     }
 }

@@ -21,7 +21,7 @@ use crate::table::version::{Entry, table_links, version_number};
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Newest;
 use crate::transaction::durable::behind::Version;
-use crate::transaction::durable::log::Log;
+use crate::transaction::durable::log::{DoneWith, Log};
 use crate::value::{SortedMap, Timestamp};
 
 /// A table is written anew when it has so many parts, however small they are.
@@ -64,10 +64,12 @@ impl Log {
     /// wait for it, but for the change of the log's segment.
     pub(crate) fn checkpoint(&self, newest: &Newest, extent: Extent) -> Result<u64> {
         let now = newest.time();
+        // Dropped behind all locks.
+        let mut done_with = DoneWith::new();
         let mut saved = self.saved.lock();
         // Asked when it is this one's turn: it may have been closed meanwhile.
         self.check()?;
-        self.save(newest, now, &mut saved, extent)
+        self.save(newest, now, &mut saved, extent, &mut done_with)
     }
 
     /// The same on the last checkpoint, which is `saved` and becomes this one, made at the time `now`.
@@ -77,13 +79,27 @@ impl Log {
         now: Option<Timestamp>,
         saved: &mut Saved,
         extent: Extent,
+        done_with: &mut DoneWith,
     ) -> Result<u64> {
-        let ((pinned, catalog), unsaved) = self.seal(newest)?;
+        let (version, unsaved) = self.seal(newest, done_with)?;
+        let answer = self.save_version(&version, (now, unsaved), saved, extent);
+        done_with.push(version);
+        answer
+    }
+
+    /// Saves this version, sealed at this time and covering so many bytes of batches.
+    fn save_version(
+        &self,
+        (pinned, catalog): &Version,
+        (now, unsaved): (Option<Timestamp>, u64),
+        saved: &mut Saved,
+        extent: Extent,
+    ) -> Result<u64> {
         let version = version_number(pinned.root());
         if version == saved.version && extent == Extent::Changes {
             return Ok(version);
         }
-        let tables = match self.save_tables(&pinned, &catalog, saved, extent) {
+        let tables = match self.save_tables(pinned, catalog, saved, extent) {
             Ok(tables) => tables,
             Err(error) => {
                 self.forget_unsaved(saved);
@@ -114,27 +130,21 @@ impl Log {
 
     /// Ends the log's segment, and answers a version that covers all of it and that the log has, and the count of bytes
     /// that it covers.
-    fn seal(&self, newest: &Newest) -> Result<(Version, u64)> {
-        // Where the log follows what is published, nothing may be published between that it does not have.
-        let mut appending = self.is_asynchronous().then(|| self.appending.lock());
+    fn seal(&self, newest: &Newest, done_with: &mut DoneWith) -> Result<(Version, u64)> {
+        let unsaved = self.start_counting();
+        // Sealed first: then what is sealed is covered, and can go (P2).
+        self.engine.seal().map_err(|error| self.note(error))?;
+        self.publish_durable(&newest.store);
+        let follows = self.is_asynchronous();
         #[cfg(feature = "testing")]
-        if is_planted(Plant::SaveUnwritten) {
-            appending = None;
+        let follows = follows && !is_planted(Plant::SaveUnwritten);
+        if !follows {
+            return Ok((newest.snapshot(), unsaved));
         }
-        let (caught_up, _done_with) = match &mut appending {
-            Some(appending) => self.catch_up_in(appending, || newest.snapshot()),
-            None => (Ok(false), None),
-        };
-        let sealed = caught_up.and_then(|_| {
-            let unsaved = self.start_counting();
-            // Sealed first: then what is sealed is covered, and can go (P2).
-            self.engine.seal().map_err(|error| self.note(error))?;
-            self.publish_durable(&newest.store);
-            let behind = appending.as_ref().and_then(|appending| appending.behind.clone());
-            Ok((behind.unwrap_or_else(|| newest.snapshot()), unsaved))
-        });
-        drop(appending);
-        sealed
+        // Not the newest that readers see, but one that the log has come to.
+        let mut appending = self.appending.lock();
+        self.catch_up_in(&mut appending, || newest.snapshot(), done_with)?;
+        Ok((self.logged(&appending, newest), self.start_counting()))
     }
 
     fn save_tables(

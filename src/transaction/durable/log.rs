@@ -30,6 +30,10 @@ const OWED: u8 = 1;
 const POISONED: u8 = 2;
 const CLOSED: u8 = 3;
 
+/// Versions that are done with. With one may go the last of its catalogue, and what the user's closures keep, whose
+/// destructors may do anything: so they are handed to who holds no lock.
+pub(crate) type DoneWith = Vec<Version>;
+
 /// See the module.
 pub(crate) struct Log {
     pub(crate) engine: Arc<dyn StorageEngine>,
@@ -89,14 +93,23 @@ impl Log {
         }
     }
 
-    /// Whether a write may begin (D4, D6). Called under the writer's lock.
+    /// Whether a write may begin: if not, the log has to catch up first (D6). Called under the writer's lock.
+    ///
+    /// # Errors
+    /// No write begins any more (D4).
     #[inline]
-    pub(crate) fn check_write(&self, newest: impl FnOnce() -> Version) -> Result<()> {
+    pub(crate) fn may_begin(&self) -> Result<bool> {
         match self.state.load(Ordering::Acquire) {
-            OPEN => Ok(()),
-            OWED => self.catch_up_to(newest).map(drop),
+            OPEN => Ok(true),
+            OWED => Ok(false),
             state => Err(refused(state)),
         }
+    }
+
+    /// Whether nothing has gone wrong.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == OPEN
     }
 
     /// See D6.
@@ -110,28 +123,27 @@ impl Log {
 
     /// Whether commits are published before the log has them.
     #[inline]
-    pub(super) fn is_asynchronous(&self) -> bool {
+    pub(crate) fn is_asynchronous(&self) -> bool {
         matches!(self.durability, Durability::Interval(_))
     }
 
     /// Appends what a write did as the batch of `version`. After an error the write must be rolled back. `base` answers
     /// the version that it began with.
-    pub(crate) fn append(&self, write: &Transaction<'_>, version: u64, base: impl FnOnce() -> Version) -> Result<()> {
+    pub(crate) fn append(
+        &self,
+        write: &Transaction<'_>,
+        version: u64,
+        base: impl FnOnce() -> Version,
+        done_with: &mut DoneWith,
+    ) -> Result<()> {
         let mut appending = self.appending.lock();
-        let mut _done_with = [None, None];
         if self.is_asynchronous() {
-            let ended;
-            (ended, _done_with) = self.end_lag(&mut appending, base);
-            if ended.is_err() {
-                drop(appending);
-                return ended;
-            }
+            self.end_lag(&mut appending, base, done_with)?;
         }
         let buffer = &mut appending.buffer;
         write.encode_redo(self.format, buffer)?;
         let appended = self.append_batch(Batch { first: version, count: 1, payload: buffer });
         shrink(buffer);
-        drop(appending);
         appended
     }
 
@@ -231,8 +243,10 @@ impl Log {
     /// Makes all that was committed durable. `newest` answers the version that readers see.
     pub(crate) fn sync(&self, store: &Store, newest: impl FnOnce() -> Version) -> Result<()> {
         self.check()?;
-        self.catch_up_to(newest)?;
-        self.settle(store, self.engine.appended())
+        let caught_up = self.catch_up_to(newest);
+        // What the log has is made durable also where it could not take the rest.
+        self.settle(store, self.engine.appended())?;
+        caught_up.map(drop)
     }
 
     /// Publishes what is durable.
@@ -268,11 +282,21 @@ impl Log {
     }
 
     /// See [`Core::close`](crate::transaction::core::Core::close).
-    pub(crate) fn close(&self, newest: &Newest) -> Result<()> {
+    pub(crate) fn close(&self, newest: &Newest, is_last: bool) -> Result<()> {
         // Before anything is locked: it asks the user's code.
         let now = newest.time();
+        // Dropped behind all locks.
+        let mut done_with = DoneWith::new();
         // The running write, unless it is this thread's own, ends first; the next one finds it closed.
         let write = newest.store.begin()?;
+        let caught_up = match self.check() {
+            Ok(()) => self.catch_up_in(&mut self.appending.lock(), || newest.snapshot(), &mut done_with).map(drop),
+            Err(_) => Ok(()),
+        };
+        if caught_up.is_err() && !is_last {
+            drop(write);
+            return caught_up;
+        }
         let before = self.state.swap(CLOSED, Ordering::AcqRel);
         drop(write);
         if before == CLOSED {
@@ -282,14 +306,13 @@ impl Log {
         // Until the engine is closed: no checkpoint is under way then.
         let mut last = self.saved.lock();
         let saved = match before {
-            OPEN | OWED => self.save(newest, now, &mut last, Extent::Changes).map(drop),
+            OPEN | OWED => self.save(newest, now, &mut last, Extent::Changes, &mut done_with).map(drop),
             _ => Ok(()),
         };
-        // The version that the log ends at is held no longer.
-        let _done_with = self.appending.lock().behind.take();
+        self.forget_lag(&mut done_with);
         let closed = self.engine.close();
         self.publish_durable(&newest.store);
-        saved.and(closed)
+        caught_up.and(saved).and(closed)
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Options {
     pub(crate) durability: Durability,
     /// A checkpoint is made in the background when the log has grown by so many bytes; none: never.
     pub(crate) checkpoint_bytes: Option<u64>,
-    /// Whether threads sync and make checkpoints.
+    /// Whether threads write the log, sync and make checkpoints, as the durability asks.
     pub(crate) has_threads: bool,
 }
 
