@@ -167,11 +167,10 @@ impl<'d> Transaction<'d> {
         // Elsewhere than in a single operation the change may have been undone since, with a savepoint.
         let row = self.row.get().filter(|_| self.changes.get() == 1);
         let state = state.find(Entry::read(new.bytes(), slot).def).ok_or_else(|| no_table(&state.def))?;
-        let begin = out.len();
         redo::encode_table((old, new), (slot, &*state.def), row, format, out)?;
         debug_assert!({
             let mut compared = Vec::new();
-            self.encode_all(old, new, format, &mut compared).is_ok() && out.get(begin..) == Some(&compared)
+            self.encode_all(old, new, format, &mut compared).is_ok() && *out == compared
         });
         Ok(())
     }
