@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::storage::ObjectReader;
-use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use parking_lot::Mutex;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 /// What is read at once.
@@ -28,14 +28,14 @@ pub(super) fn read_ahead<T>(
     if length < LENGTH_MIN || !has_cores() {
         return body(&mut |into| reader.lock().read(into));
     }
-    let between = Between::default();
     thread::scope(|scope| {
-        // Dropped at the end of this, whatever `body` answers: then the thread finds nobody to read for and ends.
-        let end = End(&between);
+        let (full, chunks) = sync_channel(CHUNKS_MAX);
+        let (spent, empty) = channel();
         let builder = thread::Builder::new().name("folio reader".into());
-        match builder.spawn_scoped(scope, || read_chunks(&mut **reader.lock(), &End(&between))) {
+        match builder.spawn_scoped(scope, || read_chunks(&mut **reader.lock(), full, empty)) {
+            // Dropped at the end of this, whatever `body` answers: then the thread finds nobody to read for and ends.
             Ok(_) => {
-                let mut ahead = Ahead { end, chunk: Vec::new(), at: 0, is_ended: false };
+                let mut ahead = Ahead { chunks, spent, chunk: Vec::new(), at: 0, is_ended: false };
                 body(&mut |into| ahead.read(into))
             }
             Err(_) => body(&mut |into| reader.lock().read(into)),
@@ -43,64 +43,12 @@ pub(super) fn read_ahead<T>(
     })
 }
 
-/// What has been read and not been used, between the two threads. The standard library's channels do the same in three
-/// ways at once, all of which are compiled for each type that is sent: that was 2 % of the crate's code.
-#[derive(Default)]
-struct Between {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    full: VecDeque<Result<Vec<u8>>>,
-    /// Used chunks go back, to be filled again.
-    spent: Vec<Vec<u8>>,
-    /// One of the threads has gone: the other shall not wait for it.
-    is_closed: bool,
-}
-
-/// One thread's end; the other hears of it when it is dropped.
-struct End<'b>(&'b Between);
-
-impl End<'_> {
-    /// Waits for a place, and says whether there still is somebody to take the chunk.
-    fn put(&self, chunk: Result<Vec<u8>>) -> bool {
-        let mut queue = self.0.queue.lock();
-        while queue.full.len() >= CHUNKS_MAX && !queue.is_closed {
-            self.0.changed.wait(&mut queue);
-        }
-        queue.full.push_back(chunk);
-        self.0.changed.notify_one();
-        !queue.is_closed
-    }
-
-    /// Waits for the next chunk, and leaves one to be filled again; none if there is nobody left to read it.
-    fn take(&self, spent: Vec<u8>) -> Option<Result<Vec<u8>>> {
-        let mut queue = self.0.queue.lock();
-        while queue.full.is_empty() && !queue.is_closed {
-            self.0.changed.wait(&mut queue);
-        }
-        queue.spent.push(spent);
-        self.0.changed.notify_one();
-        queue.full.pop_front()
-    }
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.queue.lock().is_closed = true;
-        self.0.changed.notify_one();
-    }
-}
-
-/// Reads up to the end, an error, or the other end's. The last chunk is empty.
-fn read_chunks(reader: &mut dyn ObjectReader, end: &End<'_>) {
+/// Reads up to the end, an error, or the end of `full`'s receiver. The last chunk is empty.
+fn read_chunks(reader: &mut dyn ObjectReader, full: SyncSender<Result<Vec<u8>>>, empty: Receiver<Vec<u8>>) {
     loop {
-        let spent = end.0.queue.lock().spent.pop();
-        let chunk = read_chunk(reader, spent.unwrap_or_default());
+        let chunk = read_chunk(reader, empty.try_recv().unwrap_or_default());
         let is_last = chunk.as_ref().map_or(true, Vec::is_empty);
-        if !end.put(chunk) || is_last {
+        if full.send(chunk).is_err() || is_last {
             return;
         }
     }
@@ -116,21 +64,25 @@ fn read_chunk(reader: &mut dyn ObjectReader, mut chunk: Vec<u8>) -> Result<Vec<u
 }
 
 /// What has been read, for the one who uses it.
-struct Ahead<'b> {
-    end: End<'b>,
+struct Ahead {
+    chunks: Receiver<Result<Vec<u8>>>,
+    /// Used chunks go back, to be filled again.
+    spent: Sender<Vec<u8>>,
     chunk: Vec<u8>,
     /// What of the chunk was given.
     at: usize,
     is_ended: bool,
 }
 
-impl Ahead<'_> {
+impl Ahead {
     fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         if self.at == self.chunk.len() && !self.is_ended && !into.is_empty() {
             let ended = Error::InvalidStorageCall { message: "an object is not read on after an error" };
+            let chunk = self.chunks.recv().unwrap_or(Err(ended))?;
+            self.is_ended = chunk.is_empty();
             self.at = 0;
-            self.chunk = self.end.take(std::mem::take(&mut self.chunk)).unwrap_or(Err(ended))?;
-            self.is_ended = self.chunk.is_empty();
+            // The thread may have read the last one by now, and be gone.
+            let _ = self.spent.send(std::mem::replace(&mut self.chunk, chunk));
         }
         let rest = self.chunk.get(self.at..).unwrap_or_default();
         let count = rest.len().min(into.len());
