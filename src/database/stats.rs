@@ -84,9 +84,8 @@ pub struct MemoryStats {
     /// Replaced pages that wait for readers to move on, or for the next commit to look at them; some of them may be held
     /// as well.
     pub waiting_bytes: usize,
-    /// Pages that snapshots and forks, or the version that a log written in the background ends at, hold and the newest
-    /// version no longer has: those of its tables, of dropped ones, and
-    /// the roots above them.
+    /// Pages that the newest version no longer has, and that snapshots, forks, or the version that a log written in the
+    /// background ends at, hold: those of its tables, of dropped ones, and the roots above them.
     pub held_bytes: usize,
 }
 
