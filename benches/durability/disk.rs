@@ -46,12 +46,18 @@ fn write_synced(file: &mut File, count: usize) -> Outcome<f64> {
     Ok(start.elapsed().as_secs_f64() / count as f64)
 }
 
-/// Seconds for one `write` of `bytes` that nobody syncs.
-pub(crate) fn written(directory: &Path, bytes: usize, count: usize) -> Outcome<f64> {
+/// Seconds for one turn of `before` and a `write` of `bytes` that nobody syncs.
+pub(crate) fn written(
+    directory: &Path,
+    bytes: usize,
+    count: usize,
+    mut before: impl FnMut(usize) -> Outcome,
+) -> Outcome<f64> {
     let path = directory.join("written");
     let (mut file, block) = (File::create(&path)?, vec![1; bytes]);
     let start = Instant::now();
-    for _ in 0..count {
+    for turn in 0..count {
+        before(turn)?;
         file.write_all(&block)?;
     }
     let took = start.elapsed().as_secs_f64() / count as f64;
