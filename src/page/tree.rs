@@ -251,8 +251,8 @@ pub(crate) enum Since<'g> {
     Absent(u64, u64),
 }
 
-/// The highest page number of any tree.
-const NUMBER_MAX: u64 = (1 << (BITS * HEIGHT_MAX)) - 1;
+/// The highest page number of any tree: a page has 32 of the 2^64 row ids.
+const NUMBER_MAX: u64 = u64::MAX >> 5;
 
 /// A walk for [`TreeRef::since`].
 struct SinceWalk<'v, V> {
@@ -289,7 +289,10 @@ impl<'v, V> SinceWalk<'v, V> {
     }
 
     fn add_absent(&mut self, first: u64, last: u64) {
-        self.absent = Some((self.absent.map_or(first, |(first, _)| first), last));
+        // The root of the highest tree has room for twice the page numbers that there are.
+        if first <= NUMBER_MAX {
+            self.absent = Some((self.absent.map_or(first, |(first, _)| first), last.min(NUMBER_MAX)));
+        }
     }
 
     fn flush<'g, B>(&mut self) -> ControlFlow<B>

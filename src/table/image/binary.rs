@@ -27,7 +27,7 @@ use super::{PartError, Tally, each_change, mismatch, unsupported};
 use crate::error::Result;
 use crate::page::{BLOCK_BYTES_MAX, BlockRef, Link, Since};
 use crate::table::definition::TableDef;
-use crate::table::layout::{INLINE_MAX, Layout, PAGE_ROWS, PAGE_SHIFT};
+use crate::table::layout::{INLINE_MAX, Layout, PAGE_ROWS};
 use crate::table::row_page::PageRef;
 use crate::table::view::TableView;
 
@@ -70,7 +70,7 @@ pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Re
             tally.rows += PageRef::new(block).rows() as u64;
             write_page(&view.def.layout, number, block, out)
         }
-        Since::Absent(first, last) => out.put(&entry(ABSENT, 0, first, last.min(u64::MAX >> PAGE_SHIFT))),
+        Since::Absent(first, last) => out.put(&entry(ABSENT, 0, first, last)),
     })?;
     out.put(&entry(END, 0, tally.pages, tally.rows))
 }

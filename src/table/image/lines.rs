@@ -49,10 +49,7 @@ pub(super) fn write(view: TableView<'_>, since: u64, out: &mut Output<'_>) -> Re
                 out.put(b"}\n")
             })
         }
-        Since::Absent(first, last) => {
-            let last = last.min(u64::MAX >> PAGE_SHIFT);
-            out.put(format!("{{\"absent\":[{first},{last}]}}\n").as_bytes())
-        }
+        Since::Absent(first, last) => out.put(format!("{{\"absent\":[{first},{last}]}}\n").as_bytes()),
     })?;
     out.put(format!("{{\"end\":{{\"pages\":{},\"rows\":{}}}}}\n", tally.pages, tally.rows).as_bytes())
 }
