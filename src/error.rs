@@ -51,7 +51,7 @@ pub enum Error {
 
     /// A value that is no row at all.
     #[allow(missing_docs)]
-    NotARow { table: Box<str>, found: Box<str> },
+    NotARow { table: Box<str>, expected: &'static str, found: Box<str> },
     /// A row with a field that the table has no column for.
     #[allow(missing_docs)]
     UnknownField { table: Box<str>, field: Box<str>, similar: Option<Box<str>> },
@@ -358,7 +358,7 @@ impl fmt::Display for Error {
             }
             Error::MissingClosures { table, closures } => write!(
                 f,
-                "table `{table}` was opened without its {closures}: give them back with `ensure_table` before writing"
+                "table `{table}` came back from storage without its {closures}: give them with `ensure_table` before writing"
             ),
             Error::NoSuchColumn { table, column, similar } => {
                 write!(f, "table `{table}` has no column `{column}`{}", Similar(similar))
@@ -374,10 +374,10 @@ impl fmt::Display for Error {
                 write!(f, "column `{table}.{column}` cannot be read as {requested}: ask for `{expected}`")
             }
             Error::ForeignHandle { table, column, handle_table } => {
-                write!(f, "a handle for column `{column}` of table `{handle_table}` was used on table `{table}`")
+                write!(f, "a handle of {handle_table} table, for its column {column}, was used on table `{table}`")
             }
-            Error::NotARow { table, found } => {
-                write!(f, "a row of table `{table}` is a struct, map, tuple or sequence; found {found}")
+            Error::NotARow { table, expected, found } => {
+                write!(f, "no row of table `{table}`: expected {expected}, found {found}")
             }
             Error::UnknownField { table, field, similar } => {
                 write!(f, "table `{table}` has no column for the field `{field}`{}", Similar(similar))
@@ -424,9 +424,12 @@ impl fmt::Display for Error {
                 write!(f, "`{table}.{column}` has given its last number; a wider integer type would have more")
             }
             Error::Limit { what, limit, found } => write!(f, "{what}: {found} is above the limit of {limit}"),
-            Error::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes"),
+            Error::OutOfMemory { bytes } => {
+                write!(f, "cannot allocate {bytes} bytes: memory, or the database's limit of it, is used up")
+            }
             Error::Reentrant => f.write_str(
-                "a write was started inside a write of the same database: use the transaction that is running",
+                "a write was started inside a write of the same database: inside `transaction` use the transaction that is \
+                 given; the closure of any other write only reads",
             ),
             Error::InBatch { row, source } => write!(f, "row {row} of the batch: {source}"),
             Error::Import { file, line, column, source } => write!(f, "{file}:{line}:{column}: {source}"),
@@ -448,7 +451,7 @@ impl fmt::Display for Error {
             Error::UnsupportedFormat { file, what, found, supported } => {
                 write!(f, "`{file}` has {what} {found}; this version reads up to {supported}")
             }
-            Error::NotADatabase { path, found } => write!(f, "`{path}` is not a database: {found}"),
+            Error::NotADatabase { path, found } => write!(f, "`{path}` cannot be used as a database: {found}"),
             Error::Conflict { what, expected, found } => {
                 write!(f, "{what} has moved: expected {expected}, found {found}")
             }
@@ -464,7 +467,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::InBatch { source, .. } | Error::Import { source, .. } => Some(source),
+            Error::InBatch { source, .. } | Error::Import { source, .. } => Some(&**source),
             Error::Io { source, .. } | Error::StorageFull { source, .. } | Error::SyncFailed { source, .. } => {
                 Some(source)
             }
@@ -483,7 +486,7 @@ impl RowError {
         // Errors of one value have a column wherever a row is written; a key's values, which have none, say so.
         let column = located.clone().unwrap_or_else(|| "(key)".into());
         match kind {
-            RowErrorKind::NotARow { found } => Error::NotARow { table, found },
+            RowErrorKind::NotARow { expected, found } => Error::NotARow { table, expected, found },
             RowErrorKind::UnknownField { field, similar } => Error::UnknownField { table, field, similar },
             RowErrorKind::DuplicateField => Error::DuplicateField { table, column },
             RowErrorKind::MissingField => Error::MissingField { table, column },
@@ -495,6 +498,10 @@ impl RowError {
             }
             RowErrorKind::NanInKey => Error::NanInKey { table, column },
             RowErrorKind::InvalidValue { value, expected } => Error::InvalidValue { table, column, value, expected },
+            RowErrorKind::NoSuchColumn { similar } => Error::NoSuchColumn { table, column, similar },
+            RowErrorKind::WrongHandle { requested, expected } => {
+                Error::WrongHandle { table, column, requested, expected }
+            }
             RowErrorKind::Check { check, value } => Error::Check { table, column: located, check, value },
             RowErrorKind::OutOfMemory { bytes } => Error::OutOfMemory { bytes },
             RowErrorKind::Encode { message } => Error::Encode { table, column: located, message },

@@ -170,6 +170,33 @@ fn checks_run_on_every_path() {
 }
 
 /// On every way in: what is stored can be changed, exported and imported again.
+/// A check that asks for what is not there would otherwise compare nothing with something, and mostly hold.
+#[test]
+fn a_check_that_asks_for_no_column_of_its_table_refuses_every_row() {
+    let table = |check: fn(&folio::CheckRow<'_>) -> bool| {
+        let schema = Schema::builder("spans")
+            .column(Column::u64("id").primary_key().auto_increment())
+            .column(Column::u8("start"))
+            .column(Column::u8("end").nullable())
+            .check("ends after it starts", check);
+        Database::in_memory().create_table(schema.build().unwrap()).unwrap()
+    };
+    let none = table(|row| row.get::<u8>("strat") <= row.get::<u8>("end"));
+    let error = refused(&none, "no-such-column", |table| table.insert(&(1, 2, 3)).map(drop));
+    assert!(error.to_string().contains("`strat`; did you mean `start`?"), "{error}");
+    let by_value = table(|row| row.value("ende") == folio::ValueRef::Null);
+    refused(&by_value, "no-such-column", |table| table.insert(&(1, 2, 3)).map(drop));
+    let other = table(|row| row.get::<u32>("start") <= row.get::<u32>("end") || row.get::<u8>("end") == Some(7));
+    let error = refused(&other, "wrong-handle", |table| table.insert(&(1, 2, 7)).map(drop));
+    assert!(error.to_string().contains("`spans.start` cannot be read as a `u32` column"), "{error}");
+    // Nulls are answered by what they are.
+    let right =
+        table(|row| row.get::<u8>("end").is_none_or(|end| row.get::<u8>("start").is_some_and(|start| start <= end)));
+    right.insert(&(1, 2, ())).unwrap();
+    right.insert(&(2, 2, 3)).unwrap();
+    refused(&right, "check-violation", |table| table.update(2, &json!({ "start": 4 })));
+}
+
 #[test]
 fn checks_see_the_numbers_that_rows_are_given() {
     let db = Database::in_memory();

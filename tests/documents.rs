@@ -335,3 +335,21 @@ fn exported(export: impl FnOnce(&mut Vec<u8>) -> Result<folio::Exported>) -> Vec
     export(&mut out).unwrap();
     out
 }
+
+#[test]
+fn documents_have_no_order() {
+    let (table, doc) = table();
+    for value in [json!(9), json!(10), json!(-1)] {
+        table.insert(&json!({ "doc": value })).unwrap();
+    }
+    let refused = |answer: Result<()>| assert_eq!(answer.unwrap_err().code(), "invalid-query");
+    refused(table.select().order_by(doc).fetch::<Value>().map(drop));
+    refused(table.select().order_by(doc.desc()).limit(1).count().map(drop));
+    refused(table.select().min(doc).map(drop));
+    refused(table.select().max(doc).map(drop));
+    let id = table.column::<u64>("id").unwrap();
+    refused(table.select().group_by(id).max(doc).map(drop));
+    refused(table.select().group_by(id).aggregate((folio::count(), doc.min())).map(drop));
+    refused(table.select().filter(doc.gt(json!(9))).count().map(drop));
+    assert_eq!(table.select().group_by(doc).count().unwrap().len(), 3);
+}

@@ -155,6 +155,16 @@ const CASES: &[(&str, ErrorKind, &[&str], Provoke)] = &[
         let zip = world.cities.column::<u32>("zip")?;
         world.people.delete_where(move |row: &folio::Row| row.get(zip) == 0).map(drop)
     }),
+    ("foreign-handle", ErrorKind::Usage, &["`people`"], |world| {
+        let zip = world.cities.column::<u32>("zip")?;
+        let age = world.people.column::<u8>("age")?;
+        world.people.modify(1, |row| row.set(age, u64::from(row.get(zip))))
+    }),
+    ("foreign-handle", ErrorKind::Usage, &["`people`"], |world| {
+        let zip = world.cities.column::<u32>("zip")?;
+        let age = world.people.column::<u8>("age")?;
+        world.people.modify_where(age.ge(0), |row| row.set(age, u64::from(row.get(zip)))).map(drop)
+    }),
     ("not-a-row", ErrorKind::Row, &["`people`", "an integer"], |world| world.people.insert(&7).map(drop)),
     ("not-a-row", ErrorKind::Row, &["`people`", "struct or map"], |world| world.people.update(1, &("Ann",))),
     ("unknown-field", ErrorKind::Row, &["`people`", "`nmae`", "did you mean `name`?"], |world| {
@@ -227,14 +237,14 @@ const CASES: &[(&str, ErrorKind, &[&str], Provoke)] = &[
     ("limit", ErrorKind::Limit, &["`people_by_score_name`", "`people`", "4096"], |world| {
         world.people.insert(&row(json!({ "name": "x".repeat(5_000) }))).map(drop)
     }),
-    ("reentrant-write", ErrorKind::Usage, &["transaction that is running"], |world| {
+    ("reentrant-write", ErrorKind::Usage, &["transaction that is given"], |world| {
         world.db.transaction(|_| world.people.clear())
     }),
     // What is wrong with a row of a batch is the batch's code, with the row's place.
     ("unique-violation", ErrorKind::Constraint, &["row 1 of the batch", "`people`", "ben@home"], |world| {
         world.people.insert_many([row(json!({})), row(json!({ "email": "ben@home" }))]).map(drop)
     }),
-    ("schema-differs", ErrorKind::Schema, &["`cities`", "columns[1].type", "\"u32\"", "\"u64\""], |world| {
+    ("schema-differs", ErrorKind::Schema, &["`cities`", "columns[1] (`zip`).type", "\"u32\"", "\"u64\""], |world| {
         let other = Schema::builder("cities").column(Column::string("name")).column(Column::u64("zip"));
         world.db.ensure_table(other.primary_key(["name", "zip"]).build().unwrap()).map(drop)
     }),

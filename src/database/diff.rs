@@ -34,6 +34,7 @@ pub enum Change<'a> {
 }
 
 /// The rows that differ between two snapshots; see [`Snapshot::diff`].
+#[derive(Debug)]
 pub struct Diff<'a> {
     tables: Vec<(&'a str, Vec<Change<'a>>)>,
 }

@@ -26,12 +26,24 @@ pub struct Table {
     reader: Reader<Live>,
 }
 
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("table", &self.name()).finish_non_exhaustive()
+    }
+}
+
 /// See [`Source`].
 #[derive(Clone)]
 pub struct Live {
     core: Arc<Core>,
     slot: usize,
     state: Arc<TableState>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("table", &self.state.def.name()).finish_non_exhaustive()
+    }
 }
 
 impl sealed::Sealed for Live {}

@@ -46,6 +46,12 @@ pub struct InSnapshot {
     def: Arc<TableDef>,
 }
 
+impl std::fmt::Debug for InSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InSnapshot").field("table", &self.def().name()).finish_non_exhaustive()
+    }
+}
+
 impl sealed::Sealed for InSnapshot {}
 
 #[allow(private_interfaces)]

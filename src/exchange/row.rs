@@ -31,6 +31,7 @@ impl Fault {
         // Its own place and its end are the record's, ours the file's.
         let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
         let message = message.replacen("EOF", "the record ends", usize::from(error.is_eof()));
+        let message = if error.is_syntax() { format!("no JSON: {message}") } else { message };
         Self::new(offset, Error::Syntax { message: message.into() })
     }
 }
@@ -69,7 +70,8 @@ impl RowReader {
         if !text.starts_with('{') {
             let sound: Result<IgnoredAny, _> = serde_json::from_str(text);
             sound.map_err(|error| Fault::syntax(text, &error))?;
-            let error = Error::NotARow { table: def.name().into(), found: excerpt(text).into() };
+            let (table, found) = (def.name().into(), excerpt(text).into());
+            let error = Error::NotARow { table, expected: "a JSON object", found };
             return Err(Fault::new(0, error));
         }
         let mut fault = None;

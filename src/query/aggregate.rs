@@ -1,6 +1,7 @@
 //! Aggregates: what a set of rows comes to in a column.
 
 use super::accumulate::{Accumulator, What};
+use super::condition::{check_ordered, column_of};
 use super::execute::Execution;
 use super::number::Number;
 use super::order::OrderTerm;
@@ -277,7 +278,7 @@ impl Select<'_> {
         let is_all =
             self.filters.is_empty() && self.limits.offset == 0 && self.limits.limit.is_none() && !self.distinct;
         let opened = self.open()?;
-        let (column, _) = super::condition::column_of(opened.def, field.into())?;
+        let (column, _) = column_of(opened.def, field.into())?;
         let is_ordered = |plan: &&IndexPlan| {
             matches!(plan.kind, IndexKind::OrderedWord | IndexKind::OrderedBytes)
                 && plan.columns.first() == Some(&column)
@@ -299,7 +300,7 @@ impl Select<'_> {
         let opened = self.open()?;
         let mut accumulator = accumulator(opened.def, what, Some(handle))?;
         accumulator.grow(1);
-        let (column, _) = super::condition::column_of(opened.def, handle)?;
+        let (column, _) = column_of(opened.def, handle)?;
         let chosen = self.projection(&opened)?;
         Execution::new(self, &opened, chosen.as_deref())?.reading(Some(&[column])).in_any_order().run(
             &mut |rows: &PageRows<'_>, mask| {
@@ -314,7 +315,13 @@ impl Select<'_> {
 /// What gathers one aggregate.
 pub(super) fn accumulator(def: &TableDef, what: What, handle: Option<Handle>) -> Result<Accumulator> {
     let column = match handle {
-        Some(handle) => def.layout.column(super::condition::column_of(def, handle)?.0).copied(),
+        Some(handle) => {
+            let (column, ty) = column_of(def, handle)?;
+            if matches!(what, What::Min | What::Max) {
+                check_ordered(def, (column, ty))?;
+            }
+            def.layout.column(column).copied()
+        }
         None => None,
     };
     Ok(Accumulator::new(what, column))

@@ -56,6 +56,18 @@ pub(super) fn column_of(def: &TableDef, handle: Handle) -> Result<(usize, Type)>
     }
 }
 
+/// Refuses a column whose values have no order.
+///
+/// # Errors
+/// [`Error::InvalidQuery`].
+pub(super) fn check_ordered(def: &TableDef, (column, ty): (usize, Type)) -> Result<()> {
+    if ty != Type::Json {
+        return Ok(());
+    }
+    let message = format!("`{}.{}` is json, which has no order to compare by", def.name(), def.column_name(column));
+    Err(Error::InvalidQuery { message: message.into() })
+}
+
 /// Resolves a predicate.
 ///
 /// # Errors
@@ -293,11 +305,8 @@ fn range<'q>(
     // Both are looked at before either decides, so that an error does not hide behind an empty range.
     let (lower, upper) = (pack(lower)?, pack(upper)?);
     // Behind the operands: NaN, which is not equal to itself, is null to a document, and told as that.
-    if ty == Type::Json && !is_equality {
-        return Err(Error::InvalidQuery {
-            message: format!("`{}.{}` is json, which has no order to compare by", def.name(), def.column_name(column))
-                .into(),
-        });
+    if !is_equality {
+        check_ordered(def, (column, ty))?;
     }
     let lower = match lower {
         Bound::Included(Operand::Value(packed)) => Bound::Included(packed),

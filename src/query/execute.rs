@@ -10,7 +10,7 @@ use super::select::Select;
 use super::sort::{Sorter, distinct_key};
 use crate::error::Result;
 use crate::table::reader::Opened;
-use crate::table::row::{ForeignReads, foreign_handle};
+use crate::table::row::ForeignReads;
 use crate::table::view::TableView;
 use foldhash::fast::FixedState;
 use std::collections::HashSet;
@@ -117,7 +117,7 @@ impl<'q> Execution<'q> {
             let mut cut = Cut::new(self.limits, self.distinct.take());
             self.in_order(&mut |rows: &PageRows<'_>, mask| cut.pass(rows, mask, visit));
         }
-        if foreign_reads.any() { Err(foreign_handle(self.view.def, 0)) } else { Ok(()) }
+        foreign_reads.check(self.view.def)
     }
 
     /// Without filters and order, counts lead to the first page that is wanted.

@@ -20,6 +20,12 @@ pub struct Groups<'a, K> {
     key: K,
 }
 
+impl<K> std::fmt::Debug for Groups<'_, K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Groups").finish_non_exhaustive()
+    }
+}
+
 impl<'a> Select<'a> {
     /// Groups the rows by a column, or by several in a tuple. Rows whose column is null are a group of their own.
     ///

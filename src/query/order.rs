@@ -1,6 +1,6 @@
 //! The order of a query's rows: terms as users write them, and what they mean for a table.
 
-use super::condition::column_of;
+use super::condition::{check_ordered, column_of};
 use super::predicate::Handle;
 use crate::error::Result;
 use crate::table::definition::TableDef;
@@ -123,6 +123,7 @@ pub(super) fn resolve(def: &TableDef, terms: &[OrderTerm]) -> Result<Vec<Term>> 
     let mut resolved: Vec<Term> = Vec::with_capacity(terms.len());
     for term in terms {
         let (column, ty) = column_of(def, term.column)?;
+        check_ordered(def, (column, ty))?;
         if resolved.iter().any(|earlier| earlier.column == column) {
             continue;
         }

@@ -60,6 +60,12 @@ pub struct Select<'a> {
     pub(super) distinct: bool,
 }
 
+impl std::fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Select").finish_non_exhaustive()
+    }
+}
+
 #[allow(private_bounds)]
 impl<S: Source> Reader<S> {
     /// A query on the table; see [`Select`].

@@ -1,9 +1,12 @@
 //! Checks: named conditions on a column's values or on whole rows.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::value::{Columns, Readable, Shape, Timestamp, Type, Uuid, Value, ValueRef};
+use crate::value::{
+    Columns, Readable, RowError, RowErrorKind, Shape, Timestamp, Type, Uuid, Value, ValueRef, spelling,
+};
 
 mod sealed {
     pub trait Sealed {}
@@ -55,30 +58,54 @@ impl CheckType for Value {
 pub struct CheckRow<'a> {
     shape: &'a Shape,
     row: &'a dyn Columns,
+    /// The first column that was asked for and is not there, or not of that type.
+    wrong: RefCell<Option<RowError>>,
 }
 
 impl<'a> CheckRow<'a> {
     pub(crate) fn new(shape: &'a Shape, row: &'a dyn Columns) -> CheckRow<'a> {
-        CheckRow { shape, row }
+        CheckRow { shape, row, wrong: RefCell::default() }
     }
 
-    /// The value of a column, as in `row.get::<f64>("gpa")`; [`Readable`] says which types read which columns.
+    /// What the check has asked for in vain. Its answer then means nothing.
+    pub(crate) fn take_wrong(&self) -> Option<RowError> {
+        self.wrong.take()
+    }
+
+    /// The value of a column, as in `row.get::<f64>("gpa")`; [`Readable`] says which types read which columns. `None` if it
+    /// is null.
     ///
-    /// `None` if it is null, or if the table has no such column of that type.
+    /// If the table has no such column, or not one of that type, the answer is `None` as well, and the write that is being
+    /// checked fails, whatever the check says: with [`Error::NoSuchColumn`](crate::Error::NoSuchColumn) or
+    /// [`Error::WrongHandle`](crate::Error::WrongHandle).
     pub fn get<T: Readable + ?Sized>(&self, column: &str) -> Option<T::Ref<'_>> {
-        let index = self.shape.column_index(column)?;
-        let ty = self.shape.column(index)?.ty;
-        let bytes = self.row.column_bytes(index).filter(|_| T::accepts(ty, false))?;
-        Some(T::read(ty, Some(bytes)))
+        let (index, ty) = self.column(column)?;
+        if !T::accepts(ty, false) {
+            let (requested, expected) = (T::expected().into(), spelling(ty, false).into());
+            self.note(RowError::at(column, RowErrorKind::WrongHandle { requested, expected }));
+            return None;
+        }
+        Some(T::read(ty, Some(self.row.column_bytes(index)?)))
     }
 
-    /// The value of a column whatever its type; null if the table has no such column.
+    /// The value of a column whatever its type. If the table has no such column it is null, and the write fails as with
+    /// [`get`](CheckRow::get).
     pub fn value(&self, column: &str) -> ValueRef<'_> {
-        let Some(index) = self.shape.column_index(column) else { return ValueRef::Null };
-        match (self.shape.column(index), self.row.column_bytes(index)) {
-            (Some(column), Some(bytes)) => column.ty.unpack(bytes),
-            _ => ValueRef::Null,
+        let Some((index, ty)) = self.column(column) else { return ValueRef::Null };
+        self.row.column_bytes(index).map_or(ValueRef::Null, |bytes| ty.unpack(bytes))
+    }
+
+    fn column(&self, name: &str) -> Option<(usize, Type)> {
+        let found = self.shape.column_index(name).and_then(|index| Some((index, self.shape.column(index)?.ty)));
+        if found.is_none() {
+            let similar = self.shape.similar_column(name).map(Into::into);
+            self.note(RowError::at(name, RowErrorKind::NoSuchColumn { similar }));
         }
+        found
+    }
+
+    fn note(&self, error: RowError) {
+        self.wrong.borrow_mut().get_or_insert(error);
     }
 }
 

@@ -194,7 +194,7 @@ impl Schema {
         if here == there {
             return None;
         }
-        first_difference(&here, &there, "schema".into()).map(Into::into)
+        first_difference(Some(&here), Some(&there), "schema".into()).map(Into::into)
     }
 
     /// Whether a check has lost its closure, so that rows cannot be checked.
@@ -263,7 +263,12 @@ impl Schema {
         self.check_columns(row)?;
         let row = CheckRow::new(&parts.shape, row);
         for check in &parts.checks {
-            if check.test.as_ref().is_some_and(|test| !test(&row)) {
+            let Some(test) = &check.test else { continue };
+            let holds = test(&row);
+            if let Some(wrong) = row.take_wrong() {
+                return Err(wrong);
+            }
+            if !holds {
                 let value = excerpt(&row.to_string()).into();
                 return Err(RowErrorKind::Check { check: check.name.clone(), value }.into());
             }
@@ -292,22 +297,33 @@ impl Schema {
     }
 }
 
-fn first_difference(here: &serde_json::Value, there: &serde_json::Value, place: String) -> Option<String> {
+/// The first place in which two values differ, and how; none if they do not. `None` is a value that is not there.
+fn first_difference(
+    here: Option<&serde_json::Value>,
+    there: Option<&serde_json::Value>,
+    place: String,
+) -> Option<String> {
     use serde_json::Value;
     match (here, there) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            let absent = Value::Null;
-            keys.into_iter().find_map(|key| {
-                let (a, b) = (a.get(key).unwrap_or(&absent), b.get(key).unwrap_or(&absent));
-                first_difference(a, b, format!("{place}.{key}"))
-            })
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            let mut keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            keys.find_map(|key| first_difference(a.get(key), b.get(key), format!("{place}.{key}")))
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(at, (a, b))| first_difference(a, b, format!("{place}[{at}]")))
-        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => (0..a.len().max(b.len())).find_map(|at| {
+            let (a, b) = (a.get(at), b.get(at));
+            let name = |value: Option<&Value>| Some(value?.get("name")?.as_str()?.to_owned());
+            // Columns are known by their names.
+            let place = match name(a).filter(|known| name(b).as_ref() == Some(known)) {
+                Some(name) => format!("{place}[{at}] (`{name}`)"),
+                None => format!("{place}[{at}]"),
+            };
+            first_difference(a, b, place)
+        }),
         (a, b) if a == b => None,
-        (a, b) => Some(format!("{place} is {}, asked for {}", excerpt(&a.to_string()), excerpt(&b.to_string()))),
+        (a, b) => {
+            let text = |value: Option<&Value>| value.map_or("absent".into(), |value| excerpt(&value.to_string()));
+            Some(format!("{place} is {}, asked for {}", text(a), text(b)))
+        }
     }
 }
 

@@ -19,6 +19,12 @@ pub struct MemoryStorage {
     state: Arc<Mutex<State>>,
 }
 
+impl std::fmt::Debug for MemoryStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStorage").finish_non_exhaustive()
+    }
+}
+
 #[derive(Default)]
 struct State {
     is_open: bool,
@@ -51,6 +57,12 @@ pub struct MemoryEngine {
     format: Format,
     recovery: Recovery,
     phase: Mutex<Phase>,
+}
+
+impl std::fmt::Debug for MemoryEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryEngine").finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

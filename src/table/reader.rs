@@ -47,6 +47,12 @@ pub struct Reader<S> {
     pub(crate) source: S,
 }
 
+impl<S: Source> std::fmt::Debug for Reader<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("table", &self.source.def().name()).finish_non_exhaustive()
+    }
+}
+
 /// A column given by name or by handle.
 pub trait ColumnName {
     /// Its place in the schema of `def`.

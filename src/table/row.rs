@@ -76,8 +76,9 @@ pub(crate) fn column_index(def: &TableDef, name: &str) -> Result<usize> {
 }
 
 thread_local! {
-    /// Set when a row was read with another table's handle, so that the query around it can say so.
-    static FOREIGN_FIELD: Cell<bool> = const { Cell::new(false) };
+    /// The column of another table's handle with which a row was read, so that the query or the write around it can say
+    /// so.
+    static FOREIGN_FIELD: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// Watches for reads of rows with a foreign handle, on this thread, as long as it lives.
@@ -85,17 +86,18 @@ thread_local! {
 /// Queries nest, for a closure may run another. What was noted before is not the inner one's error, and is there again
 /// when the inner one ends, also by a panic; what the inner one notes is its own.
 pub(crate) struct ForeignReads {
-    before: bool,
+    before: Option<u32>,
 }
 
 impl ForeignReads {
     pub(crate) fn watch() -> Self {
-        Self { before: FOREIGN_FIELD.replace(false) }
+        Self { before: FOREIGN_FIELD.take() }
     }
 
-    /// Whether there was any.
-    pub(crate) fn any(&self) -> bool {
-        FOREIGN_FIELD.get()
+    /// # Errors
+    /// [`Error::ForeignHandle`] if there was any, of rows of the table `def` or of those that are read beside it.
+    pub(crate) fn check(&self, def: &TableDef) -> Result<()> {
+        FOREIGN_FIELD.get().map_or(Ok(()), |column| Err(foreign_handle(def, column as usize)))
     }
 }
 
@@ -192,7 +194,7 @@ impl<'a> Row<'a> {
 
     #[cold]
     fn foreign<'x, T: Readable + ?Sized>(field: &Field<T>) -> T::Ref<'x> {
-        FOREIGN_FIELD.set(true);
+        FOREIGN_FIELD.set(Some(field.index));
         T::read(field.ty, None)
     }
 
@@ -200,7 +202,7 @@ impl<'a> Row<'a> {
     #[inline(always)]
     pub(crate) fn packed<T: ?Sized>(&self, field: Field<T>) -> Option<&[u8]> {
         if field.table != self.def.table {
-            FOREIGN_FIELD.set(true);
+            FOREIGN_FIELD.set(Some(field.index));
             return None;
         }
         self.column_bytes(field.index as usize)

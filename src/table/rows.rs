@@ -33,6 +33,12 @@ pub struct Rows<'a> {
     order: Order<'a>,
 }
 
+impl std::fmt::Debug for Rows<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").field("table", &self.def.name()).finish_non_exhaustive()
+    }
+}
+
 enum Order<'a> {
     /// Ids from `next` to `last`, both included; `None` when all are given.
     ById { span: Option<(u64, u64)>, front: Option<Page<'a>>, back: Option<Page<'a>> },

@@ -150,6 +150,12 @@ pub struct SimFiles {
     state: Arc<Mutex<State>>,
 }
 
+impl std::fmt::Debug for SimFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimFiles").finish_non_exhaustive()
+    }
+}
+
 /// What a call asks for, as far as faults see it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {

@@ -14,9 +14,15 @@ pub struct RowMut<'r> {
     pub(crate) old: &'r Row<'r>,
 }
 
+impl std::fmt::Debug for RowMut<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowMut").field("table", &self.def.name()).finish_non_exhaustive()
+    }
+}
+
 impl RowMut<'_> {
-    /// The value of a column, with what has been set already. A handle of another table reads as zero, empty or `None`;
-    /// [`set`](RowMut::set) refuses it.
+    /// The value of a column, with what has been set already. A handle of another table reads as zero, empty or `None`,
+    /// and the change then fails with [`Error::ForeignHandle`](crate::Error::ForeignHandle).
     #[inline]
     pub fn get<T: Readable + ?Sized>(&self, field: Field<T>) -> T::Ref<'_> {
         let index = field.index as usize;

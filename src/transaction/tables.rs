@@ -11,7 +11,7 @@ use crate::table::definition::TableDef;
 use crate::table::key::{IndexKey, index_key, type_of};
 use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
-use crate::table::row::Row;
+use crate::table::row::{ForeignReads, Row};
 use crate::table::state::TableState;
 use crate::table::update_many::UpdateMany;
 use crate::table::version::Entry;
@@ -37,11 +37,23 @@ pub struct TransactionTable<'t> {
     reader: Reader<InTransaction<'t>>,
 }
 
+impl std::fmt::Debug for TransactionTable<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionTable").field("table", &self.name()).finish_non_exhaustive()
+    }
+}
+
 /// See [`Source`].
 pub struct InTransaction<'t> {
     transaction: &'t Transaction<'t>,
     slot: usize,
     state: State<'t>,
+}
+
+impl std::fmt::Debug for InTransaction<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InTransaction").field("table", &self.def().name()).finish_non_exhaustive()
+    }
 }
 
 /// A state that was asked for by name, or is of the handle that the operation was called on.
@@ -427,11 +439,23 @@ impl<'t> TransactionTable<'t> {
         let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
         with_buffer(|buffer| {
             buffer.reset(self.def().schema.shape());
-            let answer =
-                self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row: buffer, old: &row }))?;
+            let answer = self.run_change(&row, buffer, change)?;
             self.store_patch(row, buffer)?;
             Ok(answer)
         })
+    }
+
+    /// Lets the user's closure set what is to change. What it has read with another table's handle is no value.
+    fn run_change<T>(
+        &self,
+        old: &Row<'_>,
+        row: &mut RowBuf,
+        change: impl FnOnce(&mut RowMut<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let foreign_reads = ForeignReads::watch();
+        let answer = self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row, old }))?;
+        foreign_reads.check(self.def())?;
+        Ok(answer)
     }
 
     /// Runs the checks on a stored row with the values that `patch` sets.
@@ -489,7 +513,7 @@ impl<'t> TransactionTable<'t> {
     ) -> Result<u64> {
         self.change_where(filter, |row, buffer| {
             buffer.reset(self.def().schema.shape());
-            self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row: buffer, old: row }))
+            self.run_change(row, buffer, &mut change)
         })
     }
 

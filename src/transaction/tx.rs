@@ -50,6 +50,12 @@ pub struct Transaction<'d> {
     now: Cell<Option<Timestamp>>,
 }
 
+impl std::fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}
+
 /// What a transaction with schema changes will replace.
 #[derive(Clone)]
 struct Pending {

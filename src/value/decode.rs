@@ -160,7 +160,7 @@ impl<'de, C: Columns + ?Sized> Deserializer<'de> for RowDeserializer<'de, C> {
             Some((column, value)) if len != 1 && holds_many(column.ty) => {
                 value.deserialize_tuple(len, visitor).map_err(|error| error.in_column(&column.name))
             }
-            _ if len != self.len() => Err(RowErrorKind::WrongArity { expected: self.len(), found: len }.into()),
+            _ if len != self.len() => Err(wrong_length(self.len(), len)),
             _ => visit_row(self, visitor),
         }
     }
@@ -205,8 +205,14 @@ fn visit_row<'de, V: Visitor<'de>, C: Columns + ?Sized>(
     let value = visitor.visit_seq(&mut walk)?;
     match walk.at == row.len() {
         true => Ok(value),
-        false => Err(RowErrorKind::WrongArity { expected: row.len(), found: walk.at }.into()),
+        false => Err(wrong_length(row.len(), walk.at)),
     }
+}
+
+#[cold]
+fn wrong_length(columns: usize, places: usize) -> RowError {
+    let message = format!("there are {columns} columns to read, and the type takes {places}; `columns` chooses some");
+    RowErrorKind::Decode { message: message.into() }.into()
 }
 
 /// The columns of a row in order, with their names or without.

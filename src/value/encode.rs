@@ -92,7 +92,10 @@ impl RowSerializer<'_> {
     fn positional(self, found: &str) -> Result<Self, RowError> {
         match self.by_position {
             true => Ok(self),
-            false => not_a_row(&format!("{found}, where only a struct or map can say which columns it means")),
+            false => {
+                let expected = "a struct or map, which says which columns it means";
+                Err(RowErrorKind::NotARow { expected, found: found.into() }.into())
+            }
         }
     }
 }
@@ -105,7 +108,8 @@ fn unknown(shape: &Shape, field: &str) -> RowError {
 
 #[cold]
 fn not_a_row<T>(found: &str) -> Result<T, RowError> {
-    Err(RowErrorKind::NotARow { found: found.into() }.into())
+    let expected = "a struct, map, tuple or sequence";
+    Err(RowErrorKind::NotARow { expected, found: found.into() }.into())
 }
 
 macro_rules! not_a_row {
@@ -414,7 +418,7 @@ mod tests {
         assert_eq!(error(json!({ "nam": "x" })), "no column `nam`; did you mean `name`?");
         assert_eq!(error(json!({ "id": 300 })), "column `id`: 300 is out of range: expected u8, 0 to 255");
         assert_eq!(error(json!({ "id": 1.0 })), "column `id`: expected u8, found the float 1.0");
-        assert_eq!(error(json!({ "id": "1" })), "column `id`: expected u8, found a string");
+        assert_eq!(error(json!({ "id": "1" })), "column `id`: expected u8, found the string `1`");
         assert_eq!(error(json!({ "name": null })), "column `name`: null, and the column is not nullable");
         assert_eq!(error(json!({ "v": [1] })), "column `v`: expected 2 values, found 1");
         assert_eq!(error(json!({ "v": [1, null] })), "column `v`: expected i8, found null");

@@ -15,7 +15,7 @@ use super::pack::{
     append, check_json_depth, integer_out_of_range, pack_bool, pack_bytes, pack_float, pack_int, pack_text, pack_uint,
 };
 use super::row_buf::RowBuf;
-use super::row_error::{RowError, RowErrorKind};
+use super::row_error::{RowError, RowErrorKind, excerpt};
 use super::shape::{Packing, Shape};
 use super::timestamp;
 use super::types::{Array, Scalar, Type};
@@ -198,8 +198,8 @@ pub(super) trait Sink: Sized {
         self.refuse(format_args!("the float {value:?}"))
     }
 
-    fn text(self, _: &str) -> Result<Self::Ok, RowError> {
-        self.refuse("a string")
+    fn text(self, value: &str) -> Result<Self::Ok, RowError> {
+        self.refuse(format_args!("the string `{}`", excerpt(value)))
     }
 
     fn bytes(self, _: &[u8]) -> Result<Self::Ok, RowError> {
@@ -313,7 +313,7 @@ impl SinkSeq for UuidSeq<'_> {
     type Ok = Written;
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), RowError> {
-        let byte = encode_byte(value)?;
+        let byte = encode_byte(value).map_err(|error| error.in_element(self.len))?;
         if let Some(place) = self.place.get_mut(self.len) {
             *place = byte;
         }
@@ -443,10 +443,12 @@ impl SinkSeq for ArraySeq<'_> {
         self.len += 1;
         let Some(place) = self.rest.next() else { return Ok(()) };
         let scalar = self.array.element();
-        match value.serialize(ValueSerializer::new(ScalarSink { scalar, place }))? {
-            Written::Value => Ok(()),
-            Written::Null => Err(RowErrorKind::wrong_type(scalar, "null").into()),
-        }
+        let written = match value.serialize(ValueSerializer::new(ScalarSink { scalar, place })) {
+            Ok(Written::Value) => return Ok(()),
+            Ok(Written::Null) => RowErrorKind::wrong_type(scalar, "null").into(),
+            Err(error) => error,
+        };
+        Err(written.in_element(self.len - 1))
     }
 
     fn end(self) -> Result<Written, RowError> {

@@ -102,6 +102,19 @@ from!(
     Vec<Value> => Array,
 );
 
+impl From<usize> for Value {
+    fn from(value: usize) -> Value {
+        Value::UInt(value as u64)
+    }
+}
+
+/// As iterators over names written out give them.
+impl From<&&str> for Value {
+    fn from(value: &&str) -> Value {
+        Value::from(*value)
+    }
+}
+
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Value {
         value.map_or(Value::Null, Into::into)

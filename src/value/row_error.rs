@@ -3,6 +3,7 @@
 //! The layers above add the table: `RowError::in_table` (in `error`) makes the public error of it. A `RowError` is one
 //! pointer, so that the `Result`s of the encoding path stay in registers.
 
+use serde_core::de::{Expected, Unexpected};
 use std::fmt;
 
 /// One problem with a row, with the column it concerns if it concerns one.
@@ -19,7 +20,7 @@ struct Located {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RowErrorKind {
     /// The row is not a struct, map, tuple or sequence.
-    NotARow { found: Box<str> },
+    NotARow { expected: &'static str, found: Box<str> },
     /// A field that no column has.
     UnknownField { field: Box<str>, similar: Option<Box<str>> },
     /// A field given twice.
@@ -38,6 +39,10 @@ pub(crate) enum RowErrorKind {
     NanInKey,
     /// Text that does not parse as what the column holds.
     InvalidValue { value: Box<str>, expected: Box<str> },
+    /// A check asks for a column that the table does not have.
+    NoSuchColumn { similar: Option<Box<str>> },
+    /// A check asks for a column as another type than it has.
+    WrongHandle { requested: Box<str>, expected: Box<str> },
     /// A check that refused the value. The row's own checks have no column.
     Check { check: Box<str>, value: Box<str> },
     /// The allocator refused.
@@ -65,6 +70,15 @@ impl RowError {
     #[cold]
     pub(crate) fn in_column(mut self, column: &str) -> RowError {
         self.0.column.get_or_insert_with(|| column.into());
+        self
+    }
+
+    /// Adds which element of an array, or of a sequence of bytes, the error is about.
+    #[cold]
+    pub(crate) fn in_element(mut self, index: usize) -> RowError {
+        if let RowErrorKind::WrongType { expected, .. } | RowErrorKind::OutOfRange { expected, .. } = &mut self.0.kind {
+            *expected = format!("{expected} as element {index}").into();
+        }
         self
     }
 
@@ -107,7 +121,7 @@ impl fmt::Display for RowErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use RowErrorKind::*;
         match self {
-            NotARow { found } => write!(f, "expected a row (struct, map, tuple or sequence), found {found}"),
+            NotARow { expected, found } => write!(f, "expected {expected}, found {found}"),
             UnknownField { field, similar: None } => write!(f, "no column `{field}`"),
             UnknownField { field, similar: Some(similar) } => {
                 write!(f, "no column `{field}`; did you mean `{similar}`?")
@@ -118,6 +132,9 @@ impl fmt::Display for RowErrorKind {
             WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
             OutOfRange { value, expected } => write!(f, "{value} is out of range: expected {expected}"),
             WrongArity { expected, found } => write!(f, "expected {expected} values, found {found}"),
+            NoSuchColumn { similar: None } => write!(f, "no such column"),
+            NoSuchColumn { similar: Some(similar) } => write!(f, "no such column; did you mean `{similar}`?"),
+            WrongHandle { requested, expected } => write!(f, "cannot be read as {requested}: ask for `{expected}`"),
             NanInKey => write!(f, "NaN cannot be in a key or an index"),
             InvalidValue { value, expected } => write!(f, "`{value}` is not {expected}"),
             Check { check, value } => write!(f, "{value} fails the check `{check}`"),
@@ -154,5 +171,15 @@ impl serde_core::ser::Error for RowError {
 impl serde_core::de::Error for RowError {
     fn custom<T: fmt::Display>(message: T) -> RowError {
         RowError::new(RowErrorKind::Decode { message: message.to_string().into() })
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> RowError {
+        match found {
+            // What serde calls so is null in a column.
+            Unexpected::Unit | Unexpected::Option => {
+                Self::custom(format_args!("expected {expected}, found null; an `Option` takes both"))
+            }
+            found => Self::custom(format_args!("expected {expected}, found {found}")),
+        }
     }
 }

@@ -67,6 +67,16 @@ fn another_schema_is_told_by_what_differs() {
         assert_eq!(&*table, "names");
         assert!(difference.contains("columns[1]"), "{difference}");
     }
+    // What is one more is told, not what stands before it.
+    let wide = |name: &str, count: usize| {
+        let columns = (0..count).map(|n| Column::u64(format!("column_{n}")));
+        columns.fold(Schema::builder(name), folio::SchemaBuilder::column).build().unwrap()
+    };
+    db.ensure_table(wide("wide", 30)).unwrap();
+    let Err(Error::SchemaDiffers { difference, .. }) = db.ensure_table(wide("wide", 31)) else {
+        panic!("it was taken")
+    };
+    assert!(difference.starts_with("schema.columns[30] is absent, asked for {\"name\":\"column_30\""), "{difference}");
     let indexed = Schema::builder("names")
         .column(Column::u64("id").primary_key().auto_increment())
         .column(Column::string("name").unique())

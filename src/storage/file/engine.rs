@@ -4,8 +4,7 @@
 //! learn which segments there are.
 
 use super::archive;
-use super::files::{Files, failed, uninterrupted};
-use super::layout::LOCK;
+use super::files::{Files, failed, lock_directory};
 use super::log::{self, Log, not_claimed};
 use super::manifest::{self, Stored};
 use super::objects::Objects;
@@ -116,8 +115,7 @@ impl FileEngine {
     /// As [`open`](FileEngine::open).
     pub fn open_on(files: Arc<dyn Files>, options: FileOptions) -> Result<Self> {
         recover::refuse_others(&*files)?;
-        let lock = uninterrupted(|| files.lock(LOCK)).map_err(|error| failed("lock", LOCK, error))?;
-        let Some(lock) = lock else { return Err(Error::Locked { path: files.describe().into() }) };
+        let lock = lock_directory(&*files)?;
         let found = recover::inspect(&*files)?;
         let format = found.stored.as_ref().map_or(options.format, |stored| stored.records);
         let durable = found.stored.as_ref().map_or(0, |stored| stored.manifest.durable);

@@ -6,6 +6,7 @@
 //! free functions, so that a simulated device can have them. An interrupted *sync* is a failed one: whether it wrote
 //! anything cannot be known, and syncs are never tried again.
 
+use super::layout::LOCK;
 use crate::error::{Error, Result};
 use std::io;
 use std::sync::Arc;
@@ -69,6 +70,17 @@ pub trait RandomAccessFile: Send + Sync {
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes its bytes and its length durable, as `fdatasync` does.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Locks the directory.
+///
+/// # Errors
+/// [`Error::Locked`] if somebody else has it.
+pub(super) fn lock_directory(files: &dyn Files) -> Result<Box<dyn FileLock>> {
+    let path = || files.describe();
+    let lock =
+        uninterrupted(|| files.lock(LOCK)).map_err(|error| failed("lock", &format!("{}/{LOCK}", path()), error))?;
+    lock.ok_or_else(|| Error::Locked { path: path().into() })
 }
 
 /// Runs `operation` until it is not interrupted.

@@ -125,7 +125,16 @@ impl Files for OsFiles {
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(target_os = "linux")]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_CLOEXEC);
-        let file = options.open(full)?;
+        let file = match options.open(&full) {
+            // To look at what must not be changed, such as a backup on a medium that cannot be written, a file that is
+            // there is enough.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                options.write(false).create(false).open(full).map_err(|_| error)?
+            }
+            opened => opened?,
+        };
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(OsLock(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),

@@ -57,7 +57,8 @@ pub(super) fn list(files: &dyn Files, folder: &str) -> Result<Option<Vec<(String
     match uninterrupted(|| files.list(folder)) {
         Ok(entries) => Ok(Some(entries.into_iter().map(|entry| (entry.name, entry.kind)).collect())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("list", if folder.is_empty() { "." } else { folder }, error)),
+        Err(error) if folder.is_empty() => Err(failed("list", &files.describe(), error)),
+        Err(error) => Err(failed("list", folder, error)),
     }
 }
 

@@ -9,10 +9,10 @@
 //! damage here; memory that runs out is an error. Time and memory are bounded by the files: each is read a few times, and
 //! of the log one file is held at a time.
 
-use super::files::{FileLock, Files, failed, read_file, read_full, uninterrupted};
+use super::files::{FileLock, Files, failed, lock_directory, read_file, read_full, uninterrupted};
 use super::frame::{self, NoHeader};
 use super::layout::{
-    FOLDERS, LIVE, LOCK, MANIFEST, MANIFEST_NEW, NEXT, REWRITTEN, object_path, parse_archive_name, parse_object_path,
+    FOLDERS, LIVE, MANIFEST, MANIFEST_NEW, NEXT, REWRITTEN, object_path, parse_archive_name, parse_object_path,
 };
 use super::manifest;
 use super::objects;
@@ -93,8 +93,7 @@ impl Remains {
             let found = "nothing of one is there".into();
             return Err(Error::NotADatabase { path: files.describe().into(), found });
         }
-        let lock = uninterrupted(|| files.lock(LOCK)).map_err(|error| failed("lock", LOCK, error))?;
-        let Some(lock) = lock else { return Err(Error::Locked { path: files.describe().into() }) };
+        let lock = lock_directory(&*files)?;
         let mut listings = Vec::new();
         for folder in FOLDERS {
             match list(&*files, folder) {
