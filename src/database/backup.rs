@@ -12,7 +12,7 @@ use crate::transaction::durable::open::load;
 use std::sync::Arc;
 #[cfg(any(unix, windows))]
 use {
-    crate::storage::{FileEngine, FileOptions},
+    crate::storage::{FileEngine, FileOptions, OsFiles},
     std::path::Path,
 };
 
@@ -105,12 +105,14 @@ impl Database {
     /// [`Error::OutOfMemory`].
     #[cfg(any(unix, windows))]
     pub fn verify_at(path: impl AsRef<Path>) -> Result<Vec<Damage>> {
-        // Opening would make it.
-        if !path.as_ref().is_dir() {
-            let path = path.as_ref().display().to_string().into();
-            return Err(Error::NotADatabase { path, found: "there is no such directory".into() });
+        let path = path.as_ref();
+        let describe = || path.display().to_string().into();
+        if !path.is_dir() {
+            return Err(Error::NotADatabase { path: describe(), found: "there is no such directory".into() });
         }
-        match FileEngine::open(&path, FileOptions::default()) {
+        let files =
+            OsFiles::open_to_read(path).map_err(|source| Error::Io { operation: "open", file: describe(), source })?;
+        match FileEngine::open_on(Arc::new(files), FileOptions::default()) {
             Ok(engine) => Self::verify_on(Arc::new(engine)),
             Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) => {
                 // Opening stops at the first; whoever saves what is left looks at all of it.

@@ -58,11 +58,11 @@ impl Database {
     pub fn salvage(path: impl AsRef<Path>) -> Result<Salvaged> {
         let path = path.as_ref();
         let describe = || path.display().to_string().into();
-        // Looked at first: opening would make it.
         if !path.is_dir() {
             return Err(Error::NotADatabase { path: describe(), found: "no directory is there".into() });
         }
-        let files = OsFiles::open(path).map_err(|source| Error::Io { operation: "open", file: describe(), source })?;
+        let files =
+            OsFiles::open_to_read(path).map_err(|source| Error::Io { operation: "open", file: describe(), source })?;
         Self::salvage_on(Arc::new(files))
     }
 

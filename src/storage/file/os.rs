@@ -10,6 +10,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct OsFiles {
     root: PathBuf,
+    reads_only: bool,
 }
 
 impl OsFiles {
@@ -20,7 +21,16 @@ impl OsFiles {
     pub fn open(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         create_folders(&root)?;
-        Ok(Self { root })
+        Ok(Self { root, reads_only: false })
+    }
+
+    /// The directory `root`, which is there, to be read: its files are not opened for writing. So what this user may not
+    /// write, or lies on a medium that nobody can write, can be looked at. Its lock is held as ever.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_to_read(root: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self { root: std::path::absolute(root)?, reads_only: true })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -93,7 +103,7 @@ impl Files for OsFiles {
         if !fs::symlink_metadata(self.path(path))?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
         }
-        self.open_file(path, OpenOptions::new().read(true).write(true))
+        self.open_file(path, OpenOptions::new().read(true).write(!self.reads_only))
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
@@ -126,13 +136,8 @@ impl Files for OsFiles {
         #[cfg(target_os = "linux")]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_CLOEXEC);
         let file = match options.open(&full) {
-            // To look at what must not be changed, such as a backup on a medium that cannot be written, a file that is
-            // there is enough.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
-            {
-                options.write(false).create(false).open(full).map_err(|_| error)?
-            }
+            // A file that is there can be locked by who reads it.
+            Err(error) if self.reads_only => options.write(false).create(false).open(full).map_err(|_| error)?,
             opened => opened?,
         };
         match file.try_lock() {
