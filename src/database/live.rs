@@ -18,9 +18,10 @@ use std::sync::Arc;
 
 /// A table of a database: all the reads of a [`Reader`] on the newest version, and writes, each a transaction of its own.
 ///
-/// A handle: cloning is cheap, any thread may use it, and it stays good through schema changes. Each read sees the
-/// newest version at the moment of the call; for several reads of one version take a
-/// [`snapshot`](crate::Database::snapshot).
+/// A handle: cloning is cheap, any thread may use it, and it stays good when indexes come and go. A table that is
+/// created under the name of a dropped one is another: the handle stays one of the dropped table
+/// ([`Error::NoSuchTable`](crate::Error::NoSuchTable)). Each read sees the newest version at the moment of the call;
+/// for several reads of one version take a [`snapshot`](crate::Database::snapshot).
 #[derive(Clone)]
 pub struct Table {
     reader: Reader<Live>,
@@ -105,9 +106,11 @@ impl Table {
     /// complement), else the row id.
     ///
     /// `row` is anything that serde can serialize: a struct or map with the columns' names, or a tuple or sequence in
-    /// the columns' order. Columns left out get their default, else null, else that is an error; an auto-increment key
-    /// left out or null gets the next number. Visible to others on return. Cost: O(log n) pages copied, and with them the
-    /// root, which has 48 bytes for each table of the database; and one update per index.
+    /// the columns' order. [`Type`](crate::Type) says which values go into a column. Columns left out get their
+    /// default, else null, else that is an error; an auto-increment key left out or null gets the next number, and a
+    /// negative one is [`Error::OutOfRange`](crate::Error::OutOfRange). Visible to others on return. Cost: O(log n)
+    /// pages copied, and with them the root, which has 48 bytes for each table of the database; and one update per
+    /// index.
     ///
     /// # Errors
     /// - Of kind [`Row`](crate::ErrorKind::Row): the row does not fit the schema; the error says where.

@@ -92,14 +92,19 @@ impl Table {
         self.snapshot()?.export_csv(out)
     }
 
-    /// Stores the records of a CSV file (RFC 4180, in UTF-8), in one transaction; as [`import_json`](Table::import_json)
-    /// does.
+    /// Stores the records of a CSV file (RFC 4180 and somewhat more, in UTF-8), in one transaction; as
+    /// [`import_json`](Table::import_json) does.
     ///
-    /// The first record has the columns' names, in any order; columns that it does not name get their defaults. An empty
-    /// field is null where the column may be null; elsewhere it is the empty text or the empty bytes, and in columns of
-    /// other types as if the row did not mention it. With quotes, `""`, it is the empty text or the empty bytes wherever
-    /// the column has such. Integers and floats are as in JSON, with `NaN`, `Infinity` and `-Infinity`; bools are `true` and `false`, bytes
-    /// hexadecimal, UUIDs and times text, arrays and documents JSON.
+    /// The first record has the columns' names, in any order; columns that it does not name get their defaults. An
+    /// empty field is null where the column may be null; elsewhere it is the empty text or the empty bytes, and in
+    /// columns of other types as if the row did not mention it. With quotes, `""`, it is the empty text or the empty
+    /// bytes wherever the column has such. Integers and floats may have either sign and leading zeros (`+1`, `01`),
+    /// floats also no digit on one side of the point (`.5`, `1.`), and may be `NaN`, `Infinity` and `-Infinity`; bools
+    /// are `true` and `false`, bytes hexadecimal, UUIDs and times text, arrays and documents JSON. White space around a
+    /// value is passed over, but for text.
+    ///
+    /// What stands behind a closing quote belongs to the field (`"bad"x` is `badx`), and quotes in a field that does
+    /// not begin with one are text.
     ///
     /// ```
     /// use folio::{Column, Database, ImportOptions, Schema};

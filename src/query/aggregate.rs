@@ -97,12 +97,13 @@ impl<T: ReadOwned + ?Sized> Field<T> {
         Avg(self, PhantomData)
     }
 
-    /// The least value; NaN is above all.
+    /// The least value; NaN is above all. A `json` column has no order:
+    /// [`Error::InvalidQuery`](crate::Error::InvalidQuery).
     pub fn min(self) -> Min<T> {
         Min(self, PhantomData)
     }
 
-    /// The greatest value.
+    /// The greatest value; as [`min`](Field::min).
     pub fn max(self) -> Max<T> {
         Max(self, PhantomData)
     }

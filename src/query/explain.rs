@@ -16,6 +16,9 @@ impl Select<'_> {
     /// How the query would run now, as text: a line each for how rows are found and how many that may be, what is
     /// tested then, how they are ordered, and which of them are wanted.
     ///
+    /// A column by which rows are sorted has `nulls first` behind it where that was asked for and it is nullable;
+    /// nothing means last. Where an index has the order, nothing is said of nulls: they come where they were asked for.
+    ///
     /// The form is stable enough to read and to compare in a test; the plan may change with the data. Cost: that of
     /// planning, which looks at no row.
     ///

@@ -194,6 +194,12 @@ impl<'a, F: Fn(&Row<'_>) -> bool + 'a> Filter<'a> for F {
 /// sense (`small.lt(300)` on a `u8` column holds for every row that has a value), integers for floats, text for UUIDs
 /// and timestamps. Anything else is an error of the query, as is a null operand: ask
 /// [`is_null`](Field::is_null) instead. See [`Predicate`] on nulls and NaN.
+///
+/// An operand is compared as the column would store it, which in a column of floats is the nearest that it can have: in
+/// an `f32` column `x.eq(0.1)` finds the `f32` 0.1, and `x.eq(16_777_217)` finds 16,777,216. There `x.lt(1e300)` is
+/// [`Error::OutOfRange`](crate::Error::OutOfRange), for 1e300 is no `f32`, whereas an integer beyond what an integer
+/// column can hold is compared as the number that it is. A `json` column has no order: [`lt`](Field::lt),
+/// [`gt`](Field::gt) and the like are [`Error::InvalidQuery`](crate::Error::InvalidQuery).
 impl<T: ?Sized> Field<T> {
     fn range(self, lower: Bound<Value>, upper: Bound<Value>) -> Predicate<'static> {
         Predicate::of(Node::Range { column: self.into(), lower, upper })

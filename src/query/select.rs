@@ -94,7 +94,8 @@ impl<'a> Select<'a> {
     }
 
     /// Orders the rows: by `gpa.desc()`, by several terms in a tuple. Called again, it adds terms that decide among
-    /// rows which are equal in those before.
+    /// rows which are equal in those before. A `json` column has no order:
+    /// [`Error::InvalidQuery`](crate::Error::InvalidQuery).
     ///
     /// Cost: none where an ordered index has the order; with a [`limit`](Select::limit) one pass that keeps the best;
     /// else a sort of what the filters leave.
@@ -304,7 +305,8 @@ impl<'a> Select<'a> {
     }
 
     /// The least value of a column; `None` if no row has one. NaN is above all. Cost: O(log n) without filters where
-    /// an ordered index begins with the column.
+    /// an ordered index begins with the column. A `json` column has no order:
+    /// [`Error::InvalidQuery`](crate::Error::InvalidQuery).
     ///
     /// # Errors
     /// Of the query, see [`Select`].

@@ -9,8 +9,8 @@ use crate::value::{Array, Timestamp, Type, Uuid, Value};
 
 /// A column on its way into a schema. `T` is what its checks see.
 ///
-/// Columns are not nullable unless said so. Whether everything said of a column can be is found by
-/// [`SchemaBuilder::build`](super::SchemaBuilder::build).
+/// Columns are not nullable unless said so. What values go into a column of each type, [`Type`] says. Whether
+/// everything said of a column can be is found by [`SchemaBuilder::build`](super::SchemaBuilder::build).
 ///
 /// ```
 /// use folio::Column;
@@ -102,7 +102,15 @@ impl Column<Value> {
         Column::typed(name.into(), ty)
     }
 
-    /// A column of fixed arrays, as in `Column::array("position", "3xf32".parse()?)`. Checks see `&Value`.
+    /// A column of fixed arrays. Checks see `&Value`.
+    ///
+    /// ```
+    /// use folio::{Array, Column, Error, Scalar};
+    ///
+    /// Column::array("position", Array::new(Scalar::F32, 3).expect("1 to 65,536 elements"));
+    /// Column::array("position", "3xf32".parse().map_err(Error::abort)?);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn array(name: impl Into<String>, array: Array) -> Column<Value> {
         Column::typed(name.into(), Type::Array(array))
     }
@@ -121,7 +129,8 @@ impl<T: ?Sized> Column<T> {
     }
 
     /// Numbers the rows that do not mention the column, or have null there, from 1 on. For an integer that is the primary
-    /// key by itself.
+    /// key by itself. A row may come with a number of its own, from 0 on; a negative one is
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange).
     ///
     /// A number is never given twice, be its row deleted or the write that had it rolled back, and each is above all keys
     /// that rows came with. Those that were rolled back are passed over as well, unless no higher number is left: a refused

@@ -21,6 +21,38 @@ use super::value_ref::ValueRef;
 /// assert_eq!(position.fixed_width(), Some(12));
 /// # Ok::<(), folio::ParseTypeError>(())
 /// ```
+///
+/// # Values
+///
+/// What a row for [`Table::insert`](crate::Table::insert) and the other writes may hand to serde, and how exports as
+/// JSON have it; CSV has the same, texts without JSON's quotes. A value of another kind is
+/// [`Error::WrongType`](crate::Error::WrongType), text that does not parse
+/// [`Error::InvalidValue`](crate::Error::InvalidValue).
+///
+/// | type | goes in | is exported |
+/// |---|---|---|
+/// | `i8` to `u64` | an integer of any width in the type's range; no float, whole or not | number |
+/// | `f32`, `f64` | a float or an integer | number; `"NaN"`, `"Infinity"`, `"-Infinity"` |
+/// | `bool` | a bool | `true`, `false` |
+/// | `string` | text, a `char`, an enum's variant without values by its name | text |
+/// | `bytes` | `serialize_bytes`, or a sequence of integers from 0 to 255; no text | hexadecimal text |
+/// | `uuid` | a [`Uuid`](crate::Uuid), its text, or its 16 bytes as for `bytes` | text with hyphens |
+/// | `timestamp` | a [`Timestamp`](crate::Timestamp), RFC 3339 text, or an integer | RFC 3339 text in UTC |
+/// | `json` | all that `serde_json` can write, at most 127 deep | the document |
+/// | `NxT` | a sequence of `N` values, each as for `T` and none null | array |
+///
+/// - A column of floats takes the nearest of its own to a number that it cannot have: of an integer with more digits,
+///   and, in an `f32` column, of an `f64`. An `f64` beyond the range of `f32` is
+///   [`Error::OutOfRange`](crate::Error::OutOfRange), as an integer beyond its column's is.
+/// - NaN and the infinities go in as floats and not as their text, NaN into no key and no index. In a `json` column a
+///   float that is not finite is null.
+/// - An integer for a `timestamp` counts microseconds since 1970, never seconds. Second 60 of a text is the first of
+///   the next minute.
+/// - `None`, `()` and JSON's null are null in every type. Null in a column that is not nullable is
+///   [`Error::NullNotAllowed`](crate::Error::NullNotAllowed), whether or not there is a default; in an auto-increment
+///   key it asks for the next number.
+/// - `Some` and newtypes are what is in them.
+/// - Imports read all that exports write. `insert` does not read the text of bytes, nor that of NaN and the infinities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 pub enum Type {
