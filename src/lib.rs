@@ -72,7 +72,8 @@
 //! # Model of use
 //!
 //! - A [`Database`] owns tables. [`Table`] is a handle with reads (those of [`Reader`]) and writes; the tables of a
-//!   [`Snapshot`] and of a [`Transaction`] have the same reads. All three handles are cheap to clone, `Send` and `Sync`.
+//!   [`Snapshot`] and of a [`Transaction`] have the same reads. Databases, tables and snapshots are cheap to clone,
+//!   `Send` and `Sync`; a transaction and its tables ([`TransactionTable`]) are none of that, and stay in its closure.
 //! - A [`Schema`] is made by a builder at run time. Wrong schemas are refused with all that is wrong with them.
 //! - Rows go in and out through serde, or are read in place through [`Field`] handles: [`Row::get`].
 //! - [`Reader::select`] builds queries from closures and from [`Predicate`]s over handles, which use indexes.
@@ -82,7 +83,8 @@
 //! Every read sees one version. Single operations are transactions of one; [`Database::transaction`] makes one of many,
 //! over any tables and over schema changes. Writers take turns, so that transactions are serializable in the order of
 //! their commits, and one that begins after another returned sees it. Readers never wait, and nobody waits for them. A
-//! write from inside another write of the same database is [`Error::Reentrant`] and not a deadlock.
+//! write from inside another write of the same database, on the same thread, is [`Error::Reentrant`] and not a
+//! deadlock.
 //!
 //! What a reader holds: a [`Row`] or [`Rows`] read from a [`Table`] keeps its version, and with it the memory that later
 //! commits replace, until it is dropped; it belongs to its thread and cannot be held across an `await` that may move.
@@ -103,6 +105,47 @@
 //! feature `csv` a table is also written and read as CSV. What is exported comes back equal, and what is wrong on the way
 //! in is told by file, line and column ([`Error::Import`]).
 //!
+//! # Changing a schema
+//!
+//! Indexes come and go with [`Database::create_index`] and [`Database::drop_index`]. Nothing adds, renames or drops a
+//! column: in one transaction the rows are read, and the table is dropped, created anew, and given them back.
+//!
+//! ```
+//! # use folio::{Column, Database, Schema};
+//! # use serde_json::json;
+//! # fn main() -> folio::Result<()> {
+//! # let db = Database::in_memory();
+//! # let id = || Column::u64("id").primary_key().auto_increment();
+//! # let old = db.create_table(Schema::builder("people").column(id()).column(Column::string("name")).build()?)?;
+//! # old.insert_many([(1, "Ann"), (7, "Ben"), (9, "Cleo")])?;
+//! # old.delete(9)?;
+//! // `people` has the columns `id` and `name`. The name becomes `full_name`, and `city` is new.
+//! let schema = Schema::builder("people")
+//!     .column(Column::u64("id").primary_key().auto_increment())
+//!     .column(Column::string("full_name"))
+//!     .column(Column::string("city").nullable())
+//!     .build()?;
+//! db.transaction(|tx| {
+//!     let rows: Vec<(u64, String)> = tx.table("people")?.select().fetch()?;
+//!     tx.drop_table("people")?;
+//!     tx.create_table(schema)?.insert_many(rows.into_iter().map(|(id, name)| (id, name, None::<String>)))
+//! })?;
+//!
+//! assert!(old.len().is_err()); // a handle made before is of the dropped table
+//! let people = db.table("people")?;
+//! assert_eq!(people.len()?, 2);
+//! assert_eq!(people.insert(&json!({ "full_name": "Dora" }))?, 8); // behind the highest key stored
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - Others see the old table until the commit, and then the new one. Both and the rows read are in memory until then.
+//! - Handles of the old table and of its columns are not of the new one: ask for them again. Snapshots and forks keep
+//!   theirs.
+//! - Numbers of an auto-increment key go on behind the highest key that is stored: those of rows that were deleted
+//!   behind it are given again. Without such a key rows get new row ids.
+//! - Checks and defaults are those of the new schema: closures are given anew. The rows are checked as any others.
+//!
 //! # Errors and panics
 //!
 //! One enum, [`Error`], whose variants name table, column and value and what would have been right, with a stable
@@ -119,6 +162,7 @@
 //! | a value of variable width | 1 GiB |
 //! | the fixed-width columns of a row together | 1 MiB |
 //! | an encoded key of an ordered index | 4 KiB |
+//! | depth of a JSON document; of one that is a column's default | 127; 122 |
 //! | a name | 128 bytes |
 //! | row ids | 64 bits, never used again; then an error |
 //!
