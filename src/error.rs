@@ -27,7 +27,8 @@ pub enum Error {
     /// A table that is there with another schema than the one asked for.
     #[allow(missing_docs)]
     SchemaDiffers { table: Box<str>, difference: Box<str> },
-    /// A write to a table whose schema came back from storage without the closures that are part of it.
+    /// A row to be stored or changed in a table whose schema came back from storage without the closures of its checks.
+    /// Rows can be deleted.
     #[allow(missing_docs)]
     MissingClosures { table: Box<str>, closures: Box<str> },
     /// No column of the table has this name.

@@ -94,6 +94,17 @@ impl DatabaseBuilder {
     /// The most memory that the pages of the database may take from the process's allocator, in bytes; what needs more is
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and does not happen. Forks have memory of their own, without a
     /// limit. Default: none.
+    ///
+    /// It bounds [`MemoryStats::reserved_bytes`](crate::MemoryStats::reserved_bytes), not the bytes of rows: 256 KiB
+    /// are reserved at a time up to 2 MiB, then 2 MiB at a time, but pages above 4 KiB one by one. Of that, pages of
+    /// each size, of which there are about a hundred, take 64 KiB at a time: a few dozen rows of a table with some
+    /// indexes can use up 2 MiB, and 8 MiB is the least that makes sense. What is no page, such as the answers of
+    /// queries, is not counted.
+    ///
+    /// A write copies the pages that it changes before it gives the old ones back, and so needs room, one that deletes
+    /// rows too: at the limit [`delete_where`](crate::Table::delete_where) and deletes of single rows are refused as any
+    /// write may be. [`clear`](crate::Table::clear) and [`drop_table`](Database::drop_table) need next to nothing, and
+    /// get below it where no snapshot holds the old pages.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_bytes = Some(bytes);
         self

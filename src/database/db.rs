@@ -127,7 +127,8 @@ impl Database {
         self.core.checkpoint_of(Extent::Whole)
     }
 
-    /// Waits until everything committed so far is on stable storage.
+    /// Waits until everything committed so far is on stable storage. In memory there is nothing to wait for, and that
+    /// is `Ok`, while [`checkpoint`](Database::checkpoint) and [`Transaction::require_sync`] are errors there.
     ///
     /// # Errors
     /// With [`Durability::Interval`](crate::Durability::Interval), [`Error::Io`](crate::Error::Io) and
@@ -229,8 +230,9 @@ impl Database {
     ///
     /// `body` is called once, on the calling thread, when all earlier writers have ended, and nobody else writes
     /// meanwhile. It may read from the database by any handle (and sees there what was committed before), but must
-    /// write through the transaction: another write to the same database from inside is
-    /// [`Error::Reentrant`](crate::Error::Reentrant).
+    /// write through the transaction: another write to the same database from inside, on the same thread, is
+    /// [`Error::Reentrant`](crate::Error::Reentrant). A write of another thread waits until `body` has ended: a `body`
+    /// that waits for that thread in turn, as by joining it, never ends.
     ///
     /// ```
     /// # use folio::{Column, Database, Error, Schema};
@@ -276,7 +278,7 @@ impl Database {
 
     /// Figures: versions; rows, indexes and bytes of each table; memory. Waits for the running write, and makes nobody
     /// wait. Cost: O(tables, their indexes and their parts on disk); with snapshots or forks also O(tables) for each of
-    /// them and O(pages written since the oldest), in a fork since it was made.
+    /// them, and O(pages written since the oldest) for all; in a fork O(pages written in it) for each.
     pub fn stats(&self) -> Stats {
         stats_of(&self.core)
     }

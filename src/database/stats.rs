@@ -20,7 +20,8 @@ pub struct Stats {
     /// Where the memory is. All zero when asked from inside a write.
     pub memory: MemoryStats,
     /// Named snapshots that live, forks included: each fork holds one of its origin. Not that of a log that is written in
-    /// the background.
+    /// the background. It may for a moment count what the database itself holds: for `stats` on another thread, for a
+    /// checkpoint, or while such a log is being written.
     pub snapshots: usize,
     /// Log and checkpoints; none in a database that is in memory alone.
     pub storage: Option<DurableStats>,
@@ -44,8 +45,8 @@ pub struct TableStats {
     pub row_bytes: usize,
     /// Bytes in memory of all its indexes.
     pub index_bytes: usize,
-    /// Bytes of its rows and indexes that snapshots and forks hold and the newest version no longer has. What they hold of
-    /// a table that was dropped is in [`MemoryStats::held_bytes`] alone.
+    /// Bytes of its rows and indexes that snapshots and forks (and the others that [`MemoryStats::held_bytes`] names)
+    /// hold and the newest version no longer has. What they hold of a table that was dropped is in that alone.
     pub held_bytes: usize,
     /// Bytes that its last checkpoint takes on disk: rows and schema. 0 in memory.
     pub stored_bytes: u64,
@@ -85,7 +86,8 @@ pub struct MemoryStats {
     /// as well.
     pub waiting_bytes: usize,
     /// Pages that the newest version no longer has, and that snapshots, forks, or the version that a log written in the
-    /// background ends at, hold: those of its tables, of dropped ones, and the roots above them.
+    /// background ends at, hold: those of its tables, of dropped ones, and the roots above them. For a moment also what
+    /// a version holds that `stats` on another thread or a checkpoint reads.
     pub held_bytes: usize,
 }
 

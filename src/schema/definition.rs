@@ -169,8 +169,9 @@ impl Schema {
         self.0.shape.fixed_bytes() + 4 * self.0.shape.var_count()
     }
 
-    /// The closures that were lost on the way through the JSON form. Without a check, nothing is written to the table
-    /// ([`Error::MissingClosures`](crate::Error::MissingClosures)); rows have to mention a column whose default is lost.
+    /// The closures that were lost on the way through the JSON form. Without a check, no row of the table is stored or
+    /// changed ([`Error::MissingClosures`](crate::Error::MissingClosures)); rows can be read and deleted all the same.
+    /// Rows have to mention a column whose default is lost.
     pub fn missing_closures(&self) -> Vec<String> {
         let of_columns = self.0.columns.iter().flat_map(|column| {
             let default = matches!(column.default, DefaultValue::MissingClosure)

@@ -23,9 +23,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// What the older ones of these versions hold, the newest of which stands last. Blocks born at or before `base` belong
-    /// to another store and are not counted. Cost: O(versions · tables + blocks born since the oldest version), of a fork
-    /// those born since it was made.
+    /// What the older ones of these versions hold, the newest of which stands last. Blocks born at or before `base`
+    /// belong to another store and are not counted. Cost: O(versions · tables + blocks born since the oldest version);
+    /// in a fork O(versions · (tables + blocks born since it was made)), as its own blocks are walked for each pair.
     pub(crate) fn by(versions: &[BlockRef<'_>], base: u64) -> Self {
         let mut held = Self::default();
         for pair in versions.windows(2) {
