@@ -208,6 +208,50 @@ fn keys_of_ordered_indexes() {
     }
 }
 
+/// Who is at the limit of memory gets below it by deleting rows, in any order, and can go on writing.
+#[test]
+fn memory_that_is_used_up_is_given_back_by_deletes() {
+    for limit in [4 << 20, 16 << 20] {
+        let db = Database::builder().memory_limit(limit).in_memory().unwrap();
+        let id = Column::u64("id").primary_key().auto_increment();
+        let schema = Schema::builder("people")
+            .column(id)
+            .column(Column::string("email").unique())
+            .column(Column::f64("score"))
+            .column(Column::u16("country"))
+            .index(Index::ordered(["score"]))
+            .index(Index::hash(["country"]));
+        let people = db.create_table(schema.build().unwrap()).unwrap();
+        let person = |n: u64| {
+            let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            serde_json::json!({ "email": format!("{mixed:x}@home"), "score": mixed as f64, "country": mixed % 200 })
+        };
+        let fill = |from: u64| (from..).find(|&n| people.insert(&person(n)).is_err()).unwrap() - from;
+        let count = fill(0);
+        assert_eq!(people.len().unwrap(), count);
+        // A step that shares no factor with their number visits all.
+        let step = (count / 2..count).find(|step| gcd(*step, count) == 1).unwrap();
+        let mut refused = Vec::new();
+        for id in (0..count).map(|n| 1 + n * step % count) {
+            if people.delete(id).is_err() {
+                refused.push(id);
+            }
+            assert!(db.stats().memory.reserved_bytes <= limit);
+        }
+        // The first ones may find no room yet.
+        assert!(refused.len() as u64 <= count / 100, "{} of {count} rows", refused.len());
+        assert!(refused.iter().all(|id| people.delete(*id).unwrap()));
+        assert!(people.is_empty().unwrap());
+        let again = fill(count);
+        println!("{limit} bytes: {count} rows, {} deletes refused at first, then {again} rows", refused.len());
+        assert!(again >= count * 3 / 4, "{again} of {count} rows");
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// The most bytes of one value: `cargo test --release --test limits -- --ignored` where there are 6 GiB to spare.
 #[test]
 #[ignore = "takes 6 GiB of memory"]

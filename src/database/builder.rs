@@ -102,9 +102,10 @@ impl DatabaseBuilder {
     /// queries, is not counted.
     ///
     /// A write copies the pages that it changes before it gives the old ones back, and so needs room, one that deletes
-    /// rows too: at the limit [`delete_where`](crate::Table::delete_where) and deletes of single rows are refused as any
-    /// write may be. [`clear`](crate::Table::clear) and [`drop_table`](Database::drop_table) need next to nothing, and
-    /// get below it where no snapshot holds the old pages.
+    /// rows too. At the limit single rows can be deleted, in the room that larger pages have left, but for a few that are
+    /// refused until others are gone; a [`delete_where`](crate::Table::delete_where) of many may be refused as any write.
+    /// [`clear`](crate::Table::clear) and [`drop_table`](Database::drop_table) need next to nothing. None of it gives
+    /// back what a snapshot holds.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_bytes = Some(bytes);
         self

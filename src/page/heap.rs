@@ -183,6 +183,8 @@ pub(super) struct Heap {
     reserved_bytes: usize,
     /// More than this is not taken from the process's allocator.
     limit_bytes: usize,
+    /// Whether the last span that was wanted was refused.
+    is_tight: bool,
     used_blocks: usize,
     /// Blocks that are still given before there is "no memory" for the next ones.
     #[cfg(test)]
@@ -210,6 +212,7 @@ impl Heap {
             net_bytes: 0,
             reserved_bytes: 0,
             limit_bytes: usize::MAX,
+            is_tight: false,
             used_blocks: 0,
             #[cfg(test)]
             blocks_until_full: None,
@@ -228,6 +231,12 @@ impl Heap {
     fn check_limit(&self, bytes: usize) -> Result<(), OutOfMemory> {
         let is_within = self.reserved_bytes.checked_add(bytes).is_some_and(|sum| sum <= self.limit_bytes);
         if is_within { Ok(()) } else { Err(OutOfMemory { bytes }) }
+    }
+
+    /// Whether there is no memory for more: what is dead is then worth the most.
+    #[inline]
+    pub(super) fn is_tight(&self) -> bool {
+        self.is_tight
     }
 
     /// Bytes of the blocks handed out, rounded up to their classes.
@@ -350,9 +359,8 @@ impl Heap {
         }
         let size = block_size(link_count, bytes_len);
         let (block, class) = if size <= SMALL_MAX && !cfg!(folio_block_per_page) {
-            let class = class_of(size);
-            self.add_span(class)?;
-            // SAFETY: the class has a span with room now.
+            let class = self.make_room(class_of(size))?;
+            // SAFETY: the class has a span with room, for blocks of at least `size`.
             (unsafe { self.alloc_in(self.rooms[class]) }, class as u16)
         } else {
             (self.alloc_large(size, is_copy)?, CLASS_LARGE)
@@ -450,6 +458,20 @@ impl Heap {
             }
             NonNull::new_unchecked(block)
         }
+    }
+
+    /// Sees to it that a class has a span with room, and answers which: this one, or where there is no memory for it the
+    /// next with larger blocks. So the smaller pages that are left when rows go find room where larger ones were, and a
+    /// heap with a limit is not full while half of it is room for blocks of other sizes.
+    fn make_room(&mut self, class: usize) -> Result<usize, OutOfMemory> {
+        let added = self.add_span(class);
+        self.is_tight = added.is_err();
+        let Err(error) = added else { return Ok(class) };
+        self.settle_all();
+        if !self.spans_free.is_empty() {
+            return self.add_span(class).map(|()| class);
+        }
+        (class..CLASS_COUNT).find(|&class| !self.rooms[class].is_null()).ok_or(error)
     }
 
     /// Gives the class an empty span.

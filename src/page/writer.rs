@@ -237,7 +237,7 @@ impl<'s> Transaction<'s> {
             abandon_deep(work);
         }
         let added = end_lists(work);
-        if work.reclaimer.is_due() {
+        if work.reclaimer.is_due() || work.heap.is_tight() {
             self.store.reclaim(work, added);
         }
     }

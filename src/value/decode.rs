@@ -459,9 +459,9 @@ mod tests {
         let error =
             |values: (i64, Option<&str>)| decode::<Row, _>(&shape, &row(&shape, &values)).unwrap_err().to_string();
         assert!(error((300, Some("a"))).starts_with("column `id`: invalid value: integer `300`"));
-        assert!(error((1, None)).starts_with("column `name`: invalid type: "));
+        assert!(error((1, None)).starts_with("column `name`: expected a string, found null"));
         let tuple = decode::<(i64,), _>(&shape, &row(&shape, &(1, "a"))).unwrap_err().to_string();
-        assert_eq!(tuple, "expected 2 values, found 1");
+        assert_eq!(tuple, "there are 2 columns to read, and the type takes 1; `columns` chooses some");
         assert!(decode::<u64, _>(&shape, &row(&shape, &(1, "a"))).is_err());
     }
 }

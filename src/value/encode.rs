@@ -421,7 +421,7 @@ mod tests {
         assert_eq!(error(json!({ "id": "1" })), "column `id`: expected u8, found the string `1`");
         assert_eq!(error(json!({ "name": null })), "column `name`: null, and the column is not nullable");
         assert_eq!(error(json!({ "v": [1] })), "column `v`: expected 2 values, found 1");
-        assert_eq!(error(json!({ "v": [1, null] })), "column `v`: expected i8, found null");
+        assert_eq!(error(json!({ "v": [1, null] })), "column `v`: expected i8 as element 1, found null");
         assert_eq!(error(json!([1, "a"])), "expected 3 values, found 2");
         assert_eq!(error(json!([1, "a", null, 4])), "expected 3 values, found 4");
         assert!(matches!(kind(&shape, &7), RowErrorKind::NotARow { .. }));

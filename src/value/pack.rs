@@ -9,7 +9,7 @@
 //! integer column, whole or not.
 
 use super::order::Num;
-use super::row_error::{RowError, RowErrorKind};
+use super::row_error::{RowError, RowErrorKind, excerpt};
 use super::timestamp::{self, Timestamp};
 use super::types::{Scalar, Type};
 use super::uuid::{self, Uuid};
@@ -192,7 +192,7 @@ pub(super) fn pack_text(scalar: Scalar, text: &str, place: &mut [u8]) -> Result<
             Ok(time) => store(place, time.as_micros().to_le_bytes()),
             Err(_) => Err(RowErrorKind::invalid(text, timestamp::EXPECTED).into()),
         },
-        _ => wrong_type(scalar, "a string"),
+        _ => wrong_type(scalar, format_args!("the string `{}`", excerpt(text))),
     }
 }
 
