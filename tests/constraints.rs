@@ -169,7 +169,6 @@ fn checks_run_on_every_path() {
     assert!(error.to_string().contains("not negative") && error.to_string().contains("-7"), "{error}");
 }
 
-/// On every way in: what is stored can be changed, exported and imported again.
 /// A check that asks for what is not there would otherwise compare nothing with something, and mostly hold.
 #[test]
 fn a_check_that_asks_for_no_column_of_its_table_refuses_every_row() {
@@ -184,6 +183,11 @@ fn a_check_that_asks_for_no_column_of_its_table_refuses_every_row() {
     let none = table(|row| row.get::<u8>("strat") <= row.get::<u8>("end"));
     let error = refused(&none, "no-such-column", |table| table.insert(&(1, 2, 3)).map(drop));
     assert!(error.to_string().contains("`strat`; did you mean `start`?"), "{error}");
+    // No record of an import is to blame for it.
+    let skip = folio::ImportOptions::default().on_error(folio::OnError::Skip);
+    let lines = "{\"id\":1,\"start\":2,\"end\":3}\n";
+    let error = none.import_json_lines(lines.as_bytes(), &skip).unwrap_err();
+    assert_eq!(error.code(), "no-such-column", "{error}");
     let by_value = table(|row| row.value("ende") == folio::ValueRef::Null);
     refused(&by_value, "no-such-column", |table| table.insert(&(1, 2, 3)).map(drop));
     let other = table(|row| row.get::<u32>("start") <= row.get::<u32>("end") || row.get::<u8>("end") == Some(7));
@@ -197,6 +201,7 @@ fn a_check_that_asks_for_no_column_of_its_table_refuses_every_row() {
     refused(&right, "check-violation", |table| table.update(2, &json!({ "start": 4 })));
 }
 
+/// On every way in: what is stored can be changed, exported and imported again.
 #[test]
 fn checks_see_the_numbers_that_rows_are_given() {
     let db = Database::in_memory();

@@ -114,7 +114,8 @@ impl Table {
     ///
     /// # Errors
     /// - Of kind [`Row`](crate::ErrorKind::Row): the row does not fit the schema; the error says where.
-    /// - [`Error::Unique`](crate::Error::Unique), [`Error::Check`](crate::Error::Check).
+    /// - [`Error::Unique`](crate::Error::Unique), [`Error::Check`](crate::Error::Check); what a check that is written
+    ///   wrongly asks for in vain, see [`CheckRow::get`](crate::CheckRow::get).
     /// - [`Error::AutoIncrementExhausted`](crate::Error::AutoIncrementExhausted),
     ///   [`Error::Limit`](crate::Error::Limit), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     /// - [`Error::Reentrant`](crate::Error::Reentrant) from inside a write of this database.

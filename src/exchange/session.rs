@@ -36,16 +36,18 @@ impl Tally {
 
     /// Refuses a record: an error, unless such are to be skipped.
     pub(super) fn refuse(&mut self, place: Place, error: Error) -> Result<()> {
+        // Of a check that asks for no column of its table: no record is to blame, and all would go.
+        let is_of_check = matches!(error, Error::NoSuchColumn { .. } | Error::WrongHandle { .. });
         let error = self.at(place, error);
         match self.on_error {
-            OnError::Stop => Err(error),
-            OnError::Skip => {
+            OnError::Skip if !is_of_check => {
                 self.answer.skipped += 1;
                 if self.answer.first_errors.len() < ERRORS_KEPT_MAX {
                     self.answer.first_errors.push(error);
                 }
                 Ok(())
             }
+            _ => Err(error),
         }
     }
 

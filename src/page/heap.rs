@@ -468,7 +468,18 @@ impl Heap {
         self.is_tight = added.is_err();
         let Err(error) = added else { return Ok(class) };
         self.settle_all();
+        for class in 0..CLASS_COUNT {
+            let span = self.rooms[class];
+            // SAFETY: what is listed is a live span; without live blocks it is nobody's, once it is not listed.
+            unsafe {
+                if !span.is_null() && (*span).live == 0 {
+                    self.unlist(span);
+                    self.give_span(span);
+                }
+            }
+        }
         if !self.spans_free.is_empty() {
+            self.is_tight = false;
             return self.add_span(class).map(|()| class);
         }
         (class..CLASS_COUNT).find(|&class| !self.rooms[class].is_null()).ok_or(error)

@@ -125,7 +125,7 @@ impl fmt::Debug for CheckRow<'_> {
     }
 }
 
-/// A named condition. Without its closure, as in a schema read from JSON, nothing can be written to its table.
+/// A named condition. Without its closure, as in a schema read from JSON, no row can be stored in its table.
 pub(crate) struct Check<F: ?Sized> {
     pub(crate) name: Box<str>,
     pub(crate) test: Option<Arc<F>>,

@@ -251,7 +251,7 @@ impl Schema {
     /// Runs every check on a row that is complete, and refuses NaN in the columns of keys and indexes.
     ///
     /// # Errors
-    /// `NanInKey`, `Check`.
+    /// `NanInKey`, `Check`; of a check that asks for what is not there `NoSuchColumn`, `WrongHandle`.
     #[inline(always)]
     pub(crate) fn check(&self, row: &dyn Columns) -> Result<(), RowError> {
         let parts = &*self.0;

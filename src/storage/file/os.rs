@@ -25,7 +25,8 @@ impl OsFiles {
     }
 
     /// The directory `root`, which is there, to be read: its files are not opened for writing. So what this user may not
-    /// write, or lies on a medium that nobody can write, can be looked at. Its lock is held as ever.
+    /// write, or lies on a medium that nobody can write, can be looked at. Its lock is held as ever, for which the file
+    /// that is locked must be there or be made.
     ///
     /// # Errors
     /// What the system says.
