@@ -12,7 +12,8 @@ use crate::transaction::durable::open::load;
 use std::sync::Arc;
 #[cfg(any(unix, windows))]
 use {
-    crate::storage::{FileEngine, FileOptions, OsFiles},
+    super::salvage::files_to_read,
+    crate::storage::{FileEngine, FileOptions},
     std::path::Path,
 };
 
@@ -106,13 +107,7 @@ impl Database {
     #[cfg(any(unix, windows))]
     pub fn verify_at(path: impl AsRef<Path>) -> Result<Vec<Damage>> {
         let path = path.as_ref();
-        let describe = || path.display().to_string().into();
-        if !path.is_dir() {
-            return Err(Error::NotADatabase { path: describe(), found: "there is no such directory".into() });
-        }
-        let files =
-            OsFiles::open_to_read(path).map_err(|source| Error::Io { operation: "open", file: describe(), source })?;
-        match FileEngine::open_on(Arc::new(files), FileOptions::default()) {
+        match FileEngine::open_on(Arc::new(files_to_read(path)?), FileOptions::default()) {
             Ok(engine) => Self::verify_on(Arc::new(engine)),
             Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) => {
                 // Opening stops at the first; whoever saves what is left looks at all of it.

@@ -17,6 +17,18 @@ pub struct Salvaged {
     pub lost: Vec<Damage>,
 }
 
+/// The files of a directory that is to be looked at and not changed.
+///
+/// # Errors
+/// [`Error::NotADatabase`] if no directory is there, [`Error::Io`].
+pub(super) fn files_to_read(path: &Path) -> Result<OsFiles> {
+    let describe = || path.display().to_string().into();
+    if !path.is_dir() {
+        return Err(Error::NotADatabase { path: describe(), found: "no directory is there".into() });
+    }
+    OsFiles::open_to_read(path).map_err(|source| Error::Io { operation: "open", file: describe(), source })
+}
+
 impl Database {
     /// Saves what is whole of the damaged database in the directory `path`, which [`open`](Database::open) refuses, as a
     /// database in memory. The directory is locked meanwhile, and not changed.
@@ -56,14 +68,7 @@ impl Database {
     /// of another version, [`Error::Io`] if the directory cannot be read at all, [`Error::OutOfMemory`]. All other damage is
     /// in [`lost`](Salvaged::lost).
     pub fn salvage(path: impl AsRef<Path>) -> Result<Salvaged> {
-        let path = path.as_ref();
-        let describe = || path.display().to_string().into();
-        if !path.is_dir() {
-            return Err(Error::NotADatabase { path: describe(), found: "no directory is there".into() });
-        }
-        let files =
-            OsFiles::open_to_read(path).map_err(|source| Error::Io { operation: "open", file: describe(), source })?;
-        Self::salvage_on(Arc::new(files))
+        Self::salvage_on(Arc::new(files_to_read(path.as_ref())?))
     }
 
     /// The same for what is on a device of another kind.
