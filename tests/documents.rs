@@ -288,6 +288,47 @@ fn documents_that_cannot_be_read_back_are_refused() {
 
 // How they are kept.
 
+/// Whose objects serde_json reads as the JSON that the text spells.
+const RESERVED: &str = "$serde_json::private::RawValue";
+
+/// Sound JSON of small depth, whose objects with the reserved key spell, level by level, arrays within arrays.
+fn nested_in_text(levels: usize) -> String {
+    let escaped = |text: &str| text.replace('\\', "\\u005c").replace('"', "\\u0022");
+    (0..levels).fold("1".to_owned(), |inner, _| {
+        format!("{{\"{RESERVED}\":\"{}{}{}\"}}", "[".repeat(120), escaped(&inner), "]".repeat(120))
+    })
+}
+
+#[test]
+fn documents_with_keys_of_the_reader_s_own_are_refused() {
+    let (table, doc) = table();
+    let deep = nested_in_text(60);
+    let escaped = format!("{{\"\\u0024{}\":\"[1]\"}}", &RESERVED[1..]);
+    let spaced = format!("[{{ \"{RESERVED}\" : \"[1\" }}]");
+    for text in [&deep, &escaped, &spaced] {
+        let imported = table.import_json_lines(format!("{{\"doc\":{text}}}\n").as_bytes(), &ImportOptions::default());
+        assert!(imported.unwrap_err().to_string().contains("serde_json::private"), "{}", &text[..40]);
+        let error = table.insert(&Doc { doc: raw(text) }).unwrap_err();
+        assert!(error.to_string().contains("does not begin with `$serde_json::private::`"), "{error}");
+    }
+    for inner in ["[1", "null", "[1,2]"] {
+        let document = json!({ "a": [{ RESERVED: inner }] });
+        assert_eq!(table.insert(&Doc { doc: &document }).unwrap_err().code(), "invalid-value");
+        assert_eq!(table.insert(&(1, folio::Value::from(document.clone()))).unwrap_err().code(), "invalid-value");
+        assert!(table.select().filter(doc.eq(document)).fetch::<(u64, Value)>().is_err());
+    }
+    let default = Column::json("doc").default(json!({ RESERVED: "[".repeat(126) + &"]".repeat(126) }));
+    assert_eq!(Schema::builder("t").column(default).build().unwrap_err().code(), "invalid-schema");
+    let schema = json!({ "name": "t", "columns": [{ "name": "doc", "type": "json", "default": { RESERVED: &deep } }] });
+    assert!(serde_json::from_str::<Schema>(&schema.to_string()).is_err());
+    assert_eq!(table.len().unwrap(), 0);
+
+    // As text they are like any other, and so are keys that only have it within them.
+    let sound = json!({ "text": RESERVED, "a $serde_json::private::Number": [RESERVED, "\u{1}"] });
+    let id = table.insert(&Doc { doc: &sound }).unwrap();
+    assert_found(&table, doc, &sound, &[id]);
+}
+
 #[test]
 fn documents_are_kept_compact() {
     let (table, doc) = table();

@@ -19,7 +19,7 @@ use super::column::{ColumnDef, DefaultValue};
 use super::definition::Schema;
 use super::index::{Index, IndexKind};
 use super::limits::NAME_BYTES_MAX;
-use crate::value::{Columns, RowBuf, RowError, Shape, ShapeColumn, Type, Value, read_form, write_form};
+use crate::value::{Columns, RowBuf, RowError, Shape, ShapeColumn, Tree, Type, Value, read_form, write_form};
 
 struct SchemaForm {
     name: String,
@@ -35,7 +35,7 @@ struct ColumnForm {
     nullable: bool,
     unique: bool,
     auto_increment: bool,
-    default: Option<serde_json::Value>,
+    default: Option<Tree>,
     default_closure: bool,
     checks: Vec<String>,
 }
@@ -148,7 +148,7 @@ impl SchemaForm {
 impl ColumnForm {
     fn of(column: &ColumnDef) -> serde_json::Result<ColumnForm> {
         let default = match &column.default {
-            DefaultValue::Value(value) if !value.is_null() => Some(serde_json::to_value(value)?),
+            DefaultValue::Value(value) if !value.is_null() => Some(Tree(serde_json::to_value(value)?)),
             _ => None,
         };
         Ok(ColumnForm {
@@ -165,7 +165,7 @@ impl ColumnForm {
 
     fn into_def(self) -> Result<ColumnDef, RowError> {
         let default = match self.default {
-            Some(default) => DefaultValue::Value(read_default(&self.name, self.ty, &default)?),
+            Some(Tree(default)) => DefaultValue::Value(read_default(&self.name, self.ty, &default)?),
             None if self.default_closure => DefaultValue::MissingClosure,
             None => DefaultValue::None,
         };

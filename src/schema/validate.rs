@@ -10,7 +10,7 @@ use super::column::{ColumnDef, DefaultValue};
 use super::index::{Index, IndexDef, IndexKind};
 use super::limits::{COLUMN_COUNT_MAX, FIXED_BYTES_MAX, INDEX_COUNT_MAX, NAME_BYTES_MAX};
 use crate::error::SchemaProblem;
-use crate::value::{JSON_DEPTH_MAX, Type, Value, json_depth, similar};
+use crate::value::{JSON_DEPTH_MAX, Type, Value, json_depth, similar, tree};
 
 /// What validation works out of a builder.
 pub(super) struct Valid {
@@ -319,9 +319,10 @@ const DEFAULT_DEPTH_MAX: usize = JSON_DEPTH_MAX - 5;
 
 /// What keeps a document from being read back as part of a schema.
 fn unreadable(document: &[u8]) -> Option<String> {
-    match serde_json::from_slice::<serde_json::Value>(document) {
-        Ok(_) if json_depth(document) <= DEFAULT_DEPTH_MAX => None,
-        Ok(_) => Some(format!("it nests deeper than {DEFAULT_DEPTH_MAX} levels")),
+    match std::str::from_utf8(document).map(tree) {
+        Ok(Ok(_)) if json_depth(document) <= DEFAULT_DEPTH_MAX => None,
+        Ok(Ok(_)) => Some(format!("it nests deeper than {DEFAULT_DEPTH_MAX} levels")),
+        Ok(Err(error)) => Some(error.to_string()),
         Err(error) => Some(error.to_string()),
     }
 }

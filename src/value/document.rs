@@ -2,7 +2,9 @@
 //!
 //! A document is taken if it can be read back as a [`Value`]. Sound JSON need not: `1e999` is a number that no float is,
 //! and `"\ud800"` half of a character. serde_json writes no such text by itself, but a raw value may bring it, and a file.
-//! Files of ours that have it, from when it was taken, are read all the same.
+//! Files of ours that have it, from when it was taken, are read all the same. And an object with one of the keys that
+//! serde_json keeps for itself is read as something else: as the JSON that a text in it spells, however deep that nests.
+//! No document has such a key, whether it comes from a program or from a file.
 //!
 //! The text is kept as it came, so that numbers keep their digits, but without the white space that means nothing: where it
 //! begins as the escape of exports does, its first bytes are just those.
@@ -14,8 +16,11 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::{self, Write};
 
+use serde_core::de::Error;
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::ser::Formatter;
+use serde_json::value::RawValue;
 
 use super::json_text::write_text;
 use super::pack::append;
@@ -54,8 +59,67 @@ pub(super) fn compact(json: &str) -> Cow<'_, str> {
 }
 
 fn read_back(text: &str) -> Result<Value, RowErrorKind> {
+    check_keys(text)?;
     let refuse = |error| RowErrorKind::invalid(text, format_args!("JSON that can be read back: {error}"));
     serde_json::from_str(text).map_err(refuse)
+}
+
+/// The tree that a document's text is read as. Text that is no document of a table, as whoever makes a `ValueRef` may give,
+/// is an error.
+pub(crate) fn tree(text: &str) -> serde_json::Result<Value> {
+    check_keys(text).map_err(serde_json::Error::custom)?;
+    serde_json::from_str(text)
+}
+
+/// A tree within a form of ours, read as [`tree`] reads it.
+pub(crate) struct Tree(pub(crate) Value);
+
+impl Serialize for Tree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        tree(text.get()).map(Tree).map_err(D::Error::custom)
+    }
+}
+
+/// How the keys begin that serde_json keeps for itself.
+const RESERVED_KEYS: &str = "$serde_json::private::";
+
+/// Refuses text with a key that serde_json keeps for itself. Sound or not: what a reader meets before it finds the text
+/// unsound is judged too.
+pub(super) fn check_keys(text: &str) -> Result<(), RowErrorKind> {
+    // Such a key stands in it as it is, or spelt by escapes: nearly all texts are done with here.
+    if !text.contains(RESERVED_KEYS) && !text.contains("\\u") {
+        return Ok(());
+    }
+    let mut rest = text;
+    while let Some((string, behind)) = next_string(rest) {
+        if behind.trim_ascii_start().starts_with(':')
+            && let Ok(key) = serde_json::from_str::<String>(string)
+            && key.starts_with(RESERVED_KEYS)
+        {
+            return Err(RowErrorKind::invalid(&key, format_args!("a key that does not begin with `{RESERVED_KEYS}`")));
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// The first string of JSON text, with its quotes, and what is behind it.
+fn next_string(text: &str) -> Option<(&str, &str)> {
+    let string = text.get(text.find('"')?..)?;
+    let mut is_escaped = false;
+    let end = string.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        ends
+    })?;
+    string.split_at_checked(end + 2)
 }
 
 /// Writes compact text, raw values too, which it judges. What is wrong with one goes to `refused`.
@@ -84,14 +148,14 @@ pub(crate) fn canonical(ty: Type, packed: &[u8]) -> Cow<'_, [u8]> {
 
 /// See [`canonical`].
 pub(super) fn canonical_document(text: &[u8]) -> Cow<'_, [u8]> {
-    match serde_json::from_slice(text) {
-        Ok(value) => {
+    match std::str::from_utf8(text).map(tree) {
+        Ok(Ok(value)) => {
             let mut out = Vec::with_capacity(text.len());
             write_canonical(&value, &mut out);
             Cow::Owned(out)
         }
         // Read as no value, it is equal to itself alone.
-        Err(_) => Cow::Borrowed(text),
+        _ => Cow::Borrowed(text),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_core::ser::{self, Impossible, Serializer};
 use super::columns::Slot;
 use super::document::DocumentFormatter;
 use super::pack::{
-    append, check_json_depth, integer_out_of_range, pack_bool, pack_bytes, pack_float, pack_int, pack_text, pack_uint,
+    append, check_readable, integer_out_of_range, pack_bool, pack_bytes, pack_float, pack_int, pack_text, pack_uint,
 };
 use super::row_buf::RowBuf;
 use super::row_error::{RowError, RowErrorKind, excerpt};
@@ -159,7 +159,7 @@ fn encode_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<Wr
         // One null: JSON's is the column's.
         Ok(()) if out.get(start..) == Some(b"null") => Ok(Written::Null),
         Ok(()) => {
-            check_json_depth(out.get(start..).unwrap_or_default())?;
+            check_readable(out.get(start..).unwrap_or_default())?;
             Ok(Written::Value)
         }
         Err(error) if error.is_io() => Err(RowErrorKind::OutOfMemory { bytes: out.len() }.into()),

@@ -14,7 +14,7 @@ use serde_core::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::document::{append_document, compact};
-use super::pack::{append, check_json_depth, integer_out_of_range, pack_text, unpack_scalar};
+use super::pack::{append, check_readable, integer_out_of_range, pack_text, unpack_scalar};
 use super::row_error::RowErrorKind;
 use super::types::{Scalar, Type};
 use super::value_ref::ValueRef;
@@ -178,8 +178,8 @@ fn unescape(json: &str) -> Result<Cow<'_, str>, RowErrorKind> {
     }
 }
 
-/// Refuses what cannot have been stored as a document: null is the column's, and what nests too deep could not be read.
-/// Others that cannot be read were taken once.
+/// Refuses what cannot have been stored as a document: null is the column's, and what nests too deep, or has a key of
+/// serde_json's own, could not be read. Others that cannot be read were taken once.
 pub(crate) fn check_json(text: &[u8]) -> Result<(), RowErrorKind> {
     let invalid = |expected: &str| RowErrorKind::invalid(&String::from_utf8_lossy(text), expected);
     let sound = std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
@@ -189,7 +189,7 @@ pub(crate) fn check_json(text: &[u8]) -> Result<(), RowErrorKind> {
     if text.trim_ascii() == b"null" {
         return Err(invalid("JSON other than null"));
     }
-    check_json_depth(text)
+    check_readable(text)
 }
 
 fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {

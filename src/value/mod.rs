@@ -30,7 +30,7 @@ mod value_ref;
 
 pub(crate) use columns::{Columns, Slot};
 pub(crate) use decode::{decode, decode_columns};
-pub(crate) use document::canonical;
+pub(crate) use document::{Tree, canonical, tree};
 pub(crate) use form::{FieldName, read_form, read_once, write_form};
 pub(crate) use hash::{HashSeed, hash_packed, hash_word};
 pub(crate) use json_row::JsonRows;

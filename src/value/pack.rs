@@ -8,6 +8,7 @@
 //! nearest; `f64` fits `f32`, rounded to the nearest, unless it is finite and out of range. A float never fits an
 //! integer column, whole or not.
 
+use super::document::{check_keys, tree};
 use super::order::Num;
 use super::row_error::{RowError, RowErrorKind, excerpt};
 use super::timestamp::{self, Timestamp};
@@ -255,14 +256,14 @@ fn pack_array(element: Scalar, len: usize, values: ArrayRef<'_>, out: &mut Vec<u
 /// How deep JSON may nest: what serde_json reads back.
 pub(crate) const JSON_DEPTH_MAX: usize = 127;
 
-/// Refuses JSON text, which is sound, that nests deeper than it could be read back.
-pub(super) fn check_json_depth(text: &[u8]) -> Result<(), RowErrorKind> {
+/// Refuses JSON text, which is sound, that could not be read back: for how deep it nests, or for a key.
+pub(super) fn check_readable(text: &[u8]) -> Result<(), RowErrorKind> {
     // Only many brackets can nest deep: most texts are done with here.
-    if text.len() <= JSON_DEPTH_MAX || json_depth(text) <= JSON_DEPTH_MAX {
-        return Ok(());
+    if text.len() > JSON_DEPTH_MAX && json_depth(text) > JSON_DEPTH_MAX {
+        let start = String::from_utf8_lossy(&text[..JSON_DEPTH_MAX]);
+        return Err(RowErrorKind::invalid(&start, "JSON nested at most 127 deep"));
     }
-    let start = String::from_utf8_lossy(&text[..JSON_DEPTH_MAX]);
-    Err(RowErrorKind::invalid(&start, "JSON nested at most 127 deep"))
+    check_keys(std::str::from_utf8(text).unwrap_or_default())
 }
 
 /// How deep JSON text, which is sound, nests.
@@ -286,14 +287,14 @@ fn pack_json(value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), RowErrorKind>
     let invalid = |error: serde_json::Error| RowErrorKind::invalid(&error.to_string(), "JSON");
     if let ValueRef::Json(text) = value {
         // Written anew, so that what tables hold is compact whatever came in.
-        return match serde_json::from_str::<serde_json::Value>(text) {
+        return match tree(text) {
             Ok(serde_json::Value::Null) => Err(RowErrorKind::NullNotAllowed),
             Ok(tree) => append(out, tree.to_string().as_bytes()),
             Err(_) => Err(RowErrorKind::invalid(text, "JSON")),
         };
     }
     let text = serde_json::to_vec(&value).map_err(invalid)?;
-    check_json_depth(&text)?;
+    check_readable(&text)?;
     append(out, &text)
 }
 

@@ -1,5 +1,6 @@
 //! Typed reads: which Rust type reads which column, checked once, and the read itself.
 
+use super::document::tree;
 use super::order::Num;
 use super::timestamp::Timestamp;
 use super::types::{Array, Scalar, Type};
@@ -183,7 +184,7 @@ impl Readable for serde_json::Value {
 
     fn read(_: Type, bytes: Option<&[u8]>) -> serde_json::Value {
         let text = std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
-        serde_json::from_str(text).unwrap_or_default()
+        tree(text).unwrap_or_default()
     }
 }
 

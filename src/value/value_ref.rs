@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_core::{Serialize, Serializer};
 
-use super::document::canonical_document;
+use super::document::{canonical_document, tree};
 use super::owned::Value;
 use super::pack::unpack_scalar;
 use super::timestamp::Timestamp;
@@ -119,7 +119,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Bytes(value) => Value::Bytes(value.to_vec()),
             ValueRef::Uuid(value) => Value::Uuid(value),
             ValueRef::Timestamp(value) => Value::Timestamp(value),
-            ValueRef::Json(text) => Value::Json(serde_json::from_str(text).unwrap_or_else(|_| text.into())),
+            ValueRef::Json(text) => Value::Json(tree(text).unwrap_or_else(|_| text.into())),
             ValueRef::JsonTree(value) => Value::Json(value.clone()),
             ValueRef::Array(array) => Value::Array(array.iter().map(|value| value.to_owned()).collect()),
         }
@@ -163,8 +163,8 @@ impl PartialEq for ValueRef<'_> {
             (Timestamp(a), Timestamp(b)) => a == b,
             (Json(a), Json(b)) => a == b || canonical_document(a.as_bytes()) == canonical_document(b.as_bytes()),
             (JsonTree(a), JsonTree(b)) => a == b,
-            (Json(text), JsonTree(tree)) | (JsonTree(tree), Json(text)) => {
-                serde_json::from_str::<serde_json::Value>(text).is_ok_and(|parsed| parsed == **tree)
+            (Json(text), JsonTree(other)) | (JsonTree(other), Json(text)) => {
+                tree(text).is_ok_and(|tree| tree == **other)
             }
             (Array(a), Array(b)) => a.len() == b.len() && a.iter().eq(b.iter()),
             _ => false,
@@ -212,7 +212,7 @@ impl Serialize for ValueRef<'_> {
             ValueRef::Bytes(value) => serializer.serialize_bytes(value),
             ValueRef::Uuid(value) => value.serialize(serializer),
             ValueRef::Timestamp(value) => value.serialize(serializer),
-            ValueRef::Json(text) => match serde_json::from_str::<serde_json::Value>(text) {
+            ValueRef::Json(text) => match tree(text) {
                 Ok(value) => value.serialize(serializer),
                 Err(error) => Err(serde_core::ser::Error::custom(error)),
             },

@@ -8,7 +8,7 @@ use super::layout::{MANIFEST, MANIFEST_NEW, object_path, parse_object_path};
 use super::syncs::Syncs;
 use crate::error::{Error, Result};
 use crate::storage::engine::{Checkpoint, Format, Manifest, Object};
-use crate::value::{read_form, write_form};
+use crate::value::{Tree, read_form, write_form};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ struct Body {
     durable: u64,
     version: u64,
     objects: Vec<ObjectBody>,
-    content: serde_json::Value,
+    content: Tree,
 }
 
 struct ObjectBody {
@@ -100,7 +100,7 @@ pub(super) fn encode(stored: &Stored) -> Result<Vec<u8>> {
         durable: *durable,
         version: checkpoint.version,
         objects: objects.collect(),
-        content: checkpoint.content.clone(),
+        content: Tree(checkpoint.content.clone()),
     };
     let mut body = serde_json::to_vec_pretty(&body)
         .map_err(|error| failed("write", MANIFEST_NEW, io::Error::new(io::ErrorKind::InvalidData, error)))?;
@@ -161,7 +161,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
     if body.durable < body.version {
         return Err(corrupt(LINE_BYTES, "a log that is durable up to the checkpoint", "less"));
     }
-    let checkpoint = Checkpoint { version: body.version, objects, content: body.content };
+    let checkpoint = Checkpoint { version: body.version, objects, content: body.content.0 };
     let manifest = Manifest { generation: body.generation, durable: body.durable, checkpoint };
     Ok(Stored { records, log, segment, manifest })
 }
