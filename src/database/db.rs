@@ -156,7 +156,8 @@ impl Database {
     /// # Errors
     /// As [`checkpoint`](Database::checkpoint): it is closed all the same, and what was committed is in the log. Only where
     /// the log could not take what was committed, with [`Durability::Interval`](crate::Durability::Interval), it stays
-    /// open, and may be closed again.
+    /// open, and may be closed again. [`Error::Poisoned`](crate::Error::Poisoned) if an earlier write's outcome was unknown:
+    /// what has returned since the last sync may not be there again.
     pub fn close(&self) -> Result<()> {
         self.core.close(false)
     }
@@ -167,9 +168,8 @@ impl Database {
     /// # Errors
     /// [`Error::SchemaDiffers`](crate::Error::SchemaDiffers) names what differs. As [`create_table`](Database::create_table).
     pub fn ensure_table(&self, schema: Schema) -> Result<Table> {
-        let name = schema.name().to_string();
-        self.transaction(|tx| tx.ensure_table(schema).map(drop))?;
-        self.table(&name)
+        let (slot, state) = self.transaction(|tx| tx.ensure(schema))?;
+        Ok(Table::new(Arc::clone(&self.core), slot, state))
     }
 
     /// Creates a table. Cost: O(tables).
@@ -178,9 +178,8 @@ impl Database {
     /// [`Error::TableExists`](crate::Error::TableExists), [`Error::Limit`](crate::Error::Limit) beyond 4,096 tables,
     /// [`Error::Reentrant`](crate::Error::Reentrant) inside a write.
     pub fn create_table(&self, schema: Schema) -> Result<Table> {
-        let name = schema.name().to_string();
-        self.transaction(|tx| tx.create_table(schema).map(drop))?;
-        self.table(&name)
+        let (slot, state) = self.transaction(|tx| tx.create(schema))?;
+        Ok(Table::new(Arc::clone(&self.core), slot, state))
     }
 
     /// A handle of the table `name`. Cost: O(log tables), two short locks and two reference counts; keep it rather than ask

@@ -214,6 +214,18 @@ impl Store {
         }
     }
 
+    /// The same while no writer is at work and `goes_on` answers so. Answers whether nothing more can be freed.
+    pub(crate) fn reclaim_beside(&self, goes_on: impl Fn() -> bool) -> bool {
+        while goes_on() {
+            let Some(mut writer) = self.writer.try_lock() else { return false };
+            let work = &mut writer.get_mut().pages;
+            if self.reclaim(work, 0) == 0 || work.reclaimer.is_idle() {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Says that the newest version will not be opened again: from here on snapshots hold what they can see, and it holds
     /// nothing. Cost: O(blocks that no snapshot holds); O(1) without snapshots, for then the memory goes as a whole.
     pub(crate) fn close(&self) {

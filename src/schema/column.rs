@@ -134,7 +134,8 @@ impl<T: ?Sized> Column<T> {
     ///
     /// A number is never given twice, be its row deleted or the write that had it rolled back, and each is above all keys
     /// that rows came with. Those that were rolled back are passed over as well, unless no higher number is left: a refused
-    /// row with the highest key of its type does not use up the others.
+    /// row with the highest key of its type does not use up the others. When a database on disk is opened again, it knows of
+    /// the numbers in committed writes: one that only a write had which was rolled back may be given again.
     pub fn auto_increment(mut self) -> Self {
         self.def.auto_increment = true;
         self

@@ -1,5 +1,6 @@
 //! A schema made from another: with an index more or less.
 
+use super::column::DefaultValue;
 use super::{Index, Schema};
 use crate::error::{Error, Result};
 use crate::value::similar;
@@ -16,6 +17,19 @@ impl Schema {
             return Err(Error::IndexExists { table: self.name().into(), index: name.clone() });
         }
         self.to_builder(None).index(index).build()
+    }
+
+    /// This schema as it comes back from its JSON form: without the closures of its defaults and checks.
+    pub(crate) fn without_closures(&self) -> Result<Schema> {
+        let mut builder = self.to_builder(None);
+        for column in &mut builder.columns {
+            column.checks.iter_mut().for_each(|check| check.test = None);
+            if matches!(column.default, DefaultValue::Closure(_)) {
+                column.default = DefaultValue::MissingClosure;
+            }
+        }
+        builder.checks.iter_mut().for_each(|check| check.test = None);
+        builder.build()
     }
 
     /// This schema without the index `name`.

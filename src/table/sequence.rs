@@ -24,7 +24,7 @@ struct Marks {
 impl Sequence {
     /// The number that comes next in a version of this `next_id`: the lowest never given. Above `last` if there is none.
     #[inline]
-    pub(super) fn next(&self, next_id: u64, last: u64) -> u64 {
+    pub(crate) fn next(&self, next_id: u64, last: u64) -> u64 {
         let given = self.0.given.load(Ordering::Relaxed).max(next_id);
         let free = self.0.claimed.load(Ordering::Relaxed).max(given);
         if free <= last { free } else { given }

@@ -9,6 +9,7 @@ use crate::schema::Schema;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::key::{IndexKey, index_key, type_of};
+use crate::table::layout::PAGE_ROWS;
 use crate::table::patch::Patched;
 use crate::table::reader::{Reader, Source, no_table, sealed};
 use crate::table::row::{ForeignReads, Row};
@@ -324,8 +325,12 @@ impl<'t> TransactionTable<'t> {
         })
     }
 
+    /// How many rows come next until a page is full. Asked of the version and not of the write: a batch without a row changes
+    /// nothing.
     fn append_room(&self) -> Result<usize> {
-        self.change(|table| Ok(table.append_room()))
+        let opened = self.reader.open()?;
+        let next = self.reader.source.state().sequence.next(opened.view().next_id(), opened.def.last_id);
+        Ok(PAGE_ROWS - next as usize % PAGE_ROWS)
     }
 
     /// Stores the rows gathered; a row of its own id that was encoded behind them moves to their front.

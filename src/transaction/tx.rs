@@ -114,22 +114,27 @@ impl<'d> Transaction<'d> {
     /// # Errors
     /// [`Error::TableExists`], [`Error::Limit`] beyond 4,096 tables, [`Error::OutOfMemory`].
     pub fn create_table(&self, schema: Schema) -> Result<TransactionTable<'_>> {
-        self.create_table_in(schema, ddl::create_table)
+        self.create(schema).map(|(slot, state)| TransactionTable::shared(self, slot, state))
+    }
+
+    /// The same for a handle that outlives the transaction.
+    pub(crate) fn create(&self, schema: Schema) -> Result<(usize, Arc<TableState>)> {
+        self.create_in(schema, ddl::create_table)
     }
 
     /// Creates a table where `place` puts it.
-    fn create_table_in(
+    fn create_in(
         &self,
         schema: Schema,
         place: impl FnOnce(&mut Writer, &TableDef) -> Result<usize>,
-    ) -> Result<TransactionTable<'_>> {
+    ) -> Result<(usize, Arc<TableState>)> {
         let name: Box<str> = schema.name().into();
         if self.with_catalog(|catalog| catalog.tables.contains_key(&name)) {
             return Err(Error::TableExists { table: name });
         }
         let def = TableDef::new(schema, self.core.lineage.seed.clone());
         let slot = self.write(|writer| place(writer, &def))?;
-        Ok(TransactionTable::shared(self, slot, self.list(slot, TableState::new(Arc::new(def)))))
+        Ok((slot, self.list(slot, TableState::new(Arc::new(def)))))
     }
 
     /// See [`Database::ensure_table`](crate::Database::ensure_table).
@@ -137,24 +142,29 @@ impl<'d> Transaction<'d> {
     /// # Errors
     /// [`Error::SchemaDiffers`], and as [`create_table`](Transaction::create_table).
     pub fn ensure_table(&self, schema: Schema) -> Result<TransactionTable<'_>> {
+        self.ensure(schema).map(|(slot, state)| TransactionTable::shared(self, slot, state))
+    }
+
+    /// The same for a handle that outlives the transaction.
+    pub(crate) fn ensure(&self, schema: Schema) -> Result<(usize, Arc<TableState>)> {
         let found = self.with_catalog(|catalog| catalog.tables.get(schema.name()).cloned());
-        let Some(Listed { slot, def }) = found else { return self.create_table(schema) };
+        let Some(Listed { slot, def }) = found else { return self.create(schema) };
         if let Some(difference) = def.schema.difference(&schema) {
             return Err(Error::SchemaDiffers { table: schema.name().into(), difference });
         }
         let state = self.state_of(&def);
         if def.schema.missing_closures().is_empty() {
-            return Ok(TransactionTable::shared(self, slot, state));
+            return Ok((slot, state));
         }
         // A definition as after a schema change, which is none to the log: the schema is stored the same.
         let new = state.with_schema(schema);
         self.write(|writer| ddl::redefine(writer, slot, &new.def))?;
-        Ok(TransactionTable::shared(self, slot, self.list(slot, new)))
+        Ok((slot, self.list(slot, new)))
     }
 
     /// Creates a table in this slot of the root, which must be free.
     pub(super) fn create_table_at(&self, schema: Schema, slot: usize) -> Result<()> {
-        self.create_table_in(schema, |writer, def| ddl::create_table_at(writer, def, slot).map(|()| slot)).map(drop)
+        self.create_in(schema, |writer, def| ddl::create_table_at(writer, def, slot).map(|()| slot)).map(drop)
     }
 
     /// Makes `out`, which the log's buffer is, what this transaction has done, for [`redo::apply`].
@@ -442,12 +452,12 @@ impl<'d> Transaction<'d> {
             };
         };
         if !wants_sync && log.may_fall_behind(version, self.page.memory(), || self.core.snapshot()) {
+            let _asks = log.asking_to_catch_up();
             self.publish();
-            log.ask_to_catch_up();
             return Ok(());
         }
         // Dropped when this write has ended, whichever way.
-        let mut done_with = DoneWith::new();
+        let mut done_with = DoneWith::default();
         self.commit_appended(log, version, &mut done_with)
     }
 

@@ -7,8 +7,9 @@ use folio::storage::{FileEngine, FileOptions, Format, MemoryEngine, MemoryStorag
 use folio::testing::{Fault, FaultKind, SimFiles, without_threads, write_log};
 use folio::{Column, Database, DatabaseBuilder, Durability, Error, Index, Schema};
 use serde_json::json;
+use std::fs;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -327,6 +328,96 @@ fn a_closure_that_goes_with_the_log_may_write() {
         assert_eq!(receiver.recv_timeout(Duration::from_secs(10)).unwrap(), 1 + u64::from(is_synced));
         assert_eq!(db.table("names").unwrap().len().unwrap(), 1 + u64::from(is_synced));
     }
+}
+
+/// Destructors of what closures keep may do anything. One that panics on the thread that writes the log does not end it.
+#[test]
+fn a_closure_that_panics_as_it_goes_with_the_log_loses_nothing() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as it goes");
+        }
+    }
+
+    let directory = Directory::new("behind-panics");
+    let db = builder().open(&directory).unwrap();
+    let table = db.create_table(names()).unwrap();
+    db.create_table(closing(Panics)).unwrap();
+    db.sync().unwrap();
+    // This thread may be the one that is done with it.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.drop_table("closing")));
+    until("written", || unwritten(&db) == 0);
+    for n in 0..100 {
+        table.insert(&json!({ "name": n.to_string() })).unwrap();
+    }
+    until("written again", || unwritten(&db) == 0);
+    assert_eq!(db.stats().storage.unwrap().background_failure, None);
+    db.close().unwrap();
+    drop((table, db));
+    let again = Database::open(&directory).unwrap();
+    assert_eq!((again.table("names").unwrap().len().unwrap(), again.table_names().len()), (100, 1));
+}
+
+/// A commit that has returned is written although the next writer holds the database for long.
+#[test]
+fn a_long_transaction_does_not_keep_others_from_being_written() {
+    let directory = Directory::new("behind-long");
+    let db = builder().open(&directory).unwrap();
+    let table = db.create_table(names()).unwrap();
+    let write = &|name: String, started: Sender<()>, end: Receiver<()>| {
+        let written = db.transaction(|tx| {
+            started.send(()).unwrap();
+            end.recv().unwrap();
+            tx.table("names")?.insert(&json!({ "name": name }))
+        });
+        written.unwrap();
+    };
+    let log = directory.0.join("wal/transaction.log");
+    for turn in 0..20 {
+        until("written", || unwritten(&db) == 0);
+        let name = &format!("first {turn}");
+        thread::scope(|scope| {
+            let [(started, start), (second_started, second_start)] = [channel(), channel()];
+            let [(end, ended), (second_end, second_ended)] = [channel(), channel()];
+            scope.spawn(move || write(name.clone(), started, ended));
+            start.recv().unwrap();
+            // Begins as the first returns, when the thread of the log has nothing to do but to wait.
+            scope.spawn(move || write(format!("second {turn}"), second_started, second_ended));
+            thread::sleep(Duration::from_millis(5));
+            end.send(()).unwrap();
+            second_start.recv().unwrap();
+            let written = || fs::read(&log).unwrap().windows(name.len()).any(|window| window == name.as_bytes());
+            until("written beside a writer", written);
+            second_end.send(()).unwrap();
+        });
+    }
+    assert_eq!(table.len().unwrap(), 40);
+}
+
+/// The log is written on a thread of its own, where the user's closures have no business.
+#[test]
+fn checks_are_not_run_by_the_log() {
+    let here = thread::current().id();
+    let column =
+        Column::u64("n").default(5_u64).check("asked where it is set", move |_| thread::current().id() == here);
+    let schema = Schema::builder("checked").column(column).index(Index::ordered(["n"]).named("by n")).build().unwrap();
+    let directory = Directory::new("behind-checks");
+    let db = builder().open(&directory).unwrap();
+    db.create_table(schema).unwrap();
+    let other = db.create_table(names()).unwrap();
+    until("written", || unwritten(&db) == 0);
+    db.drop_index("checked", "by n").unwrap();
+    until("written", || unwritten(&db) == 0);
+    thread::scope(|scope| scope.spawn(|| other.insert(&json!({ "name": "elsewhere" })).map(drop)).join().unwrap())
+        .unwrap();
+    until("written", || unwritten(&db) == 0);
+    assert_eq!(db.stats().storage.unwrap().background_failure, None);
+    let copy = killed(&directory);
+    let again = Database::open(&copy).unwrap();
+    assert_eq!(again.table("checked").unwrap().schema().unwrap().indexes().len(), 0);
+    assert_eq!(again.table("names").unwrap().len().unwrap(), 1);
 }
 
 #[test]

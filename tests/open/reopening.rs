@@ -1,12 +1,14 @@
 //! What is there again.
 
-use super::directory::Directory;
+use super::directory::{Directory, copy_folder};
 use super::{killed, names, tree};
 use folio::storage::{Format, OpenReport};
 use folio::{Column, Database, Durability, Error, Index, Schema, Timestamp};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn with_closures() -> Schema {
     Schema::builder("students")
@@ -256,4 +258,33 @@ fn the_time_is_that_of_the_given_clock() {
     assert_eq!(db.stats().storage.unwrap().checkpoint_time, None);
     db.checkpoint().unwrap();
     assert_eq!(db.stats().storage.unwrap().checkpoint_time, Some(Timestamp::from_micros(5_002)));
+}
+
+/// A process that is killed each time before it has written much: what the openings replay counts too.
+#[test]
+fn many_short_lives_come_to_a_checkpoint() {
+    let mut directory = Directory::new("reopening-lives");
+    let (mut replayed_most, mut checkpoints) = (0, 0);
+    for life in 0..12 {
+        let builder = Database::builder().durability(Durability::Buffered).checkpoint_bytes(50_000);
+        let db = builder.open(&directory).unwrap();
+        let table = db.ensure_table(names()).unwrap();
+        assert_eq!(table.len().unwrap(), 100 * life);
+        replayed_most = replayed_most.max(db.opening().unwrap().replayed);
+        for n in 0..100 {
+            table.insert(&json!({ "name": format!("{life} {n} {}", "x".repeat(100)) })).unwrap();
+        }
+        let unsaved = || db.stats().storage.unwrap().unsaved_bytes;
+        let patience = Instant::now() + Duration::from_secs(30);
+        while unsaved() > 50_000 {
+            assert!(Instant::now() < patience, "no checkpoint");
+            thread::yield_now();
+        }
+        checkpoints += u64::from(db.stats().storage.unwrap().checkpoint > db.opening().unwrap().checkpoint);
+        let next = Directory::new(&format!("reopening-lives-{life}"));
+        copy_folder(&directory.0, &next.0);
+        drop((table, db));
+        directory = next;
+    }
+    assert!((400..700).contains(&replayed_most) && checkpoints > 0, "{replayed_most} {checkpoints}");
 }

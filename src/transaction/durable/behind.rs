@@ -124,13 +124,26 @@ impl Log {
 
     /// Says that something was published that the log does not have.
     #[inline]
-    pub(crate) fn ask_to_catch_up(&self) {
+    fn ask_to_catch_up(&self) {
         // Either this sees that the thread sleeps, or the thread, which looks once more before it does, sees the version.
         fence(Ordering::SeqCst);
         if self.lag.is_asleep.load(Ordering::Relaxed) {
             self.lag.is_asleep.store(false, Ordering::Relaxed);
             self.background.ask_to_catch_up();
         }
+    }
+
+    /// Says so at the end of a publication, with which may go what panics.
+    pub(crate) fn asking_to_catch_up(&self) -> impl Drop {
+        struct Asks<'l>(&'l Log);
+
+        impl Drop for Asks<'_> {
+            fn drop(&mut self) {
+                self.0.ask_to_catch_up();
+            }
+        }
+
+        Asks(self)
     }
 
     /// What the thread in the background does.
@@ -146,9 +159,10 @@ impl Log {
         }
         match caught_up {
             Ok(false) => {
-                // What the last difference was of is held no longer, and no commit may come to give its memory back.
-                newest.store.reclaim_all();
-                (Ok(()), None)
+                // What the last difference was of is held no longer, and no commit may come to give its memory back. But
+                // the next commit must not wait here behind a writer's long transaction.
+                let all = newest.store.reclaim_beside(|| self.lag.is_asleep.load(Ordering::Relaxed));
+                (Ok(()), (!all).then_some(RETRY_AFTER))
             }
             Ok(true) => (Ok(()), Some(WRITE_EVERY)),
             // What cannot be mended but by reopening is not tried again.
@@ -165,7 +179,7 @@ impl Log {
         if !self.is_asynchronous() {
             return Ok(false);
         }
-        let mut done_with = DoneWith::new();
+        let mut done_with = DoneWith::default();
         self.catch_up_in(&mut self.appending.lock(), newest, &mut done_with)
     }
 
@@ -184,7 +198,7 @@ impl Log {
         let Some(count) =
             last.checked_sub(logged).and_then(|count| u32::try_from(count).ok()).filter(|&count| count > 0)
         else {
-            done_with.push((new, new_catalog));
+            done_with.take([(new, new_catalog)]);
             return Ok(false);
         };
         buffer.clear();
@@ -198,12 +212,12 @@ impl Log {
         let new = (new, new_catalog);
         if let Err(error) = appended {
             self.refuse_until_caught_up();
-            done_with.push(new);
+            done_with.take([new]);
             return Err(error);
         }
         self.lag.restart(&new);
         self.note_caught_up();
-        done_with.extend(behind.replace(new));
+        done_with.take(behind.replace(new));
         Ok(true)
     }
 
@@ -216,13 +230,13 @@ impl Log {
     ) -> Result<()> {
         self.catch_up_in(appending, base, done_with)?;
         self.lag.is_behind.store(false, Ordering::Relaxed);
-        done_with.extend(appending.behind.take());
+        done_with.take(appending.behind.take());
         Ok(())
     }
 
     /// The version that the log ends at is held no longer. Called when no write begins any more.
     pub(super) fn forget_lag(&self, done_with: &mut DoneWith) {
         self.lag.is_behind.store(false, Ordering::Relaxed);
-        done_with.extend(self.appending.lock().behind.take());
+        done_with.take(self.appending.lock().behind.take());
     }
 }

@@ -65,7 +65,7 @@ impl Log {
     pub(crate) fn checkpoint(&self, newest: &Newest, extent: Extent) -> Result<u64> {
         let now = newest.time();
         // Dropped behind all locks.
-        let mut done_with = DoneWith::new();
+        let mut done_with = DoneWith::default();
         let mut saved = self.saved.lock();
         // Asked when it is this one's turn: it may have been closed meanwhile.
         self.check()?;
@@ -83,7 +83,7 @@ impl Log {
     ) -> Result<u64> {
         let (version, unsaved) = self.seal(newest, done_with)?;
         let answer = self.save_version(&version, (now, unsaved), saved, extent);
-        done_with.push(version);
+        done_with.take([version]);
         answer
     }
 

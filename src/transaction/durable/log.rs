@@ -21,6 +21,7 @@ use crate::transaction::tx::Transaction;
 use crate::value::Timestamp;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -31,8 +32,24 @@ const POISONED: u8 = 2;
 const CLOSED: u8 = 3;
 
 /// Versions that are done with. With one may go the last of its catalogue, and what the user's closures keep, whose
-/// destructors may do anything: so they are handed to who holds no lock.
-pub(crate) type DoneWith = Vec<Version>;
+/// destructors may do anything: so they are handed to who holds no lock. If one panics, nothing is wrong with the log.
+#[derive(Default)]
+pub(crate) struct DoneWith(Vec<Version>);
+
+impl DoneWith {
+    pub(super) fn take(&mut self, versions: impl IntoIterator<Item = Version>) {
+        self.0.extend(versions);
+    }
+}
+
+impl Drop for DoneWith {
+    fn drop(&mut self) {
+        for version in self.0.drain(..) {
+            // The hook has told of it, where there is one.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(version)));
+        }
+    }
+}
 
 /// See the module.
 pub(crate) struct Log {
@@ -46,7 +63,8 @@ pub(crate) struct Log {
     pub(super) appending: Mutex<Appending>,
     pub(super) lag: Lag,
     state: AtomicU8,
-    /// Bytes of batches since the opening. Written by who appends alone; the two below are of this count.
+    /// Bytes of batches behind the checkpoint that was opened, and since. Written by who appends alone; the two below are
+    /// of this count.
     batch_bytes: AtomicU64,
     /// What the last checkpoint covers.
     saved_bytes: AtomicU64,
@@ -65,6 +83,7 @@ impl Log {
         durability: Durability,
         checkpoint_bytes: Option<u64>,
         saved: Saved,
+        unsaved_bytes: u64,
     ) -> Self {
         Self {
             format: engine.format(),
@@ -75,7 +94,7 @@ impl Log {
             appending: Mutex::default(),
             lag: Lag::default(),
             state: AtomicU8::new(OPEN),
-            batch_bytes: AtomicU64::new(0),
+            batch_bytes: AtomicU64::new(unsaved_bytes),
             saved_bytes: AtomicU64::new(0),
             reported_bytes: AtomicU64::new(0),
             checkpoint_bytes,
@@ -178,12 +197,25 @@ impl Log {
     fn count(&self, bytes: u64) {
         let all = self.batch_bytes.load(Ordering::Relaxed).wrapping_add(bytes);
         self.batch_bytes.store(all, Ordering::Relaxed);
+        self.ask_for_checkpoint(all);
+    }
+
+    /// Has a checkpoint made if so many bytes ask for one.
+    fn ask_for_checkpoint(&self, all: u64) {
         let Some(most) = self.checkpoint_bytes else { return };
         if all.saturating_sub(self.reported_bytes.load(Ordering::Relaxed)) > most {
             // Asked once for each such stretch, also where the checkpoint then fails.
             self.reported_bytes.store(all, Ordering::Relaxed);
             self.background.ask_for_checkpoint();
         }
+    }
+
+    /// What the opening has replayed counts like what is written: a database whose process is always killed before it has
+    /// written much would else never come to a checkpoint.
+    pub(super) fn start_background(self: &Arc<Self>, newest: impl Fn() -> Newest) -> std::io::Result<()> {
+        Background::start(self, newest)?;
+        self.ask_for_checkpoint(self.batch_bytes.load(Ordering::Relaxed));
+        Ok(())
     }
 
     /// A checkpoint begins, which covers what was appended so far: this count of bytes.
@@ -203,7 +235,7 @@ impl Log {
         *self.checkpoint_time.lock()
     }
 
-    /// Bytes of batches behind the last checkpoint, as far as they were written since the opening.
+    /// Bytes of batches behind the last checkpoint.
     pub(crate) fn unsaved_bytes(&self) -> u64 {
         self.batch_bytes.load(Ordering::Relaxed).saturating_sub(self.saved_bytes.load(Ordering::Relaxed))
     }
@@ -286,7 +318,7 @@ impl Log {
         // Before anything is locked: it asks the user's code.
         let now = newest.time();
         // Dropped behind all locks.
-        let mut done_with = DoneWith::new();
+        let mut done_with = DoneWith::default();
         // The running write, unless it is this thread's own, ends first; the next one finds it closed.
         let write = newest.store.begin()?;
         let caught_up = match self.check() {
@@ -307,7 +339,8 @@ impl Log {
         let mut last = self.saved.lock();
         let saved = match before {
             OPEN | OWED => self.save(newest, now, &mut last, Extent::Changes, &mut done_with).map(drop),
-            _ => Ok(()),
+            // Commits that have returned may be lost with the process.
+            state => Err(refused(state)),
         };
         self.forget_lag(&mut done_with);
         let closed = self.engine.close();

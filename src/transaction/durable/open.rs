@@ -1,10 +1,10 @@
 //! Opening: the newest checkpoint, then the log behind it. Changes nothing that is stored before all of it has been read.
 
+use super::Durability;
 use super::ahead::{Read, read_ahead};
 use super::checkpoint::{Saved, SavedTable};
 use super::log::Log;
 use super::parts::{Contents, NamedTable, damaged, image_format};
-use super::{Durability, background::Background};
 use crate::error::{Error, Result};
 use crate::page::Writer;
 use crate::schema::Schema;
@@ -63,15 +63,15 @@ pub struct Opening {
 pub(crate) fn open(engine: Arc<dyn StorageEngine>, options: &Options) -> Result<(Arc<Core>, Opening)> {
     let mut core = Core::deferring()?;
     options.apply(&mut core);
-    let (saved, mut opening) = load(&core, &*engine)?;
+    let (saved, mut opening, unsaved_bytes) = load(&core, &*engine)?;
     engine.claim()?;
     let generation = engine.manifest().map_or(0, |manifest| manifest.generation);
     opening.missing_closures = missing_closures(&core.catalog.read());
     let saved = Saved { generation, ..saved };
-    let log = Arc::new(Log::new(engine, options.durability, options.checkpoint_bytes, saved));
+    let log = Arc::new(Log::new(engine, options.durability, options.checkpoint_bytes, saved, unsaved_bytes));
     core.log = Some(Arc::clone(&log));
     if options.has_threads {
-        Background::start(&log, || core.newest()).map_err(|source| Error::Io {
+        log.start_background(|| core.newest()).map_err(|source| Error::Io {
             operation: "start",
             file: "a background thread".into(),
             source,
@@ -89,8 +89,9 @@ impl Options {
     }
 }
 
-/// Makes `core`, which is empty, what `engine` has stored. The engine is only read.
-pub(crate) fn load(core: &Core, engine: &dyn StorageEngine) -> Result<(Saved, Opening)> {
+/// Makes `core`, which is empty, what `engine` has stored. The engine is only read. Answers also how many bytes of batches
+/// are behind the checkpoint.
+pub(crate) fn load(core: &Core, engine: &dyn StorageEngine) -> Result<(Saved, Opening, u64)> {
     let recovery = engine.recovery().clone();
     let checkpoint = recovery.manifest.as_ref().map_or(0, |manifest| manifest.checkpoint.version);
     let mut saved = match &recovery.manifest {
@@ -98,10 +99,10 @@ pub(crate) fn load(core: &Core, engine: &dyn StorageEngine) -> Result<(Saved, Op
         None => Saved { generation: 0, version: 0, stamp: 0, tables: SortedMap::default() },
     };
     saved.stamp = core.store.snapshot().stamp();
-    let replayed = replay(core, engine, checkpoint, recovery.last)?;
+    let (replayed, unsaved_bytes) = replay(core, engine, checkpoint, recovery.last)?;
     let opening =
         Opening { log: recovery.report, checkpoint, version: recovery.last, replayed, missing_closures: Vec::new() };
-    Ok((saved, opening))
+    Ok((saved, opening, unsaved_bytes))
 }
 
 fn missing_closures(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
@@ -262,11 +263,11 @@ pub(super) fn apply_batch(tx: &Transaction<'_>, format: Format, batch: &Batch<'_
     batch.last().ok_or_else(|| corrupt(0, "a version below 2^64".into(), "more".into()))
 }
 
-/// Applies the batches behind version `checkpoint` up to `last`, and answers how many they were.
-fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -> Result<u64> {
-    let (mut version, mut replayed, mut bytes) = (checkpoint, 0, 0);
+/// Applies the batches behind version `checkpoint` up to `last`, and answers how many they were, and of how many bytes.
+fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -> Result<(u64, u64)> {
+    let (mut version, mut replayed, mut all_bytes, mut bytes) = (checkpoint, 0, 0, 0);
     if last == checkpoint {
-        return Ok(0);
+        return Ok((0, 0));
     }
     let mut running: Option<Transaction<'_>> = None;
     engine.read_from(checkpoint.saturating_add(1), &mut |batch| {
@@ -281,6 +282,7 @@ fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -
         };
         version = apply_batch(tx, engine.format(), &batch)?;
         replayed += 1;
+        all_bytes += batch.payload.len() as u64;
         bytes += batch.payload.len();
         if bytes >= REPLAY_BYTES {
             bytes = 0;
@@ -301,5 +303,5 @@ fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -
             found: format!("an end at {version}").into(),
         });
     }
-    Ok(replayed)
+    Ok((replayed, all_bytes))
 }
