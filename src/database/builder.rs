@@ -103,9 +103,10 @@ impl DatabaseBuilder {
     /// queries, is not counted.
     ///
     /// A write copies the pages that it changes before it gives the old ones back, and so needs room, one that deletes
-    /// rows too. At the limit single rows can be deleted, in the room that larger pages have left, but for a few that are
-    /// refused until others are gone, and but for rows so wide that 32 of them take more than 4 KiB; a
-    /// [`delete_where`](crate::Table::delete_where) of many may be refused as any write.
+    /// rows too. For those a sixteenth of the limit is kept, at least 512 KiB or an eighth of it and at most 4 MiB: inserts
+    /// and updates are refused when only that is left, and single rows can be deleted then, but for a rare one that is
+    /// refused until others are gone, and but for rows so wide that 32 of them take more than 4 KiB. A
+    /// [`delete_where`](crate::Table::delete_where) of many rows may be refused as any write is.
     /// [`clear`](crate::Table::clear) and [`drop_table`](Database::drop_table) need next to nothing. None of it gives
     /// back what a snapshot holds.
     pub fn memory_limit(mut self, bytes: usize) -> Self {

@@ -31,6 +31,10 @@ const CLASS_COUNT: usize = class_of(SMALL_MAX) + 1;
 const CLASS_LARGE: u16 = u16::MAX;
 /// Beyond so many bytes of a class, its recent blocks go to their spans: some commits' worth, and little to the caches.
 const RECENT_BYTES: u32 = 32 << 10;
+/// Under a limit, a sixteenth of it is kept for who frees memory, and so many spans; at most these, or an eighth. Who deletes
+/// a row of a table with some indexes copies blocks of as many sizes.
+const RESERVE_SPANS_MIN: usize = 8;
+const RESERVE_SPANS_MAX: usize = 64;
 /// Free spans are kept up to this many bytes, or an eighth of the heap if that is more.
 const MARGIN_BYTES: usize = 4 << 20;
 
@@ -183,6 +187,10 @@ pub(super) struct Heap {
     reserved_bytes: usize,
     /// More than this is not taken from the process's allocator.
     limit_bytes: usize,
+    /// Of that, so many free spans are kept for who frees memory: to delete a row is to copy the pages that it is in.
+    reserve_spans: usize,
+    /// Whether the running operation may use them.
+    pub(super) may_use_reserve: bool,
     /// Whether the last span that was wanted was refused.
     is_tight: bool,
     used_blocks: usize,
@@ -212,6 +220,8 @@ impl Heap {
             net_bytes: 0,
             reserved_bytes: 0,
             limit_bytes: usize::MAX,
+            reserve_spans: 0,
+            may_use_reserve: false,
             is_tight: false,
             used_blocks: 0,
             #[cfg(test)]
@@ -221,6 +231,19 @@ impl Heap {
 
     pub(super) fn limit(&mut self, bytes: usize) {
         self.limit_bytes = bytes;
+        let spans = bytes / SPAN_BYTES;
+        self.reserve_spans = (spans / 16).clamp(RESERVE_SPANS_MIN, RESERVE_SPANS_MAX).min(spans / 8);
+    }
+
+    /// How many free spans are to be left for who frees memory: none as long as as many more may be taken.
+    fn reserve(&self) -> usize {
+        let room = self.limit_bytes.saturating_sub(self.reserved_bytes);
+        if room >= (self.reserve_spans * SPAN_BYTES).next_multiple_of(CHUNK_BYTES) { 0 } else { self.reserve_spans }
+    }
+
+    /// The same for the running operation.
+    fn kept_spans(&self) -> usize {
+        if self.may_use_reserve { 0 } else { self.reserve() }
     }
 
     /// The most bytes to take.
@@ -231,6 +254,13 @@ impl Heap {
     fn check_limit(&self, bytes: usize) -> Result<(), OutOfMemory> {
         let is_within = self.reserved_bytes.checked_add(bytes).is_some_and(|sum| sum <= self.limit_bytes);
         if is_within { Ok(()) } else { Err(OutOfMemory { bytes }) }
+    }
+
+    /// The same for a large block, which is not to take what is kept for who frees memory.
+    fn check_room(&self, bytes: usize) -> Result<(), OutOfMemory> {
+        let reserve = if self.may_use_reserve { 0 } else { self.reserve_spans.saturating_sub(self.spans_free.len()) };
+        let wanted = bytes.saturating_add(reserve * SPAN_BYTES);
+        self.check_limit(wanted).map_err(|_| OutOfMemory { bytes })
     }
 
     /// Whether there is no memory for more: what is dead is then worth the most.
@@ -465,24 +495,39 @@ impl Heap {
     /// heap with a limit is not full while half of it is room for blocks of other sizes.
     fn make_room(&mut self, class: usize) -> Result<usize, OutOfMemory> {
         let added = self.add_span(class);
-        self.is_tight = added.is_err();
-        let Err(error) = added else { return Ok(class) };
+        let Err(error) = added else {
+            self.is_tight = self.spans_free.len() < self.reserve();
+            return Ok(class);
+        };
+        self.give_empty_spans();
+        self.is_tight = self.spans_free.len() <= self.reserve();
+        if self.spans_free.len() > self.kept_spans() {
+            return self.add_span(class).map(|()| class);
+        }
+        // Where the reserve is at work, its larger blocks are for who goes on freeing.
+        if self.spans_free.len() < self.kept_spans() {
+            return Err(error);
+        }
+        (class..CLASS_COUNT).find(|&class| !self.rooms[class].is_null()).ok_or(error)
+    }
+
+    /// Takes the spans without a live block from their classes, each of which may have kept some.
+    fn give_empty_spans(&mut self) {
         self.settle_all();
         for class in 0..CLASS_COUNT {
-            let span = self.rooms[class];
-            // SAFETY: what is listed is a live span; without live blocks it is nobody's, once it is not listed.
-            unsafe {
-                if !span.is_null() && (*span).live == 0 {
-                    self.unlist(span);
-                    self.give_span(span);
+            let mut span = self.rooms[class];
+            while !span.is_null() {
+                // SAFETY: what is listed is a live span; without live blocks it is nobody's, once it is not listed.
+                unsafe {
+                    let next = (*span).next;
+                    if (*span).live == 0 {
+                        self.unlist(span);
+                        self.give_span(span);
+                    }
+                    span = next;
                 }
             }
         }
-        if !self.spans_free.is_empty() {
-            self.is_tight = false;
-            return self.add_span(class).map(|()| class);
-        }
-        (class..CLASS_COUNT).find(|&class| !self.rooms[class].is_null()).ok_or(error)
     }
 
     /// Gives the class an empty span.
@@ -572,7 +617,7 @@ impl Heap {
     }
 
     fn take_span(&mut self) -> Result<*mut Span, OutOfMemory> {
-        if self.spans_free.is_empty() {
+        if self.spans_free.len() <= self.kept_spans() {
             let bytes = if self.reserved_bytes < CHUNK_BYTES { FIRST_CHUNK_BYTES } else { CHUNK_BYTES };
             self.add_chunk(bytes)?;
         }
@@ -623,10 +668,14 @@ impl Heap {
         }
         self.chunks_free.insert(start);
         // More than one when the heap, and with it the margin, has shrunk.
+        self.give_chunks(|heap| MARGIN_BYTES.max(heap.reserved_bytes / 8));
+    }
+
+    /// Gives chunks to the system that are free as a whole, as long as so many bytes of free spans are kept without them.
+    fn give_chunks(&mut self, margin: impl Fn(&Self) -> usize) {
         while let Some(&start) = self.chunks_free.last() {
             let Some(&Chunk { memory, bytes, .. }) = self.chunks.get(&start) else { return };
-            let margin = MARGIN_BYTES.max(self.reserved_bytes / 8);
-            if self.spans_free.len() * SPAN_BYTES < margin + bytes {
+            if self.spans_free.len() * SPAN_BYTES < margin(self) + bytes {
                 return;
             }
             self.chunks_free.remove(&start);
@@ -641,7 +690,14 @@ impl Heap {
     #[cold]
     fn alloc_large(&mut self, size: usize, is_copy: bool) -> Result<NonNull<u8>, OutOfMemory> {
         let bytes = size + LARGE_HEAD;
-        self.check_limit(bytes)?;
+        if self.check_room(bytes).is_err() {
+            // What is kept for small blocks, but for those that free memory, is as good for this one.
+            self.give_empty_spans();
+            self.give_chunks(|heap| heap.kept_spans() * SPAN_BYTES);
+            let room = self.check_room(bytes);
+            self.is_tight = room.is_err();
+            room?;
+        }
         let layout = Layout::from_size_align(bytes, 16).map_err(|_| OutOfMemory { bytes })?;
         // SAFETY: the layout's size is not zero. What is not zeroed is written over by whoever makes a copy (H1).
         let memory = unsafe { if is_copy { alloc(layout) } else { alloc_zeroed(layout) } };

@@ -132,8 +132,11 @@ impl Reclaimer {
     /// Whether enough has gathered for a slice to be worth its fence.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.queue.len() + self.deep.len() + self.abandoned.len() >= PATIENCE_BLOCKS
+        self.queue.len() + self.abandoned.len() >= PATIENCE_BLOCKS
             || self.queue_bytes >= PATIENCE_BYTES
+            // How much they are is known when they are walked.
+            || !self.deep.is_empty()
+            || !self.unsettled.is_empty()
     }
 
     /// Whether nothing waits that a slice could free now, were there no readers.

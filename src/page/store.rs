@@ -199,6 +199,11 @@ impl Store {
         work.reclaimer.slice(&mut work.heap, horizon, &snapshots, dropped, added)
     }
 
+    /// The same at the end of a write that has added so much. Where memory is used up, nothing that can be freed is left.
+    pub(super) fn reclaim_behind(&self, work: &mut Pages, added: usize) {
+        while self.reclaim(work, added) > 0 && work.heap.is_tight() && !work.reclaimer.is_idle() {}
+    }
+
     /// Frees all that no reader and no snapshot holds, in slices, letting other writers in between them. Answers when
     /// nothing more can be freed. Does nothing inside a write of this thread.
     pub(crate) fn reclaim_all(&self) {

@@ -37,6 +37,8 @@ pub(crate) struct Pages {
     stamp: u64,
     /// The stamp when the running write began; its own blocks are younger.
     start: u64,
+    /// The blocks in use when it began.
+    start_blocks: usize,
     /// Replaced blocks from before this write.
     dead: Vec<NonNull<Header>>,
     /// Replaced blocks that an earlier part of this write made.
@@ -59,6 +61,7 @@ impl Pages {
             reclaimer,
             stamp,
             start: stamp,
+            start_blocks: 0,
             dead: Vec::new(),
             limbo: Vec::new(),
             deep: Vec::new(),
@@ -114,6 +117,7 @@ impl<'s> Transaction<'s> {
         let Writer { root, pages } = writer.get_mut();
         let base = root.0;
         pages.start = pages.stamp;
+        pages.start_blocks = pages.heap.used_blocks();
         pages.stamp += 1;
         Self { store, views: Slot::new(), writer, base, ended: false }
     }
@@ -238,7 +242,7 @@ impl<'s> Transaction<'s> {
         }
         let added = end_lists(work);
         if work.reclaimer.is_due() || work.heap.is_tight() {
-            self.store.reclaim(work, added);
+            self.store.reclaim_behind(work, added);
         }
     }
 
@@ -253,7 +257,7 @@ impl<'s> Transaction<'s> {
         }
         abandon_deep(work);
         let added = end_lists(work);
-        self.store.reclaim(work, added.min(1024));
+        self.store.reclaim_behind(work, added);
     }
 }
 
@@ -287,9 +291,12 @@ fn abandon_deep(work: &mut Pages) {
     work.deep.clear();
 }
 
-/// Empties the lists of an ended write. No view is open any more, so that what only this write saw is free.
+/// Empties the lists of an ended write. No view is open any more, so that what only this write saw is free. Answers how much
+/// it has added to what is to be reclaimed: what it took out, and the blocks it has made, of which it may have left any
+/// number behind. Each write pays for its own, or garbage would gather behind a stream of them.
 fn end_lists(work: &mut Pages) -> usize {
-    let added = work.dead.len() + work.deep.len();
+    let made = work.heap.used_blocks().saturating_sub(work.start_blocks);
+    let added = work.dead.len() + work.deep.len() + made;
     work.dead.clear();
     work.deep.clear();
     for index in 0..work.limbo.len() {
@@ -325,6 +332,28 @@ impl Writer {
 }
 
 impl Pages {
+    /// Lets `free` use the memory that is kept for those who free some, where there is a limit. What it is given is to make
+    /// less of what there is.
+    #[inline]
+    pub(crate) fn freeing(&mut self, frees: bool) {
+        self.heap.may_use_reserve = frees;
+    }
+
+    /// What `build` makes, beside a block that was made before; discarded after an error, as nothing leads to it yet.
+    pub(crate) fn beside<T>(
+        &mut self,
+        made: Link,
+        build: impl FnOnce(&mut Self, &Link) -> Result<T, OutOfMemory>,
+    ) -> Result<(Link, T), OutOfMemory> {
+        match build(self, &made) {
+            Ok(built) => Ok((made, built)),
+            Err(error) => {
+                self.discard(made);
+                Err(error)
+            }
+        }
+    }
+
     /// A new block with absent links; its bytes have unspecified content. Cost: O(1).
     #[inline]
     pub(crate) fn alloc(&mut self, link_count: usize, bytes_len: usize) -> Result<Link, OutOfMemory> {

@@ -315,6 +315,13 @@ impl TableMut<'_, '_> {
 
     /// Removes the row `id`. Answers whether it was there.
     pub(crate) fn remove(&mut self, id: u64) -> Result<bool> {
+        self.pages.freeing(true);
+        let removed = self.remove_with_keys(id);
+        self.pages.freeing(false);
+        removed
+    }
+
+    fn remove_with_keys(&mut self, id: u64) -> Result<bool> {
         let view = self.view();
         let Some(old) = view.row(id) else { return Ok(false) };
         old.page().block().prefetch_all();
@@ -352,7 +359,10 @@ impl TableMut<'_, '_> {
         self.entry.row_bytes = 0;
         if let Some(indexes) = self.indexes.take() {
             self.pages.discard(indexes);
-            *self.indexes = new_index_block(self.pages, self.def)?;
+            self.pages.freeing(true);
+            let made = new_index_block(self.pages, self.def);
+            self.pages.freeing(false);
+            *self.indexes = made?;
         }
         Ok(())
     }

@@ -288,11 +288,16 @@ impl<'l> HashIndex<'l> {
         })
     }
 
-    fn put(&mut self, pages: &mut Pages, number: u64, bucket: Option<Link>) -> Result<(), OutOfMemory> {
-        self.change(pages, number, |pages, slot| {
-            put(pages, slot, bucket);
+    fn put(&mut self, pages: &mut Pages, number: u64, mut bucket: Option<Link>) -> Result<(), OutOfMemory> {
+        let changed = self.change(pages, number, |pages, slot| {
+            put(pages, slot, bucket.take());
             Ok(())
-        })
+        });
+        // Without memory for the path it was not asked for, and nothing leads to it.
+        if let Some(bucket) = bucket {
+            pages.discard(bucket);
+        }
+        changed
     }
 
     /// Adds the next bucket and moves there what belongs there. Until the count of buckets says that the new one exists,
@@ -312,10 +317,16 @@ impl<'l> HashIndex<'l> {
         let Some(block) = TreeRef::new(self.root.as_ref(), self.meta.height).get(old) else { return Ok(()) };
         let bucket = Bucket::new(block.bytes());
         let side_of = move |tag: u16| tag >> bit.saturating_sub(bucket.base).min(15) & 1;
-        let high = new_bucket(pages, bucket.base, bucket.entries().filter(|&(tag, _)| side_of(tag) == 1))?;
-        if high.is_some() {
-            let low = new_bucket(pages, bucket.base, bucket.entries().filter(|&(tag, _)| side_of(tag) == 0))?;
-            self.put(pages, new, high)?;
+        let side = |pages: &mut Pages, side| {
+            new_bucket(pages, bucket.base, bucket.entries().filter(move |&(tag, _)| side_of(tag) == side))
+        };
+        if let Some(high) = side(pages, 1)? {
+            let (high, low) = pages.beside(high, |pages, _| side(pages, 0))?;
+            let put_high = |pages: &mut Pages| self.put(pages, new, Some(high));
+            let low = match low {
+                Some(low) => Some(pages.beside(low, |pages, _| put_high(pages))?.0),
+                None => put_high(pages).map(|()| None)?,
+            };
             self.put(pages, old, low)?;
         }
         self.meta.bucket_count += 1;

@@ -38,9 +38,18 @@ struct Split {
 }
 
 impl Split {
-    fn item(&self) -> Item<'_> {
-        let node = Node::new(self.right.block());
-        Item { key: node.key(0).cut(self.key_len), id: self.id, count: node.total() }
+    /// What `build` makes with the item of this; without memory for it the right node is discarded.
+    fn beside<T>(
+        self,
+        pages: &mut Pages,
+        build: impl FnOnce(&mut Pages, Item<'_>) -> Result<T, OutOfMemory>,
+    ) -> Result<(Self, T), OutOfMemory> {
+        let Self { right, key_len, id } = self;
+        let (right, built) = pages.beside(right, |pages, right| {
+            let node = Node::new(right.block());
+            build(pages, Item { key: node.key(0).cut(key_len), id, count: node.total() })
+        })?;
+        Ok((Self { right, key_len, id }, built))
     }
 }
 
@@ -234,7 +243,7 @@ pub(super) fn fill_links(pages: &mut Pages, link: &mut Link, mut next: impl FnMu
 /// Puts a root above the root and the node that was split from it.
 fn grow(pages: &mut Pages, kind: KeyKind, root: &mut Link, split: Split) -> Result<(), OutOfMemory> {
     let left = Item { key: KeyRef::least(kind), id: 0, count: Node::new(root.block()).total() };
-    let new = Run::of_items(kind, false, &[left, split.item()]).build(pages)?;
+    let (split, new) = split.beside(pages, |pages, item| Run::of_items(kind, false, &[left, item]).build(pages))?;
     let mut children = [Some(std::mem::replace(root, new)), Some(split.right)].into_iter();
     fill_links(pages, root, |_| children.next().flatten());
     Ok(())
@@ -344,7 +353,7 @@ fn cut_run(pages: &mut Pages, run: &Run<'_>, cut: usize, is_leaf: bool) -> Resul
         _ => (0, 0),
     };
     let left = run.slice(0, cut).build(pages)?;
-    let right = run.slice(cut, run.len()).build(pages)?;
+    let (left, right) = pages.beside(left, |pages, _| run.slice(cut, run.len()).build(pages))?;
     Ok((left, Split { right, key_len, id }))
 }
 
@@ -356,18 +365,16 @@ fn insert_child(
     position: usize,
     split: Split,
 ) -> Result<Option<Split>, OutOfMemory> {
-    let (left, right) = {
-        let items = [split.item()];
+    let (split, (left, mut right)) = split.beside(pages, |pages, item| {
+        let items = [item];
         let run = Run::spliced(kind, Node::new(link.block()), position, position, &items);
         if fits(&run, false, INNER_BYTES) {
-            (run.build(pages)?, None)
-        } else {
-            let cut = cut_after_insert(&run, position, false);
-            let (left, split) = cut_run(pages, &run, cut, false)?;
-            (left, Some(split))
+            return Ok((run.build(pages)?, None));
         }
-    };
-    let mut right = right;
+        let cut = cut_after_insert(&run, position, false);
+        let (left, split) = cut_run(pages, &run, cut, false)?;
+        Ok((left, Some(split)))
+    })?;
     let old = std::mem::replace(link, left);
     let mut donor = pages.donate(old);
     let mut new_child = Some(split.right);
@@ -502,13 +509,18 @@ fn join_child(pages: &mut Pages, kind: KeyKind, link: &mut Link, position: usize
         if fits(&run, is_leaf, size_max(is_leaf) / 8 * 7) {
             let joined = run.build(pages)?;
             let items = [Item { count: node.count(first) + node.count(first + 1), ..node.item(first) }];
-            let parent = Run::spliced(kind, node, first, first + 2, &items).build(pages)?;
+            let parent = |pages: &mut Pages, _: &Link| Run::spliced(kind, node, first, first + 2, &items).build(pages);
+            let (joined, parent) = pages.beside(joined, parent)?;
             (first, [Some(joined), None], parent)
         } else {
             let (left, split) = cut_run(pages, &run, run.cut(run.size() / 2, least(is_leaf)), is_leaf)?;
-            let count = Node::new(left.block()).total();
-            let items = [Item { count, ..node.item(first) }, split.item()];
-            let parent = Run::spliced(kind, node, first, first + 2, &items).build(pages)?;
+            let (left, (split, parent)) = pages.beside(left, |pages, left| {
+                let count = Node::new(left.block()).total();
+                split.beside(pages, |pages, item| {
+                    let items = [Item { count, ..node.item(first) }, item];
+                    Run::spliced(kind, node, first, first + 2, &items).build(pages)
+                })
+            })?;
             (first, [Some(left), Some(split.right)], parent)
         }
     };
