@@ -9,6 +9,9 @@ mod beside;
 mod closing;
 #[path = "open/copies.rs"]
 mod copies;
+#[cfg(target_os = "linux")]
+#[path = "open/descriptors.rs"]
+mod descriptors;
 #[path = "common/directory.rs"]
 mod directory;
 #[path = "open/inside.rs"]

@@ -10,6 +10,8 @@ mod damage;
 mod faults;
 #[path = "storage/hooked.rs"]
 mod hooked;
+#[path = "storage/objects.rs"]
+mod objects;
 #[path = "storage/oracle.rs"]
 mod oracle;
 #[path = "storage/plants.rs"]

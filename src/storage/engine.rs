@@ -228,7 +228,8 @@ pub trait ObjectWriter: Send {
     /// Ends the object, which a manifest can then name. Not durable before that.
     ///
     /// # Errors
-    /// As [`write`](ObjectWriter::write).
+    /// As [`write`](ObjectWriter::write), and [`Error::SyncFailed`](crate::Error::SyncFailed) where the engine makes objects
+    /// durable meanwhile.
     fn finish(self: Box<Self>) -> Result<Object>;
 }
 

@@ -15,11 +15,14 @@ use crate::storage::engine::{Object, ObjectKind, ObjectReader, ObjectWriter, Pla
 #[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
 const BUFFER_BYTES: usize = 1 << 16;
+/// So many files are kept open to be synced. A checkpoint may write two for each of thousands of tables, and a process has
+/// often no more than 1,024 descriptors for all that it does.
+const UNSYNCED_FILES_MAX: usize = 64;
 /// So many names that are taken by somebody else are passed over.
 const FOREIGN_FILES_MAX: u32 = 1_000;
 
@@ -39,6 +42,8 @@ pub(super) struct Objects {
 struct State {
     /// Every file that is ours, as far as known.
     files: BTreeMap<Key, FileState>,
+    /// Files with something in them to sync, open, each once, those that have waited longest first.
+    unsynced: VecDeque<(Key, Arc<dyn RandomAccessFile>)>,
     /// Folders with names that are not durable yet.
     unsynced_folders: Vec<&'static str>,
 }
@@ -56,8 +61,6 @@ struct FileState {
     /// A crash left it, or removing it failed: nothing is added.
     is_orphan: bool,
     is_being_written: bool,
-    /// The open file, if there is something in it to sync.
-    unsynced: Option<Arc<dyn RandomAccessFile>>,
 }
 
 impl Objects {
@@ -121,11 +124,12 @@ impl Objects {
     /// An object behind the others of a file.
     fn add_to(self: &Arc<Self>, state: &mut State, key: Key, lock: Arc<dyn FileLock>) -> Result<Box<dyn ObjectWriter>> {
         let path = path(&key);
+        let open = state.unsynced.iter().find(|(other, _)| *other == key).map(|(_, file)| Arc::clone(file));
         let Some(found) = state.files.get_mut(&key) else {
             return Err(Error::InvalidStorageCall { message: "no such file of objects" });
         };
-        let file = match &found.unsynced {
-            Some(file) => Arc::clone(file),
+        let file = match open {
+            Some(file) => file,
             None => uninterrupted(|| self.files.open(&path)).map_err(|error| failed("open", &path, error))?,
         };
         if !found.is_end_checked {
@@ -223,8 +227,7 @@ impl Objects {
         // Taken, not looked at: what is finished from here on is for the next sync. After one that fails nothing is named.
         let (unsynced, folders) = {
             let mut state = self.state.lock();
-            let files = state.files.iter_mut().filter_map(|(key, file)| Some((key.clone(), file.unsynced.take()?)));
-            (files.collect::<Vec<_>>(), std::mem::take(&mut state.unsynced_folders))
+            (std::mem::take(&mut state.unsynced), std::mem::take(&mut state.unsynced_folders))
         };
         for (key, file) in &unsynced {
             self.syncs.sync_file(&**file, &path(key))?;
@@ -247,13 +250,14 @@ impl Objects {
                 file.wanted_end = file.wanted_end.max(Some(object.offset.saturating_add(object.length)));
             }
         }
-        for (key, file) in &mut state.files {
+        let State { files, unsynced, .. } = &mut *state;
+        for (key, file) in files {
             let end = file.wanted_end.unwrap_or(0).max(file.named_end);
             if !file.is_being_written && !file.is_orphan && end > 0 && file.end > end {
                 file.end = end;
                 if end == file.named_end {
                     // What a durable manifest names has been synced.
-                    file.unsynced = None;
+                    unsynced.retain(|(other, _)| other != key);
                 }
                 // Should this fail, the next object's begin cuts it.
                 let opened = uninterrupted(|| self.files.open(&path(key)));
@@ -262,15 +266,29 @@ impl Objects {
         }
         let unnamed = state.files.iter().filter(|(_, file)| !file.is_being_written && file.wanted_end.is_none());
         for key in unnamed.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            state.unsynced.retain(|(other, _)| *other != key);
             match uninterrupted(|| self.files.remove(&path(&key))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     if let Some(file) = state.files.get_mut(&key) {
-                        (file.is_orphan, file.unsynced) = (true, None);
+                        file.is_orphan = true;
                     }
                 }
                 _ => drop(state.files.remove(&key)),
             }
         }
+    }
+
+    /// Syncs and closes the files that have waited longest, as long as there are more than are kept open. Their names wait
+    /// for [`sync`](Objects::sync). Under the lock: a manifest that names what is in them must not come before (O2).
+    fn close_synced(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        while state.unsynced.len() > UNSYNCED_FILES_MAX
+            && let Some((key, file)) = state.unsynced.pop_front()
+        {
+            self.syncs.check()?;
+            self.syncs.sync_file(&*file, &path(&key))?;
+        }
+        Ok(())
     }
 
     pub(super) fn open(&self, object: &Object) -> Result<Box<dyn ObjectReader>> {
@@ -378,18 +396,26 @@ impl ObjectWriter for Writer {
         self.outcome = Outcome::Finished;
         let (kind, table, generation) = self.key.clone();
         let checksum = std::mem::take(&mut self.hasher).finalize();
-        Ok(Object { kind, table, generation, offset: self.start, length: self.at - self.start, checksum })
+        let object = Object { kind, table, generation, offset: self.start, length: self.at - self.start, checksum };
+        let objects = Arc::clone(&self.objects);
+        // From here on it waits to be synced.
+        drop(self);
+        objects.close_synced()?;
+        Ok(object)
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         let mut state = self.objects.state.lock();
-        let Some(file) = state.files.get_mut(&self.key) else { return };
+        let State { files, unsynced, .. } = &mut *state;
+        let Some(file) = files.get_mut(&self.key) else { return };
         file.is_being_written = false;
         if self.outcome == Outcome::Finished {
             file.end = self.at;
-            file.unsynced = Some(Arc::clone(&self.file));
+            if !unsynced.iter().any(|(key, _)| *key == self.key) {
+                unsynced.push_back((self.key.clone(), Arc::clone(&self.file)));
+            }
         } else if self.start == 0 {
             // No other object is in it.
             file.is_orphan = true;
