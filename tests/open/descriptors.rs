@@ -1,7 +1,10 @@
-//! A process that has few descriptors: each test starts itself as one that the shell limits.
+//! A process that has few descriptors, or none left for a moment. Each test starts itself as one that the shell limits.
 
 use super::directory::Directory;
-use folio::{Column, Database, Schema};
+use super::names;
+use folio::{Column, Database, Error, Schema};
+use serde_json::json;
+use std::fs::File;
 use std::process::Command;
 
 const INNER: &str = "FOLIO_FEW_DESCRIPTORS";
@@ -50,4 +53,55 @@ fn more_tables_change_than_files_can_be_open() {
     assert_eq!(again.opening().unwrap().replayed, 0);
     is_filled(&again, 4);
     assert_eq!(again.verify().unwrap(), []);
+}
+
+/// What finds no descriptor is refused and has not happened, and the next time it is done.
+#[test]
+fn a_moment_without_descriptors_passes() {
+    if !is_limited("a_moment_without_descriptors_passes", 64) {
+        return;
+    }
+    let directory = Directory::new("descriptors-moment");
+    let open = || Database::builder().segment_bytes(1_000).checkpoint_bytes(None).open(&directory).unwrap();
+    let mut db = open();
+    let mut stored = 0;
+    let mut refused = 0;
+    for free in 0..6 {
+        let table = db.ensure_table(names()).unwrap();
+        let mut insert = || {
+            let name = format!("{stored:0400}");
+            let inserted = table.insert(&json!({ "name": name }));
+            stored += u64::from(inserted.is_ok());
+            inserted.map(drop)
+        };
+        let mut taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        assert!(taken.len() > free);
+        taken.truncate(taken.len() - free);
+        // Four rows need another segment.
+        let mut outcomes: Vec<_> = (0..4).map(|_| insert()).collect();
+        outcomes.push(db.checkpoint().map(drop));
+        outcomes.extend((0..2).map(|_| insert()));
+        for outcome in outcomes {
+            match outcome {
+                Ok(()) => {}
+                Err(Error::Io { .. }) => refused += 1,
+                Err(error) => panic!("with {free} descriptors: {error:?}"),
+            }
+        }
+        let closed = if free % 2 == 0 { db.close() } else { Ok(()) };
+        drop(taken);
+        match closed {
+            Ok(()) if free % 2 == 1 => {
+                (0..4).for_each(|_| insert().unwrap());
+                db.checkpoint().unwrap();
+            }
+            Ok(()) | Err(Error::Io { .. }) => {}
+            Err(error) => panic!("closed with {free} descriptors: {error:?}"),
+        }
+        drop((table, db));
+        db = open();
+        assert_eq!(db.table("names").unwrap().len().unwrap(), stored);
+        assert_eq!(db.verify().unwrap(), []);
+    }
+    assert!(refused > 0);
 }

@@ -1,6 +1,12 @@
 //! The operating system's files.
+//!
+//! The folders of a directory that is locked are kept open, to be synced. To open one for a sync may fail where the process
+//! has no descriptor left, and would be taken for a sync that failed, after which nothing may be written any more.
 
 use super::files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
+use super::layout::FOLDERS;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +17,8 @@ use std::sync::Arc;
 pub struct OsFiles {
     root: PathBuf,
     reads_only: bool,
+    /// The folders by path. From when the directory is locked: before that, another process may put others in their place.
+    folders: Mutex<BTreeMap<Box<str>, Arc<File>>>,
 }
 
 impl OsFiles {
@@ -21,7 +29,7 @@ impl OsFiles {
     pub fn open(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         create_folders(&root)?;
-        Ok(Self { root, reads_only: false })
+        Ok(Self { root, reads_only: false, folders: Mutex::default() })
     }
 
     /// The directory `root`, which is there, to be read: its files are not opened for writing. So what this user may not
@@ -31,7 +39,7 @@ impl OsFiles {
     /// # Errors
     /// What the system says.
     pub fn open_to_read(root: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { root: std::path::absolute(root)?, reads_only: true })
+        Ok(Self { root: std::path::absolute(root)?, reads_only: true, folders: Mutex::default() })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -43,6 +51,22 @@ impl OsFiles {
         #[cfg(target_os = "linux")]
         std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_CLOEXEC);
         Ok(Arc::new(options.open(self.path(path))?))
+    }
+
+    /// Keeps a folder open, to be synced. What is no folder of ours is passed over.
+    fn hold(&self, folder: &str) -> io::Result<()> {
+        if cfg!(windows) || self.reads_only {
+            return Ok(());
+        }
+        let path = self.path(folder);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if folder.is_empty() || found.is_dir() => {
+                self.folders.lock().insert(folder.into(), Arc::new(File::open(path)?));
+                Ok(())
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -73,11 +97,14 @@ impl Files for OsFiles {
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
-        fs::create_dir(self.path(path))
+        fs::create_dir(self.path(path))?;
+        self.hold(path)
     }
 
     fn remove_folder(&self, path: &str) -> io::Result<()> {
-        fs::remove_dir(self.path(path))
+        fs::remove_dir(self.path(path))?;
+        self.folders.lock().remove(path);
+        Ok(())
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
@@ -120,7 +147,11 @@ impl Files for OsFiles {
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        sync_folder(&self.path(folder))
+        let held = self.folders.lock().get(folder).map(Arc::clone);
+        match held {
+            Some(held) => held.sync_all(),
+            None => sync_folder(&self.path(folder)),
+        }
     }
 
     fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
@@ -142,7 +173,11 @@ impl Files for OsFiles {
             opened => opened?,
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(OsLock(file)))),
+            Ok(()) => {
+                self.folders.lock().clear();
+                std::iter::once("").chain(FOLDERS).try_for_each(|folder| self.hold(folder))?;
+                Ok(Some(Box::new(OsLock(file))))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
