@@ -9,6 +9,7 @@ mod conformance;
 mod crash;
 mod misread;
 mod sim;
+mod space;
 mod threads;
 
 pub use crate::storage::plant::{Plant, plant};

@@ -7,6 +7,7 @@
 //! no later sync writes it.
 
 use super::misread::Misreads;
+use super::space::Space;
 use crate::storage::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
 use parking_lot::Mutex;
 use std::io;
@@ -138,6 +139,7 @@ struct State {
     calls: u64,
     fault: Option<Fault>,
     faults_met: u64,
+    space: Option<Space>,
     plant: Option<DevicePlant>,
     misreads: Option<Misreads>,
     is_locked: bool,
@@ -233,6 +235,13 @@ impl SimFiles {
     /// Makes calls fail.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.state.lock().fault = fault;
+    }
+
+    /// Lets all files together have so many bytes in whole blocks of 4 KiB, or any number. A write that finds room for some
+    /// of its bytes writes those. Names need no room, and a file that is removed keeps what it has.
+    pub fn set_space(&self, bytes: Option<u64>) {
+        let mut state = self.state.lock();
+        state.space = bytes.map(|bytes| Space::new(bytes, &state.contents));
     }
 
     /// How many calls a fault has changed.
@@ -490,7 +499,10 @@ impl RandomAccessFile for SimFile {
         let mut state = self.files.state.lock();
         let half = bytes.len() / 2;
         let (written, answer) = match state.meet(Call::Write) {
-            None => (bytes.len(), Ok(bytes.len())),
+            None => match state.space.as_mut().map(|space| space.take(self.file, offset, bytes.len())) {
+                Some(0) if !bytes.is_empty() => (0, Err(error(FaultKind::Full))),
+                room => (room.unwrap_or(bytes.len()), Ok(room.unwrap_or(bytes.len()))),
+            },
             Some(FaultKind::Short) => (half.max(1), Ok(half.max(1))),
             Some(FaultKind::FullHalfway) => (half, Err(error(FaultKind::FullHalfway))),
             Some(FaultKind::ErrorAfterEffect) => (bytes.len(), Err(error(FaultKind::ErrorAfterEffect))),
@@ -508,6 +520,9 @@ impl RandomAccessFile for SimFile {
         self.files.state.lock().change(Call::Cut, |state| {
             Arc::make_mut(&mut state.contents[self.file]).resize(length as usize, 0);
             state.operations.push(Operation::SetLength { file: self.file, length });
+            if let Some(space) = &mut state.space {
+                space.cut(self.file, length);
+            }
             Ok(())
         })
     }

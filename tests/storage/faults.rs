@@ -3,7 +3,7 @@
 
 use super::crash::crash_everywhere;
 use super::workload::{open, options, run, seeds};
-use folio::storage::{Appended, Batch, Format, StorageEngine};
+use folio::storage::{Appended, Batch, FileOptions, Format, StorageEngine};
 use folio::testing::{Fault, FaultKind, SimFiles, each_crash_image};
 use std::ops::ControlFlow;
 
@@ -188,6 +188,40 @@ fn when_space_returns_writes_go_on() {
         })
         .unwrap();
     assert_eq!(versions, 40);
+}
+
+/// The log writes filler ahead where it can, and never in the way of a batch.
+#[test]
+fn what_has_room_is_stored_up_to_the_end_of_the_disk() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let files = SimFiles::new();
+        let engine = open(&files, FileOptions { format, ..FileOptions::default() }).unwrap();
+        engine.claim().unwrap();
+        files.set_space(Some(3 << 20));
+        let payload = [&[b'7'; 20_000][..], b"\n"].concat();
+        let mut stored = 0;
+        let refused = loop {
+            let batch = Batch { first: stored + 1, count: 1, payload: &payload };
+            match engine.append(batch).and_then(|_| engine.sync(stored + 1)) {
+                Ok(()) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, folio::Error::StorageFull { .. }), "{refused}");
+        let used = files.image().files().iter().map(|path| files.image().get(path).unwrap().len()).sum::<usize>();
+        let free = (3 << 20) - used;
+        assert!(free < 48 << 10, "{stored} batches, and {free} bytes are free");
+        // What is smaller still has room, and so has a large one when space returns.
+        let small = Batch { first: stored + 1, count: 1, payload: b"\n" };
+        assert_eq!(engine.append(small).unwrap(), Appended::At(stored + 1));
+        files.set_space(None);
+        let large = Batch { first: stored + 2, count: 1, payload: &payload };
+        assert_eq!(engine.append(large).unwrap(), Appended::At(stored + 2));
+        engine.sync(stored + 2).unwrap();
+        drop(engine);
+        let engine = open(&files.next_process(), FileOptions { format, ..FileOptions::default() }).unwrap();
+        assert_eq!(engine.recovery().last, stored + 2);
+    }
 }
 
 #[test]

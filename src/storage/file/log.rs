@@ -15,7 +15,8 @@
 //! **Writing ahead.** A file that grows has its length and its blocks synced with each batch. So filler is written in
 //! steps ahead of the batches, which then only overwrite: a sync has only data to write. The step grows with the segment,
 //! so that a small log stays small. Each step is for the syncs to come, of which there has been one since the last step:
-//! where nobody syncs, every byte is written once.
+//! where nobody syncs, every byte is written once. It is written behind the batch that leaves the space of the last step,
+//! and given back where the disk has no room for all of it.
 
 use super::archive::Archive;
 use super::engine::FileOptions;
@@ -65,7 +66,7 @@ pub(super) struct Log {
     pub(super) end: u64,
     /// How far its space has been written ahead.
     filled: u64,
-    /// How far the log was durable by then.
+    /// How far the log was durable by then. The highest number where there is no room for filler.
     filled_durable: u64,
     /// The last version.
     pub(super) last: u64,
@@ -176,10 +177,6 @@ impl Log {
         let rest = &batch.payload[copied.len()..];
         let rest_at = self.end + self.buffer.len() as u64;
         let end = rest_at + rest.len() as u64;
-        if end > self.filled && header.synced > self.filled_durable {
-            self.filled_durable = header.synced;
-            self.write_ahead(end);
-        }
         let Some(live) = &self.live else { return Err(not_claimed()) };
         let written = write_all(&**live, &self.buffer, self.end).and_then(|()| write_all(&**live, rest, rest_at));
         if let Err(error) = written {
@@ -188,19 +185,32 @@ impl Log {
         }
         self.batch_bytes += end - self.end;
         (self.end, self.last) = (end, last);
-        self.filled = self.filled.max(end);
+        if end > self.filled {
+            self.filled = end;
+            if header.synced > self.filled_durable {
+                self.filled_durable = header.synced;
+                self.write_ahead();
+            }
+        }
         syncs.note_append(last);
         Ok(Appended::At(last))
     }
 
-    /// Writes filler behind `end`. What fails here fails nothing: a batch can be written without, and near the end of the
-    /// disk it must be.
+    /// Writes filler behind the last batch. After the batch, which must not find the disk filled by it. What fails here
+    /// fails nothing: the log goes on without, and what room there is is left to others.
     #[cold]
-    fn write_ahead(&mut self, end: u64) {
+    fn write_ahead(&mut self) {
         let Some(live) = &self.live else { return };
-        let step = end.next_power_of_two().max(STEP_BYTES_MIN).min(self.options.preallocate_bytes);
-        let to = end.saturating_add(step).min(self.options.segment_bytes);
-        self.filled = fill(&**live, self.format, end.max(self.filled), to);
+        let step = self.end.next_power_of_two().max(STEP_BYTES_MIN).min(self.options.preallocate_bytes);
+        let to = self.end.saturating_add(step).min(self.options.segment_bytes).max(self.end);
+        self.filled = fill(&**live, self.format, self.end, to);
+        if self.filled < to {
+            if set_length(&**live, self.end).is_ok() {
+                self.filled = self.end;
+            }
+            // Not tried again in this segment, where it would be written and cut at each batch.
+            self.filled_durable = u64::MAX;
+        }
     }
 
     /// L3, after an append that failed. Where that fails too, nobody knows what is there, and nothing more is written.
