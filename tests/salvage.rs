@@ -157,6 +157,19 @@ fn without_manifest_and_log_the_files_are_what_there_is() {
 }
 
 #[test]
+fn without_all_that_says_how_rows_are_written_they_say_it_themselves() {
+    for format in FORMATS {
+        let image = database(format, false).with("manifest", None).with("wal/transaction.log", None);
+        let (a, b, version, lost) = salvage(&image);
+        assert_eq!((a, b, version), (Some(vec![0, 1]), Some(vec![0, 1]), 1));
+        assert!(says(&lost, "manifest", "the tables are as their files have them"), "{lost:?}");
+        // Of one whose first bytes are other ones nothing can be read; the others still say it.
+        let (a, b, ..) = salvage(&flipped(&image, "data/a.records", 1));
+        assert_eq!((a, b), (Some(vec![]), Some(vec![0, 1])));
+    }
+}
+
+#[test]
 fn a_manifest_of_another_version_is_for_another_version() {
     let image = database(Format::Binary, false);
     let (line, body) = (b"folio manifest 00002 ", image.get("manifest").unwrap()[51..].to_vec());

@@ -25,8 +25,8 @@ use std::sync::Arc;
 /// What is left of a storage; see the module.
 pub(crate) struct Remains {
     files: Arc<dyn Files>,
-    /// That of the log and of the objects.
-    format: Format,
+    /// That of the log and of the objects, as manifest and log say it.
+    format: Option<Format>,
     manifest: Option<Manifest>,
     /// By rising first version.
     segments: Vec<Segment>,
@@ -135,16 +135,16 @@ impl Remains {
             });
         }
         let (format, log) = match (&stored, newest) {
-            (Some(stored), _) => (stored.records, Some(stored.log)),
-            (None, Some((format, log))) => (format, Some(log)),
-            (None, None) => (Format::default(), None),
+            (Some(stored), _) => (Some(stored.records), Some(stored.log)),
+            (None, Some((format, log))) => (Some(format), Some(log)),
+            (None, None) => (None, None),
         };
         let manifest = stored.map(|stored| stored.manifest);
         Ok(Self { files, format, manifest, segments, log, objects, _lock: lock })
     }
 
-    /// How payloads and objects are encoded; a guess if neither manifest nor log is left.
-    pub(crate) fn format(&self) -> Format {
+    /// How payloads and objects are encoded; none if neither manifest nor log is left.
+    pub(crate) fn format(&self) -> Option<Format> {
         self.format
     }
 
@@ -220,7 +220,7 @@ impl Remains {
                 }
             };
             let start = segment.start.min(bytes.len());
-            let mut frames = Frames::new(self.format, segment.log, &bytes, start, segment.first);
+            let mut frames = Frames::new(segment.format, segment.log, &bytes, start, segment.first);
             let flaw = loop {
                 match frames.step() {
                     Step::Batch(batch, header) => {
@@ -244,18 +244,18 @@ impl Remains {
             };
             if let Some(flaw) = flaw {
                 report(as_damage(flaw)?);
-                end.known = end.known.max(self.last_known(&bytes, frames.at));
+                end.known = end.known.max(self.last_known(segment.format, &bytes, frames.at));
             }
         }
         Ok(end)
     }
 
     /// The highest version that a header from `from` on speaks of.
-    fn last_known(&self, bytes: &[u8], mut from: usize) -> u64 {
+    fn last_known(&self, format: Format, bytes: &[u8], mut from: usize) -> u64 {
         let mut known = 0;
-        while let Some(found) = frame::find_frame(self.format, bytes, from) {
+        while let Some(found) = frame::find_frame(format, bytes, from) {
             from = found + 1;
-            if let Ok((header, _)) = frame::read_frame_header(self.format, &bytes[found..])
+            if let Ok((header, _)) = frame::read_frame_header(format, &bytes[found..])
                 && Some(header.log) == self.log
             {
                 known = known.max(header.last().unwrap_or(0)).max(header.synced);

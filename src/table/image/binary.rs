@@ -31,7 +31,7 @@ use crate::table::layout::{INLINE_MAX, Layout, PAGE_ROWS};
 use crate::table::row_page::PageRef;
 use crate::table::view::TableView;
 
-const MAGIC: &[u8; 8] = b"folio.pg";
+pub(super) const MAGIC: &[u8; 8] = b"folio.pg";
 const VERSION: u32 = 1;
 const PAGE: u32 = 1;
 const ABSENT: u32 = 2;

@@ -28,6 +28,8 @@ use serde_core::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
+/// How the first line begins, whatever the version.
+pub(super) const BEGIN: &[u8; super::BEGIN_BYTES] = b"{\"version\":";
 const VERSION: u64 = 1;
 /// Rows of a page are put into it at the latest when their values take so many bytes.
 const BATCH_BYTES: usize = 1 << 20;

@@ -109,6 +109,15 @@ pub(crate) fn write_part(
     out.finish()
 }
 
+/// So many bytes tell how a part is written.
+pub(crate) const BEGIN_BYTES: usize = 11;
+
+/// How the part is written that begins so; none where nothing that begins so is one.
+pub(crate) fn format_of(begin: &[u8]) -> Option<Format> {
+    let begins = [(Format::Binary, &binary::MAGIC[..]), (Format::JsonLines, lines::BEGIN)];
+    begins.into_iter().find(|(_, known)| begin.starts_with(known)).map(|(format, _)| format)
+}
+
 /// The lengths of the parts that `read` gives one behind the other, as far as they can be told apart. It goes by lengths
 /// and ends alone: what is in the parts is for [`Restore`](restore::Restore) to check.
 ///

@@ -97,6 +97,13 @@ pub(super) fn image_format(format: Format) -> image::Format {
     }
 }
 
+pub(super) fn storage_format(format: image::Format) -> Format {
+    match format {
+        image::Format::Binary => Format::Binary,
+        image::Format::JsonLines => Format::JsonLines,
+    }
+}
+
 #[cold]
 pub(super) fn damaged(expected: impl Into<Box<str>>, found: impl Into<Box<str>>) -> Error {
     Error::Corrupt { file: FILE.into(), offset: 0, expected: expected.into(), found: found.into() }

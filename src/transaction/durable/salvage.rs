@@ -3,16 +3,17 @@
 //! - With a manifest: its tables, each from as many leading parts as are whole, then the log behind it, batch by batch to
 //!   the first that is missing or does not apply.
 //! - Without, but with a log from its first version: all of that.
-//! - Without both: the tables of the files, as they parse. Nothing says then which version they are.
+//! - Without both: the tables of the files, as they parse. Nothing says then which version they are, and where the log is
+//!   gone altogether, not even how they are written: their first bytes do.
 //!
 //! Whatever is missing is reported. A table without its last parts is older than the others, and the log is applied to it
 //! all the same: each of its rows is one that was committed, but they may be of different versions.
 
 use super::open::{REPLAY_BYTES, apply_batch, read_schema, read_through, restore_table, set_number};
-use super::parts::{Contents, NamedTable, image_format};
+use super::parts::{Contents, NamedTable, image_format, storage_format};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
-use crate::storage::{Batch, Damage, Object, ObjectKind, Remains, as_damage};
+use crate::storage::{Batch, Damage, Format, Object, ObjectKind, Remains, as_damage};
 use crate::table::definition::TableDef;
 use crate::table::image;
 use crate::table::version::TABLES_MAX;
@@ -39,7 +40,8 @@ pub(crate) fn salvage(remains: &Remains, report: &mut dyn FnMut(Damage)) -> Resu
         },
         None => None,
     };
-    let mut salvage = Salvage { core: &core, remains, catalog: Catalog::default(), report };
+    let format = remains.format().unwrap_or_else(|| format_of_files(remains));
+    let mut salvage = Salvage { core: &core, remains, format, catalog: Catalog::default(), report };
     match checkpoint {
         Some((manifest, contents)) => match contents.tables(manifest) {
             Ok(tables) => {
@@ -61,6 +63,7 @@ pub(crate) fn salvage(remains: &Remains, report: &mut dyn FnMut(Damage)) -> Resu
 struct Salvage<'s> {
     core: &'s Core,
     remains: &'s Remains,
+    format: Format,
     /// Of the tables restored so far.
     catalog: Catalog,
     report: &'s mut dyn FnMut(Damage),
@@ -125,7 +128,7 @@ impl Salvage<'_> {
             let fewer = NamedTable { name: table.name, slot: table.slot, schema: table.schema, parts };
             let write = self.core.store.begin()?;
             let read = |object: &Object| self.remains.open_object(object);
-            let restored = write.write(|writer| restore_table(writer, &fewer, &def, self.remains.format(), &read))?;
+            let restored = write.write(|writer| restore_table(writer, &fewer, &def, self.format, &read))?;
             match restored {
                 Ok(()) => {
                     write.commit();
@@ -156,7 +159,7 @@ impl Salvage<'_> {
 
     /// Applies the log behind version `after` as far as it goes, and says what is lost behind.
     fn replay(&mut self, after: u64) -> Result<()> {
-        let (remains, core) = (self.remains, self.core);
+        let (remains, core, format) = (self.remains, self.core, self.format);
         let mut running: Option<Transaction<'_>> = None;
         let (mut version, mut bytes) = (after, 0);
         let mut apply = |batch: Batch<'_>| -> Result<()> {
@@ -164,7 +167,7 @@ impl Salvage<'_> {
                 Some(tx) => tx,
                 none => none.insert(core.begin()?),
             };
-            version = tx.savepoint(|tx| apply_batch(tx, remains.format(), &batch))?;
+            version = tx.savepoint(|tx| apply_batch(tx, format, &batch))?;
             bytes += batch.payload.len();
             if bytes >= REPLAY_BYTES {
                 bytes = 0;
@@ -258,8 +261,7 @@ impl Salvage<'_> {
     fn parts_of(&self, file: &(ObjectKind, String, u64)) -> Result<Vec<Object>> {
         let whole = self.remains.object_at(file, 0, None)?;
         let mut reader = self.remains.open_object(&whole)?;
-        let format = image_format(self.remains.format());
-        let lengths = image::part_lengths(format, &mut |into| reader.read(into))?;
+        let lengths = image::part_lengths(image_format(self.format), &mut |into| reader.read(into))?;
         let mut at = 0;
         let place = |length: u64| {
             at += length;
@@ -267,6 +269,17 @@ impl Salvage<'_> {
         };
         lengths.into_iter().map(place).collect()
     }
+}
+
+/// How the files of rows are written, by the first of them that says it. What cannot be read is reported when its rows are.
+fn format_of_files(remains: &Remains) -> Format {
+    let begin = |file| {
+        let mut begin = [0; image::BEGIN_BYTES];
+        let object = remains.object_at(file, 0, Some(begin.len() as u64))?;
+        remains.open_object(&object)?.read(&mut begin).map(|_| begin)
+    };
+    let records = remains.objects().iter().filter(|file| file.0 == ObjectKind::Records);
+    records.filter_map(|file| image::format_of(&begin(file).ok()?)).map(storage_format).next().unwrap_or_default()
 }
 
 /// A table's files of a kind, the newest first.
