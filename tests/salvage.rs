@@ -189,10 +189,18 @@ fn where_nothing_is_nothing_is_made() {
     assert!(!path.exists());
     std::fs::create_dir(&path).unwrap();
     assert!(matches!(Database::salvage(&path), Err(Error::NotADatabase { .. })));
+    assert!(matches!(Database::verify_at(&path), Err(Error::NotADatabase { .. })));
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
     let db = Database::open(&path).unwrap();
     assert!(matches!(Database::salvage(&path), Err(Error::Locked { .. })));
     drop(db);
     assert_eq!(Database::salvage(&path).unwrap().lost, []);
+    // Of what was one, the lock alone.
+    std::fs::remove_file(path.join("manifest")).unwrap();
+    for folder in ["wal", "data", "schema"] {
+        std::fs::remove_dir_all(path.join(folder)).unwrap();
+    }
+    assert!(matches!(Database::salvage(&path), Err(Error::NotADatabase { .. })));
+    assert!(matches!(Database::verify_at(&path), Err(Error::NotADatabase { .. })));
     std::fs::remove_dir_all(&path).unwrap();
 }

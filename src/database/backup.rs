@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[cfg(any(unix, windows))]
 use {
     super::salvage::files_to_read,
-    crate::storage::{FileEngine, FileOptions},
+    crate::storage::{FileEngine, FileOptions, refuse_nothing},
     std::path::Path,
 };
 
@@ -102,12 +102,14 @@ impl Database {
     /// [`open`](Database::open) would answer as an error is among the damage.
     ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::NotADatabase`], [`Error::UnsupportedFormat`], [`Error::Io`],
+    /// [`Error::Locked`], [`Error::NotADatabase`] also where nothing of one is left, [`Error::UnsupportedFormat`], [`Error::Io`],
     /// [`Error::OutOfMemory`].
     #[cfg(any(unix, windows))]
     pub fn verify_at(path: impl AsRef<Path>) -> Result<Vec<Damage>> {
         let path = path.as_ref();
-        match FileEngine::open_on(Arc::new(files_to_read(path)?), FileOptions::default()) {
+        let files = files_to_read(path)?;
+        refuse_nothing(&files)?;
+        match FileEngine::open_on(Arc::new(files), FileOptions::default()) {
             Ok(engine) => Self::verify_on(Arc::new(engine)),
             Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) => {
                 // Opening stops at the first; whoever saves what is left looks at all of it.

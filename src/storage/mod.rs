@@ -18,7 +18,7 @@ pub use engine::{
 #[cfg(any(unix, windows))]
 pub use file::{DirEntry, EntryKind, FileEngine, FileLock, FileOptions, Files, OsFiles, RandomAccessFile};
 #[cfg(any(unix, windows))]
-pub(crate) use file::{Remains, as_damage};
+pub(crate) use file::{Remains, as_damage, refuse_nothing};
 pub use memory::{MemoryEngine, MemoryStorage};
 
 /// The folder of a database of this name: any name, encoded as one that no file system takes for a path.

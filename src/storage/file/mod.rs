@@ -21,4 +21,4 @@ pub use engine::{FileEngine, FileOptions};
 pub use files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
 pub(super) use layout::{encode_name, object_path};
 pub use os::OsFiles;
-pub(crate) use salvage::{Remains, as_damage};
+pub(crate) use salvage::{Remains, as_damage, refuse_nothing};

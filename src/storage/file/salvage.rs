@@ -87,12 +87,7 @@ impl Remains {
     /// [`Error::Locked`]; [`Error::NotADatabase`] where nothing of one is left; [`Error::UnsupportedFormat`] for a manifest
     /// of another version; [`Error::Io`] if the directory cannot be read; [`Error::OutOfMemory`].
     pub(crate) fn open(files: Arc<dyn Files>, report: &mut dyn FnMut(Damage)) -> Result<Self> {
-        let root = list(&*files, "")?.unwrap_or_default();
-        let ours = |name: &str| [MANIFEST, MANIFEST_NEW].contains(&name) || FOLDERS.contains(&name);
-        if !root.iter().any(|(name, _)| ours(name)) {
-            let found = "nothing of one is there".into();
-            return Err(Error::NotADatabase { path: files.describe().into(), found });
-        }
+        refuse_nothing(&*files)?;
         let lock = lock_directory(&*files)?;
         let mut listings = Vec::new();
         for folder in FOLDERS {
@@ -262,6 +257,22 @@ impl Remains {
             }
         }
         known
+    }
+}
+
+/// Looks whether there is anything of a storage, before so much as a lock is put there.
+///
+/// # Errors
+/// [`Error::NotADatabase`] if not; [`Error::Io`].
+pub(crate) fn refuse_nothing(files: &dyn Files) -> Result<()> {
+    let root = list(files, "")?.unwrap_or_default();
+    let ours = |name: &str| [MANIFEST, MANIFEST_NEW].contains(&name) || FOLDERS.contains(&name);
+    match root.iter().any(|(name, _)| ours(name)) {
+        true => Ok(()),
+        false => {
+            let found = "nothing of one is there".into();
+            Err(Error::NotADatabase { path: files.describe().into(), found })
+        }
     }
 }
 
