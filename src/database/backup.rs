@@ -22,8 +22,9 @@ use {
 const UNFINISHED: [(Format, &[u8]); 2] =
     [(Format::Binary, b"an unfinished copy"), (Format::JsonLines, b"\"an unfinished copy\"\n")];
 
-/// The log of a copy gets to its version in steps of 2^32. No life is long enough for more; a forged file may say more.
-const VERSION_MAX: u64 = 1 << 42;
+/// The log of a copy gets to its version in steps of 2^32, which this many versions take a second or two for. A million
+/// commits a second come to so many in 142 years; a forged file may say more.
+const VERSION_MAX: u64 = 1 << 52;
 
 impl Snapshot {
     /// Copies this version into the directory `path`, which is made and must not hold a database yet. The copy can be
@@ -32,7 +33,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Error::NotADatabase`] where there is something already, [`Error::Locked`], [`Error::Io`],
-    /// [`Error::StorageFull`]. What is there of the copy then cannot be opened, and can be removed.
+    /// [`Error::StorageFull`], [`Error::Limit`] for a version above 2^52. What is there of the copy then cannot be opened,
+    /// and can be removed.
     #[cfg(any(unix, windows))]
     pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         self.backup_in(path, Format::Binary)

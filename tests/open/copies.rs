@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::{names, tree};
-use folio::storage::{Format, OpenReport};
+use folio::storage::{Batch, FileEngine, FileOptions, Format, OpenReport, StorageEngine};
 use folio::{Column, Database, Durability, Error, Schema};
 use serde_json::json;
 use std::fs;
@@ -116,6 +116,27 @@ fn compaction_gives_space_back() {
     assert_eq!(db.verify().unwrap(), []);
     drop((table, db));
     assert_eq!(Database::open(&directory).unwrap().table("names").unwrap().len().unwrap(), 100);
+}
+
+/// At a million commits a second, a database in memory comes to such a version within two months.
+#[test]
+fn a_version_of_a_long_life_is_copied() {
+    let directory = Directory::new("copies-late");
+    let engine = FileEngine::open(directory.0.join("origin"), FileOptions::default()).unwrap();
+    engine.claim().unwrap();
+    for step in 0..1_100 {
+        let first = 1 + step * u64::from(u32::MAX);
+        let _ = engine.append(Batch { first, count: u32::MAX, payload: b"" }).unwrap();
+    }
+    engine.close().unwrap();
+    drop(engine);
+    let db = Database::open(directory.0.join("origin")).unwrap();
+    db.create_table(names()).unwrap();
+    let version = db.snapshot().version();
+    assert!(version > 1 << 42);
+    db.backup_to(directory.0.join("copy")).unwrap();
+    let copy = Database::open(directory.0.join("copy")).unwrap();
+    assert_eq!((copy.snapshot().version(), copy.table_names()), (version, vec!["names".to_owned()]));
 }
 
 #[test]
