@@ -1,9 +1,13 @@
 //! The conformance suite on every engine there is.
 #![cfg(any(unix, windows))]
 
-use folio::Result;
-use folio::storage::{FileEngine, FileOptions, Format, MemoryEngine, MemoryStorage, StorageEngine};
+use folio::storage::{
+    Checkpoint, FileEngine, FileOptions, Format, MemoryEngine, MemoryStorage, Object, ObjectKind, Placement,
+    StorageEngine,
+};
 use folio::testing::{SimFiles, Storage, conformance};
+use folio::{Error, Result};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,4 +80,26 @@ fn simulated_files_conform() {
             }
         }
     }
+}
+
+/// A manifest is refused before it takes the place of one that can be read.
+#[test]
+fn what_could_not_be_read_again_is_refused() {
+    let files = Simulated(SimFiles::new(), FileOptions::default());
+    let engine = files.open().unwrap();
+    engine.claim().unwrap();
+    let mut writer = engine.create_object(ObjectKind::Records, "t", Placement::Append).unwrap();
+    writer.write(b"rows").unwrap();
+    let object = writer.finish().unwrap();
+    let nested = |levels: usize| (0..levels).fold(Value::Null, |inner, _| Value::from(vec![inner]));
+    let replace = |objects: &[&Object], content: Value| {
+        let objects = objects.iter().map(|object| (*object).clone()).collect();
+        engine.replace_manifest(engine.manifest().unwrap().generation, Checkpoint { version: 0, objects, content })
+    };
+    let refused = replace(&[&object], nested(200));
+    assert!(matches!(refused, Err(Error::InvalidStorageCall { .. })), "{refused:?}");
+    replace(&[&object], nested(100)).unwrap();
+    drop(engine);
+    let manifest = files.open().unwrap().recovery().manifest.clone().unwrap();
+    assert_eq!((manifest.checkpoint.objects, manifest.checkpoint.content), (vec![object], nested(100)));
 }

@@ -84,6 +84,10 @@ fn checksum(line: &[u8], body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// The bytes of a manifest.
+///
+/// # Errors
+/// [`Error::InvalidStorageCall`] for one that no opening could read again.
 pub(super) fn encode(stored: &Stored) -> Result<Vec<u8>> {
     let Manifest { generation, durable, checkpoint } = &stored.manifest;
     let objects = checkpoint.objects.iter().map(|object| ObjectBody {
@@ -109,7 +113,10 @@ pub(super) fn encode(stored: &Stored) -> Result<Vec<u8>> {
     let checksum = checksum(&bytes, &body);
     bytes.extend_from_slice(format!("{checksum:08x}\n").as_bytes());
     bytes.extend_from_slice(&body);
-    Ok(bytes)
+    match decode(&bytes) {
+        Ok(read) if read == *stored => Ok(bytes),
+        _ => Err(Error::InvalidStorageCall { message: "a manifest's content that could not be read again" }),
+    }
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
