@@ -381,8 +381,8 @@ pub trait StorageEngine: Send + Sync + 'static {
     ///
     /// # Errors
     /// As the trait; the manifest before stays in use. `Conflict`: the manifest's generation is another.
-    /// `InvalidStorageCall` also for what could not be read again: an engine may refuse a content nested more than a hundred
-    /// levels deep, or with keys that `serde_json` keeps for itself.
+    /// `InvalidStorageCall` also for what could not be read again: an engine may refuse objects that share bytes, and a
+    /// content nested more than a hundred levels deep, or with keys that `serde_json` keeps for itself.
     fn replace_manifest(&self, expected: u64, checkpoint: Checkpoint) -> Result<u64>;
 
     /// Figures. Cost: O(segments + objects).

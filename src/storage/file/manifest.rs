@@ -89,6 +89,16 @@ fn checksum(line: &[u8], body: &[u8]) -> u32 {
 /// # Errors
 /// [`Error::InvalidStorageCall`] for one that no opening could read again.
 pub(super) fn encode(stored: &Stored) -> Result<Vec<u8>> {
+    let bytes = write(stored)?;
+    match decode(&bytes) {
+        Ok(read) if read == *stored => Ok(bytes),
+        _ => Err(Error::InvalidStorageCall {
+            message: "a manifest's content that could not be read again, or objects that share bytes",
+        }),
+    }
+}
+
+fn write(stored: &Stored) -> Result<Vec<u8>> {
     let Manifest { generation, durable, checkpoint } = &stored.manifest;
     let objects = checkpoint.objects.iter().map(|object| ObjectBody {
         file: object_path(object.kind, &object.table, object.generation),
@@ -113,10 +123,7 @@ pub(super) fn encode(stored: &Stored) -> Result<Vec<u8>> {
     let checksum = checksum(&bytes, &body);
     bytes.extend_from_slice(format!("{checksum:08x}\n").as_bytes());
     bytes.extend_from_slice(&body);
-    match decode(&bytes) {
-        Ok(read) if read == *stored => Ok(bytes),
-        _ => Err(Error::InvalidStorageCall { message: "a manifest's content that could not be read again" }),
-    }
+    Ok(bytes)
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
@@ -162,6 +169,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
         let (offset, length) = (object.offset, object.length);
         objects.push(Object { kind, table: Arc::from(table), generation, offset, length, checksum });
     }
+    refuse_shared(&objects)?;
     let records = body.records.parse::<Format>().map_err(|()| corrupt(LINE_BYTES, "a record format", &body.records))?;
     let log = hex(&body.log).ok_or_else(|| corrupt(LINE_BYTES, "the number of a log", &body.log))?;
     let segment = hex(&body.segment).ok_or_else(|| corrupt(LINE_BYTES, "the number of a segment", &body.segment))?;
@@ -171,6 +179,27 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
     let checkpoint = Checkpoint { version: body.version, objects, content: body.content.0 };
     let manifest = Manifest { generation: body.generation, durable: body.durable, checkpoint };
     Ok(Stored { records, log, segment, manifest })
+}
+
+/// Refuses objects that have bytes in common. Else a few bytes of a manifest could have any number of bytes read: those of
+/// one large object, named again and again.
+fn refuse_shared(objects: &[Object]) -> Result<()> {
+    let mut places: Vec<_> = objects
+        .iter()
+        .map(|object| ((object.kind, &object.table, object.generation), object.offset, object.length))
+        .collect();
+    places.sort_unstable();
+    for ((file, offset, length), (next_file, next, _)) in places.iter().zip(places.iter().skip(1)) {
+        if file == next_file && next - offset < *length {
+            return Err(Error::Corrupt {
+                file: MANIFEST.into(),
+                offset: LINE_BYTES as u64,
+                expected: "objects that share no bytes".into(),
+                found: format!("two at byte {next} of `{}`", object_path(file.0, file.1, file.2)).into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn read(files: &dyn Files) -> Result<Stored> {
@@ -237,6 +266,26 @@ mod tests {
     #[test]
     fn a_manifest_returns() {
         assert_eq!(decode(&encode(&example()).unwrap()).unwrap(), example());
+    }
+
+    #[test]
+    fn objects_that_share_bytes_are_refused() {
+        let objects = |places: &[(u64, u64, u64)]| {
+            let mut stored = example();
+            let object = stored.manifest.checkpoint.objects.remove(0);
+            let at = |&(generation, offset, length): &_| Object { generation, offset, length, ..object.clone() };
+            stored.manifest.checkpoint.objects = places.iter().map(at).collect();
+            stored
+        };
+        for apart in [&[(0, 5, 10), (0, 0, 5), (1, 0, 9), (0, 15, 1)][..], &[(0, 5, 0), (0, 5, 10), (0, 5, 0)]] {
+            let stored = objects(apart);
+            assert_eq!(decode(&encode(&stored).unwrap()).unwrap(), stored);
+        }
+        for shared in [&[(0, 5, 10), (0, 5, 10)][..], &[(0, 14, 1), (1, 0, 1), (0, 5, 10)], &[(0, 0, 9), (0, 3, 1)]] {
+            let stored = objects(shared);
+            assert!(matches!(decode(&write(&stored).unwrap()), Err(Error::Corrupt { .. })), "{shared:?}");
+            assert!(matches!(encode(&stored), Err(Error::InvalidStorageCall { .. })), "{shared:?}");
+        }
     }
 
     #[test]
