@@ -85,7 +85,8 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    /// Stores a whole row of checked values at this id, whether or not a row is there. Refuses what no index can hold.
+    /// Stores a whole row of checked values at this id, whether or not a row is there. Refuses what no index can hold. That
+    /// they do not become too many is for the caller to [`check`](TableMut::check_room), when all is put and removed.
     pub(crate) fn put(&mut self, id: u64, row: &mut RowBuf) -> Result<()> {
         let found = self.view().row(id).is_some();
         if id > self.last_id_stored() {
@@ -98,7 +99,6 @@ impl TableMut<'_, '_> {
         if found {
             return self.replace(id, row).map(drop);
         }
-        self.check_room(1)?;
         check_values(self.def, row)?;
         self.insert_at(id, row)
     }
@@ -398,7 +398,8 @@ impl TableMut<'_, '_> {
         Ok(())
     }
 
-    fn check_room(&self, more: u64) -> Result<()> {
+    /// Refuses so many more rows than there are if they would be too many.
+    pub(crate) fn check_room(&self, more: u64) -> Result<()> {
         let found = self.entry.rows + more;
         if found > ROWS_MAX {
             return Err(Error::Limit { what: "rows of a table".into(), limit: ROWS_MAX, found });

@@ -203,7 +203,7 @@ fn read_page(
     let shape = check_page(def, number, bytes, links)
         .map_err(|fault| mismatch(page_at + fault.at as u64, fault.expected, fault.found))?;
     let lengths: Vec<u32> = lengths.as_chunks().0.iter().map(|length| u32::from_le_bytes(*length)).collect();
-    restore.check_rows(at, number, shape.live)?;
+    restore.check_ids(at, number, shape.live)?;
     let link = restore.copy_page(links, bytes)?;
     let mut filled = Filled { restore, link: Some(link) };
     for (index, (length, column)) in lengths.into_iter().zip(&shape.large).enumerate() {

@@ -167,7 +167,7 @@ pub(super) fn read(input: &mut Input<'_>, restore: &mut Restore<'_, '_>) -> Resu
             }
             Says::Row(id, fields) => {
                 let bit = page.place(at, id)?;
-                restore.check_rows(at, id >> PAGE_SHIFT, bit)?;
+                restore.check_ids(at, id >> PAGE_SHIFT, bit)?;
                 tally.rows += 1;
                 let row = page.row();
                 read_row(def, id, fields, row, &mut packed).map_err(|error| error.at(at))?;

@@ -4,7 +4,7 @@ use super::restore::Restore;
 use super::*;
 use crate::page::{BlockRef, Guard, Store};
 use crate::schema::{Column, Index, Schema};
-use crate::table::change::{TableMut, new_index_block};
+use crate::table::change::{ROWS_MAX, TableMut, new_index_block};
 use crate::table::definition::TableDef;
 use crate::table::diff::diff_rows;
 use crate::table::samples::{Random, check_table, random_changes, random_schema};
@@ -331,6 +331,36 @@ fn no_damage_makes_a_table_that_is_not_sound() {
             }
             check_damaged(&schema, format, damaged);
         }
+    }
+}
+
+/// As many rows as there can be take too long to store: the table is told that it has them.
+#[test]
+fn a_full_table_is_restored() {
+    // Without indexes, for which room would be made.
+    let schema = Schema::builder("things").column(Column::string("s")).build().unwrap();
+    let database = Database::new(schema.clone(), 5);
+    database.change(|table| random_changes(&mut Random(5), table, 50));
+    for format in [Format::Binary, Format::JsonLines] {
+        let part = database.part(0, format);
+        let restore = |before: u64| {
+            Database::new(schema.clone(), 5).try_change(|table| {
+                let TableMut { def, sequence, pages, rows, indexes, entry } = table;
+                let mut restore = Restore::new(TableMut { def, sequence, pages, rows, indexes, entry });
+                // The second time, each page is put in the place of one with as many rows.
+                for rows in [None, Some(before)] {
+                    if let Some(rows) = rows {
+                        restore.pretend_rows(rows);
+                    }
+                    let mut rest = &part[..];
+                    restore.apply(format, &mut |room| std::io::Read::read(&mut rest, room).map_err(|_| panic!()))?;
+                }
+                restore.finish()
+            })
+        };
+        restore(ROWS_MAX).unwrap();
+        let Err(PartError::Mismatch(refused)) = restore(ROWS_MAX + 1) else { panic!("too many rows") };
+        assert!(refused.expected.contains("4294967295 rows"), "{refused}");
     }
 }
 

@@ -154,7 +154,8 @@ fn next_change<'a, R: Records<'a>>(records: &mut R, table: &TableKey) -> Result<
 /// Makes the changes of one table that follow one another, and answers what comes behind them.
 ///
 /// Rows may have swapped unique values: if there are any, the old versions of all rows that are deleted or put are gone
-/// before the first is stored.
+/// before the first is stored. How many rows there are is looked at in the end: of a table that was full, a low id may be
+/// put before the high one that made room for it is deleted.
 fn change_rows<'a, R: Records<'a>>(
     table: &mut TableMut<'_, '_>,
     mut records: R,
@@ -165,9 +166,10 @@ fn change_rows<'a, R: Records<'a>>(
         remove_old(table, records.clone(), key)?;
     }
     let (mut row, mut packed) = (RowBuf::new(), Vec::new());
-    let mut order = Order::default();
+    let (mut order, mut end) = (Order::default(), 0);
     while let Some((at, change)) = next_change(&mut records, key)? {
         order.pass(at, &change)?;
+        end = at;
         match change {
             Change::Clear | Change::Delete(_) if removes_first => {}
             Change::Clear => table.clear()?,
@@ -183,6 +185,7 @@ fn change_rows<'a, R: Records<'a>>(
             Change::NextId(next_id) => table.raise_next_id(next_id),
         }
     }
+    table.check_room(0).map_err(|error| refuse(end, error))?;
     Ok(records)
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Error;
 use crate::schema::{Column, Index};
+use crate::table::change::ROWS_MAX;
 use crate::table::samples::{Random, check_table, random_changes, random_schema};
 use crate::transaction::clock::Clock;
 use crate::transaction::core::Core;
@@ -302,6 +303,45 @@ fn large_values_go_through() {
 fn fork(core: &Core) -> Core {
     let (pinned, catalog) = core.snapshot();
     Core::fork(pinned, catalog, Arc::clone(&core.lineage), Clock::SYSTEM)
+}
+
+/// So many rows take too long to store: the table is told that it has them.
+fn pretend_full(core: &Core) {
+    let tx = core.begin().unwrap();
+    let (slot, state) = tx.find("people").unwrap();
+    tx.change_table(slot, &state, |table| {
+        table.entry.rows = ROWS_MAX;
+        Ok(())
+    })
+    .unwrap();
+    tx.commit().unwrap();
+}
+
+#[test]
+fn a_full_table_takes_a_row_for_one_that_goes_later() {
+    // With an index that is unique all old rows go first, whatever comes.
+    let schema = Schema::builder("people").column(Column::u64("id").primary_key().auto_increment()).build().unwrap();
+    let database = Core::new().unwrap();
+    commit(&database, |tx| {
+        let people = tx.create_table(schema)?;
+        (5..8u64).try_for_each(|id| people.insert(&(id,)).map(drop))
+    });
+    let add = |tx: &Transaction<'_>| tx.table("people")?.insert(&(1u64,)).map(drop);
+    let swap = |tx: &Transaction<'_>| {
+        tx.table("people")?.delete(7u64)?;
+        add(tx)
+    };
+    for (at, format) in FORMATS.into_iter().enumerate() {
+        let full = || {
+            let full = fork(&database);
+            pretend_full(&full);
+            full
+        };
+        let swapped = commit(&fork(&database), swap);
+        replay_on(&full(), format, &swapped[at]);
+        let added = commit(&fork(&database), add);
+        assert!(matches!(try_apply(&full(), format, &added[at]), Err(RedoError::Mismatch(_))));
+    }
 }
 
 /// A payload with all kinds of records, and a database that it fits.
