@@ -6,7 +6,7 @@ use super::row::{Fault, RowReader, text_of};
 use super::{EXPORT, FORMAT};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
-use crate::transaction::load::Load;
+use crate::transaction::load::{Load, is_of_row};
 use crate::transaction::tables::TransactionTable;
 use crate::transaction::tx::Transaction;
 use serde_core::de::DeserializeOwned;
@@ -28,19 +28,22 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// The error at its place.
+    /// The error at its place; but that memory has run out is no fault of a place in the file.
     pub(super) fn at(&self, place: Place, error: Error) -> Error {
         let Place { line, column } = place;
-        Error::Import { file: self.file.clone(), line, column, source: Box::new(error) }
+        match error {
+            Error::OutOfMemory { .. } => error,
+            error => Error::Import { file: self.file.clone(), line, column, source: Box::new(error) },
+        }
     }
 
     /// Refuses a record: an error, unless such are to be skipped.
     pub(super) fn refuse(&mut self, place: Place, error: Error) -> Result<()> {
-        // Of a check that asks for no column of its table: no record is to blame, and all would go.
-        let is_of_check = matches!(error, Error::NoSuchColumn { .. } | Error::WrongHandle { .. });
+        // Where memory runs out, or a check asks for no column of its table, no record is to blame, and all would go.
+        let is_of_record = is_of_row(&error);
         let error = self.at(place, error);
         match self.on_error {
-            OnError::Skip if !is_of_check => {
+            OnError::Skip if is_of_record => {
                 self.answer.skipped += 1;
                 if self.answer.first_errors.len() < ERRORS_KEPT_MAX {
                     self.answer.first_errors.push(error);

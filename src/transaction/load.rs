@@ -27,7 +27,7 @@ pub(crate) struct Load<'l, 't, P> {
 }
 
 /// Whether an error is a row's own fault, so that the next row may well be stored.
-fn is_of_row(error: &Error) -> bool {
+pub(crate) fn is_of_row(error: &Error) -> bool {
     let of_row = matches!(error.kind(), ErrorKind::Row | ErrorKind::Constraint | ErrorKind::Limit);
     of_row && !matches!(error, Error::OutOfMemory { .. })
 }

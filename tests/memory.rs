@@ -1,0 +1,91 @@
+//! What imports and refusals take of memory, and that an import which is refused memory stores nothing.
+
+use folio::{Column, Database, Error, ImportOptions, Imported, OnError, Result, Schema, Table};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static MEMORY: Cell<Memory> = const { Cell::new(Memory { held: 0, peak: 0, refused: 0 }) };
+}
+
+/// Of one thread, in bytes.
+#[derive(Clone, Copy)]
+struct Memory {
+    held: usize,
+    peak: usize,
+    /// Allocations of just this size are refused.
+    refused: usize,
+}
+
+/// The system's allocator, which counts what each thread holds.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: what is answered is the system allocator's answer or null, which the trait allows; it keeps the rest of the
+// contract, with the arguments that it was given.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let is_refused = MEMORY.try_with(|memory| {
+            let Memory { held, peak, refused } = memory.get();
+            let held = held.saturating_add(layout.size());
+            memory.set(Memory { held, peak: peak.max(held), refused });
+            layout.size() == refused
+        });
+        if is_refused == Ok(true) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let _ = MEMORY.try_with(|memory| {
+            let Memory { held, .. } = memory.get();
+            memory.set(Memory { held: held.saturating_sub(layout.size()), ..memory.get() });
+        });
+        // SAFETY: every block came from the system allocator.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+fn refusing<T>(bytes: usize, body: impl FnOnce() -> T) -> T {
+    MEMORY.set(Memory { refused: bytes, ..MEMORY.get() });
+    let answer = body();
+    MEMORY.set(Memory { refused: 0, ..MEMORY.get() });
+    answer
+}
+
+type Import = fn(&Table, &[u8], &ImportOptions) -> Result<Imported>;
+
+const JSON: Import = |table, text, options| table.import_json(text, options);
+const LINES: Import = |table, text, options| table.import_json_lines(text, options);
+
+fn skip() -> ImportOptions {
+    ImportOptions::new().on_error(OnError::Skip)
+}
+
+fn texts(db: &Database) -> Table {
+    db.create_table(Schema::builder("t").column(Column::string("s")).build().unwrap()).unwrap()
+}
+
+/// Neither as a record that is wrong, nor as an error of one.
+#[test]
+fn an_import_without_memory_for_a_row_stores_none() {
+    // As long as nothing is that grows by doubling.
+    const TEXT_BYTES: usize = 3_000_001;
+    let long = "x".repeat(TEXT_BYTES);
+    let lines = format!("{{\"s\":\"a\"}}\n{{\"s\":\"{long}\"}}\n{{\"s\":\"b\"}}\n");
+    let document = format!("[{}]", lines.trim_end().replace('\n', ","));
+    let cases: [(Import, &str, usize); 2] = [(JSON, &document, TEXT_BYTES), (LINES, &lines, TEXT_BYTES)];
+    for (import, text, refused) in cases {
+        for options in [ImportOptions::new(), skip()] {
+            let table = texts(&Database::in_memory());
+            let error = refusing(refused, || import(&table, text.as_bytes(), &options)).unwrap_err();
+            assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+            assert_eq!(table.len().unwrap(), 0);
+            assert_eq!(import(&table, text.as_bytes(), &options).unwrap().rows, 3);
+        }
+    }
+}
