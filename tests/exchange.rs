@@ -284,18 +284,65 @@ fn an_export_reads_as_it_is_documented() {
 /// Numbers are raised with the rest of the import, or not at all.
 #[test]
 fn an_import_that_is_refused_uses_up_no_numbers() {
-    let db = Database::in_memory();
+    let source = Database::in_memory();
     let a = Schema::builder("a").column(Column::u64("id").primary_key().auto_increment()).build().unwrap();
     let b = Schema::builder("b").column(Column::u8("id").primary_key().auto_increment()).build().unwrap();
-    let (a, b) = (db.create_table(a).unwrap(), db.create_table(b).unwrap());
-    let snapshot = db.snapshot();
-    for (import, text) in [(ALL_JSON, written(|out| snapshot.export_json(out))), (ALL_LINES, all_lines(&snapshot))] {
+    source.create_table(a.clone()).unwrap();
+    source.create_table(b).unwrap();
+    let snapshot = source.snapshot();
+    let db = Database::in_memory();
+    let a = db.create_table(a).unwrap();
+    for (import, text, place) in [
+        (ALL_JSON, written(|out| snapshot.export_json(out)), "file:4:115: "),
+        (ALL_LINES, all_lines(&snapshot), "file:3:1: "),
+    ] {
         let (head, tail) = text.rsplit_once("\"next_id\":1").unwrap();
         let highest = format!("\"next_id\":{}", u64::MAX);
         let spoilt = format!("{}\"next_id\":300{tail}", head.replace("\"next_id\":1", &highest));
-        assert_eq!(import(&db, spoilt.as_bytes(), &stop()).unwrap_err().code(), "out-of-range");
+        for options in [stop(), skip()] {
+            let error = import(&db, spoilt.as_bytes(), &options).unwrap_err();
+            assert_eq!(error.code(), "out-of-range");
+            assert!(error.to_string().starts_with(place), "{error}");
+            assert_eq!(db.table_names(), ["a"]);
+        }
     }
-    assert_eq!((a.insert(&json!({})).unwrap(), b.insert(&json!({})).unwrap()), (1, 1));
+    assert_eq!(a.insert(&json!({})).unwrap(), 1);
+}
+
+/// Rows are added whatever the file's schema says, and numbers go on behind the file's where the table's can.
+#[test]
+fn the_numbers_of_a_file_are_those_of_a_table_that_is_there_as_far_as_they_fit() {
+    let source = Database::in_memory();
+    let schema = |id: ColumnDef| Schema::builder("t").column(id).column(Column::u8("n"));
+    let numbered = schema(Column::u64("id").primary_key().auto_increment().into()).build().unwrap();
+    let table = source.create_table(numbered).unwrap();
+    table.insert_many((1..6).map(|n| json!({ "n": n }))).unwrap();
+    table.insert(&(301, 0)).unwrap();
+    table.delete(301).unwrap();
+    let snapshot = source.snapshot();
+    let keyless = Schema::builder("t").column(Column::u8("n")).column(Column::u64("id"));
+    for (there, next) in [
+        (schema(Column::u64("id").primary_key().into()), None),
+        (keyless, None),
+        (schema(Column::u8("id").primary_key().auto_increment().into()), Some(6)),
+        (schema(Column::u16("id").primary_key().auto_increment().into()), Some(302)),
+    ] {
+        let there = there.build().unwrap();
+        for (import, text) in [(ALL_JSON, written(|out| snapshot.export_json(out))), (ALL_LINES, all_lines(&snapshot))]
+        {
+            for options in [stop(), skip()] {
+                let db = Database::in_memory();
+                let table = db.create_table(there.clone()).unwrap();
+                let imported = import(&db, text.as_bytes(), &options).unwrap();
+                assert_eq!((imported.rows, imported.skipped), (5, 0));
+                let ids: Vec<u64> = table.select().columns(["id"]).fetch().unwrap();
+                assert_eq!(ids, [1, 2, 3, 4, 5]);
+                if let Some(next) = next {
+                    assert_eq!(table.insert(&json!({ "n": 0 })).unwrap(), next);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -107,20 +107,20 @@ impl<R: Read> Session<R> {
     }
 
     fn document_table(&mut self, transaction: &Transaction<'_>) -> Result<()> {
-        let (mut table, mut next_id) = (None, None);
+        let (mut target, mut next_id) = (None, None);
         self.each_key(|session, key| {
             match key {
-                "schema" if table.is_none() => {
+                "schema" if target.is_none() => {
                     session.value()?;
                     let schema: Schema = session.parsed()?;
-                    table = Some(session.table(transaction, schema)?);
+                    target = Some(session.target(transaction, schema)?);
                 }
                 "next_id" => {
                     session.value()?;
-                    next_id = Some(session.parsed::<u64>()?);
+                    next_id = Some((session.record.place, session.parsed()?));
                 }
-                "rows" => match &table {
-                    Some(table) => session.rows(&mut Rows::new(table))?,
+                "rows" => match &target {
+                    Some(target) => session.rows(&mut Rows::new(&target.table))?,
                     None => return Err(session.misplaced("expected \"schema\" before \"rows\"")),
                 },
                 key => {
@@ -129,9 +129,9 @@ impl<R: Read> Session<R> {
             }
             Ok(())
         })?;
-        match (table, next_id) {
+        match (target, next_id) {
             (None, _) => Err(self.unexpected("a table with a schema before here")),
-            (Some(table), Some(next_id)) => table.raise_next(next_id),
+            (Some(target), Some((place, next_id))) => self.raise_next(&target, place, next_id),
             (Some(_), None) => Ok(()),
         }
     }

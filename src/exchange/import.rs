@@ -113,6 +113,9 @@ impl Database {
     /// Rows of tables that are there are added to them by the columns' names, whatever the file's schema says: so create
     /// tables with closures first. What is said of rows at [`Table::import_json`] holds here.
     ///
+    /// Keys that are numbered go on where those of the exported table would have, so that numbers of rows that were deleted
+    /// before the export are not given again; in a table that was there, only if its key is numbered and comes as far.
+    ///
     /// # Errors
     /// As [`Table::import_json`]; [`Error::UnsupportedFormat`] if a later version wrote the file; what
     /// [`Transaction::create_table`] answers, as [`Error::Import`]. In every case nothing was changed.

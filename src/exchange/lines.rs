@@ -170,11 +170,11 @@ pub(super) fn import_all<R: Read>(mut session: Session<R>, transaction: &Transac
         match next {
             Next::Table(head) => {
                 let TableHead { schema, next_id } = *head;
-                let table = session.table(transaction, schema)?;
+                let (target, place) = (session.target(transaction, schema)?, session.record.place);
                 tables += 1;
-                next = session.rows_of_lines(Some(Rows::new(&table)))?;
+                next = session.rows_of_lines(Some(Rows::new(&target.table)))?;
                 if let Some(next_id) = next_id {
-                    table.raise_next(next_id)?;
+                    session.raise_next(&target, place, next_id)?;
                 }
             }
             Next::End(end) => {

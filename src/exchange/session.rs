@@ -82,6 +82,13 @@ impl Tally {
     }
 }
 
+/// A table that rows of a whole database go into.
+pub(super) struct Target<'t> {
+    pub(super) table: TransactionTable<'t>,
+    /// It was made for them, from the schema in the file.
+    is_new: bool,
+}
+
 /// See the module.
 pub(super) struct Session<R> {
     pub(super) input: Input<R>,
@@ -148,16 +155,26 @@ impl<R: Read> Session<R> {
 
     /// The table that rows of this schema go into: the one of its name, made if it is not there. The rows of one that is
     /// made passed its checks before they were exported.
-    pub(super) fn table<'t>(&self, transaction: &'t Transaction<'_>, schema: Schema) -> Result<TransactionTable<'t>> {
+    pub(super) fn target<'t>(&self, transaction: &'t Transaction<'_>, schema: Schema) -> Result<Target<'t>> {
         match transaction.table(schema.name()) {
             Err(Error::NoSuchTable { .. }) => {
-                transaction.create_table(schema).map_err(|error| self.tally.at(self.record.place, error))
+                let made = transaction.create_table(schema).map_err(|error| self.tally.at(self.record.place, error));
+                Ok(Target { table: made?, is_new: true })
             }
             found => {
                 let table = found?;
                 table.check_closures().map_err(|error| self.tally.at(self.record.place, error))?;
-                Ok(table)
+                Ok(Target { table, is_new: false })
             }
+        }
+    }
+
+    /// Lets the numbers of a table go on where those of the file's went on, by the `next_id` found at `place`. A table that
+    /// was there need not number its rows, or not as far: then the file's numbers mean nothing to it.
+    pub(super) fn raise_next(&self, target: &Target<'_>, place: Place, next_id: u64) -> Result<()> {
+        match target.table.raise_next(next_id) {
+            Err(Error::OutOfRange { .. }) if !target.is_new => Ok(()),
+            raised => raised.map_err(|error| self.tally.at(place, error)),
         }
     }
 }
