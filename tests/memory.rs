@@ -50,6 +50,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// The most bytes that this thread holds at once for `body`.
+fn peak<T>(body: impl FnOnce() -> T) -> (usize, T) {
+    let held = MEMORY.get().held;
+    MEMORY.set(Memory { peak: held, ..MEMORY.get() });
+    let answer = body();
+    (MEMORY.get().peak - held, answer)
+}
+
 fn refusing<T>(bytes: usize, body: impl FnOnce() -> T) -> T {
     MEMORY.set(Memory { refused: bytes, ..MEMORY.get() });
     let answer = body();
@@ -61,6 +69,7 @@ type Import = fn(&Table, &[u8], &ImportOptions) -> Result<Imported>;
 
 const JSON: Import = |table, text, options| table.import_json(text, options);
 const LINES: Import = |table, text, options| table.import_json_lines(text, options);
+const CSV: Import = |table, text, options| table.import_csv(text, options);
 
 fn skip() -> ImportOptions {
     ImportOptions::new().on_error(OnError::Skip)
@@ -87,5 +96,17 @@ fn an_import_without_memory_for_a_row_stores_none() {
             assert_eq!(table.len().unwrap(), 0);
             assert_eq!(import(&table, text.as_bytes(), &options).unwrap().rows, 3);
         }
+    }
+}
+
+/// A text is gathered by doubling, and copied as it grows: that is three times its size.
+#[test]
+fn a_csv_header_takes_no_more_memory_than_its_text() {
+    let table = texts(&Database::in_memory());
+    for head in [",".repeat(4 << 20), "s,".repeat(2 << 20)] {
+        let (bytes, answer) = peak(|| CSV(&table, head.as_bytes(), &skip()));
+        let error = answer.unwrap_err();
+        assert_eq!(error.code(), "limit", "{error}");
+        assert!(bytes < 4 * head.len(), "{bytes} bytes for {}", head.len());
     }
 }

@@ -126,8 +126,8 @@ impl Table {
     ///
     /// # Errors
     /// As [`import_json`](Table::import_json); for a record with more or fewer fields than the first,
-    /// [`Error::WrongArity`] as [`Error::Import`]. Names that are wrong or missing, and quotes that are not closed, stop
-    /// the import whatever the options say.
+    /// [`Error::WrongArity`] as [`Error::Import`]. Names that are wrong, missing or more than a table can have columns
+    /// ([`Error::Limit`]), and quotes that are not closed, stop the import whatever the options say.
     pub fn import_csv(&self, reader: impl Read, options: &ImportOptions) -> Result<Imported> {
         self.import(reader, options, import_rows)
     }
@@ -154,7 +154,8 @@ fn import_rows<R: Read>(mut session: Session<R>, mut rows: Rows<'_, '_>) -> Resu
         }
     }
     let head = session.input.check_length(&session.record).map_err(|error| Fault::new(0, error));
-    let head = head.and_then(|()| records.parse(&session.record)).and_then(|()| columns(def, &records));
+    let head = head.and_then(|()| records.check_names()).and_then(|()| records.parse(&session.record));
+    let head = head.and_then(|()| columns(def, &records));
     let columns = head.map_err(|Fault { offset, error }| session.tally.at(session.record.at(offset), error))?;
     // Only then is an empty line a record.
     let mut shape_columns = columns.iter().filter_map(|index| def.schema.shape().column(*index));
@@ -260,6 +261,18 @@ impl Records {
         self.count += 1;
         if self.count <= COLUMN_COUNT_MAX + 1 {
             self.starts.push(offset);
+        }
+    }
+
+    /// Refuses a first record of more names than a table can have columns. Before the fields are found, which takes many
+    /// times the bytes of short ones.
+    fn check_names(&self) -> Result<(), Fault> {
+        match self.starts.get(COLUMN_COUNT_MAX) {
+            Some(start) => {
+                let (what, limit) = ("names of columns".into(), COLUMN_COUNT_MAX as u64);
+                Err(Fault::new(*start, Error::Limit { what, limit, found: self.count as u64 }))
+            }
+            None => Ok(()),
         }
     }
 
