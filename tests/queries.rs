@@ -3,6 +3,7 @@
 
 use folio::{Column, Database, Field, Index, Predicate, Result, Row, Schema, Table, Type, count};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 fn table(db: &Database, schema: folio::SchemaBuilder) -> Table {
     db.create_table(schema.build().unwrap()).unwrap()
@@ -143,6 +144,25 @@ fn the_ends_of_a_column_are_those_of_an_index_that_begins_with_it() -> Result<()
         assert_eq!((table.select().min(b)?, table.select().max(b)?), (Some(0), Some(99)));
         db.drop_table("t")?;
     }
+    Ok(())
+}
+
+/// Each place of the text where the part may begin differs from it at its end alone.
+#[test]
+fn a_text_is_searched_in_time_that_grows_with_its_length() -> Result<()> {
+    let db = Database::in_memory();
+    let table = table(&db, Schema::builder("t").column(Column::string("s")).column(Column::bytes("b")));
+    let (s, b) = (table.column::<str>("s")?, table.column::<[u8]>("b")?);
+    let text = "a".repeat(1 << 20);
+    table.insert(&(text.as_str(), text.as_bytes()))?;
+    let half = "a".repeat(1 << 19);
+    let start = Instant::now();
+    for (part, expected) in [(half.clone() + "b", 0), ("b".to_owned() + &half, 0), (half, 1)] {
+        assert_eq!(table.select().filter(s.contains(part.as_str())).count()?, expected);
+        assert_eq!(table.select().filter(b.contains(part.into_bytes())).count()?, expected);
+    }
+    // It takes milliseconds; each place compared with the whole part takes half a minute.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     Ok(())
 }
 

@@ -5,7 +5,8 @@
 //! How it runs, in steps:
 //! 1. `condition`: what a predicate means for a table. All errors are found here.
 //! 2. `access` and `plan`: the ways to find the rows, and the cheapest; `explain` prints it.
-//! 3. `execute`, with `fetch` and `prefetch`: pages and masks of rows, tested by `test` and `mask`, in order by `sort`.
+//! 3. `execute`, with `fetch` and `prefetch`: pages and masks of rows, tested by `test`, `text`, `search` and `mask`, in
+//!    order by `sort`.
 //! 4. What is made of them: `accumulate` for aggregates, else the methods of `select`.
 //!
 //! Between these steps rows are a page and a mask (`page`), 32 at a time, and closures run on what masks leave.
@@ -31,6 +32,7 @@ mod pick;
 mod plan;
 mod predicate;
 mod prefetch;
+mod search;
 mod select;
 mod sort;
 mod test;

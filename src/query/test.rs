@@ -4,6 +4,7 @@ use super::closure::RowTest;
 use super::condition::{Condition, Expr, Is, Packed};
 use super::mask::{each_bit, mask_of};
 use super::page::PageRows;
+use super::search::contains;
 use super::text;
 use super::words::{each_word, word_bytes};
 use crate::table::definition::TableDef;
@@ -397,24 +398,5 @@ pub(super) fn holds(ty: Type, is: &Is, bytes: &[u8]) -> bool {
         Is::OneOf(values) => values.binary_search_by(|value| compare_packed(ty, value, bytes)).is_ok(),
         Is::StartsWith(prefix) => bytes.starts_with(prefix),
         Is::Contains(part) => contains(bytes, part),
-    }
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    match part {
-        [] => true,
-        [byte] => bytes.contains(byte),
-        [first, ..] => {
-            let mut rest = bytes;
-            while rest.len() >= part.len() {
-                let Some(at) = rest.iter().position(|byte| byte == first) else { return false };
-                rest = &rest[at..];
-                if rest.starts_with(part) {
-                    return true;
-                }
-                rest = &rest[1..];
-            }
-            false
-        }
     }
 }
