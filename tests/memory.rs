@@ -110,3 +110,28 @@ fn a_csv_header_takes_no_more_memory_than_its_text() {
         assert!(bytes < 4 * head.len(), "{bytes} bytes for {}", head.len());
     }
 }
+
+#[test]
+fn an_array_of_too_many_elements_takes_no_more_memory_than_its_text() {
+    let schema = Schema::builder("t").column(Column::new("a", "2xu8".parse().unwrap())).build().unwrap();
+    let table = Database::in_memory().create_table(schema).unwrap();
+    let array = format!("[1,2{}]", ",1".repeat(2 << 20));
+    let (lines, csv) = (format!("{{\"a\":{array}}}"), format!("a\n\"{array}\"\n"));
+    for (import, text, times) in [(LINES, &lines, 4), (CSV, &csv, 7)] {
+        let (bytes, answer) = peak(|| import(&table, text.as_bytes(), &ImportOptions::new()));
+        let error = answer.unwrap_err();
+        assert!(error.to_string().ends_with("expected 2 values, found 2097154"), "{error}");
+        assert!(bytes < times * text.len(), "{bytes} bytes for {}", text.len());
+    }
+}
+
+/// As `record_bytes_max` says.
+#[test]
+fn a_document_takes_a_tree_while_it_is_judged() {
+    let schema = Schema::builder("t").column(Column::json("d")).build().unwrap();
+    let table = Database::in_memory().create_table(schema).unwrap();
+    let line = format!("{{\"d\":[1{}]}}", ",1".repeat(2 << 20));
+    let (bytes, answer) = peak(|| LINES(&table, line.as_bytes(), &ImportOptions::new()));
+    assert_eq!(answer.unwrap().rows, 1);
+    assert!(bytes < 60 * line.len(), "{bytes} bytes for {}", line.len());
+}

@@ -7,16 +7,16 @@
 //! `{"$text":"..."}`.
 
 use std::borrow::Cow;
-use std::fmt::Arguments;
+use std::fmt::{self, Arguments};
 use std::io::Write;
 
-use serde_core::de::IgnoredAny;
+use serde_core::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::document::{append_document, compact};
 use super::pack::{append, check_readable, integer_out_of_range, pack_text, unpack_scalar};
 use super::row_error::RowErrorKind;
-use super::types::{Scalar, Type};
+use super::types::{Array, Scalar, Type};
 use super::value_ref::ValueRef;
 
 const TEXT_ESCAPE: &str = "{\"$text\":";
@@ -139,12 +139,9 @@ pub(crate) fn read_json(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), R
             append(out, document.as_bytes())
         }
         Type::Array(array) => {
-            let elements: Vec<&RawValue> =
-                serde_json::from_str(json).map_err(|_| RowErrorKind::wrong_type(ty, super::excerpt(json)))?;
-            if elements.len() != array.len() {
-                return Err(RowErrorKind::WrongArity { expected: array.len(), found: elements.len() });
-            }
-            elements.iter().try_for_each(|element| read_scalar(array.element(), element.get(), out))
+            let mut elements = serde_json::Deserializer::from_str(json);
+            let read = elements.deserialize_seq(Elements { array, out }).and_then(|read| elements.end().map(|()| read));
+            read.unwrap_or_else(|_| Err(RowErrorKind::wrong_type(ty, super::excerpt(json))))
         }
         ty => match ty.scalar() {
             Some(scalar) => read_scalar(scalar, json, out),
@@ -190,6 +187,36 @@ pub(crate) fn check_json(text: &[u8]) -> Result<(), RowErrorKind> {
         return Err(invalid("JSON other than null"));
     }
     check_readable(text)
+}
+
+/// Appends an array's elements as they come. Those beyond its length are counted and not kept: there may be any number.
+struct Elements<'o> {
+    array: Array,
+    out: &'o mut Vec<u8>,
+}
+
+impl<'de> Visitor<'de> for Elements<'_> {
+    type Value = Result<(), RowErrorKind>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let (mut found, mut read) = (0, Ok(()));
+        while found < self.array.len()
+            && let Some(element) = seq.next_element::<&RawValue>()?
+        {
+            found += 1;
+            // How many there are is told before what is wrong with one.
+            read = read.and_then(|()| read_scalar(self.array.element(), element.get(), self.out));
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            found += 1;
+        }
+        let expected = self.array.len();
+        Ok(if found == expected { read } else { Err(RowErrorKind::WrongArity { expected, found }) })
+    }
 }
 
 fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
