@@ -372,6 +372,19 @@ fn other_programs_files_are_read() {
 
 /// Sound JSON that no program could make a value of.
 #[test]
+fn zero_may_have_a_sign_in_every_column_of_numbers() {
+    for ty in ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64"] {
+        let schema = Schema::builder("t").column(Column::new("n", ty.parse().unwrap())).build().unwrap();
+        let table = Database::in_memory().create_table(schema).unwrap();
+        table.import_json(&b"[{\"n\":-0}]"[..], &stop()).unwrap();
+        table.import_json_lines(&b"{\"n\":-0}"[..], &stop()).unwrap();
+        table.import_csv(&b"n\n-0\n-00\n"[..], &stop()).unwrap();
+        let numbers: Vec<f64> = table.select().fetch().unwrap();
+        assert_eq!(numbers, [0.0; 4], "{ty}");
+    }
+}
+
+#[test]
 fn documents_that_cannot_be_read_back_are_refused() {
     let escaped = "[{\"name\":\"A\",\"notes\":{\"$text\":\"1e999\"}}]";
     for (import, text, place, others) in [

@@ -224,8 +224,10 @@ fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowE
         ($ty:ty) => {
             match json.parse::<$ty>() {
                 Ok(value) => append(out, &value.to_le_bytes()),
-                Err(_) => match json.parse() {
-                    Ok(integer) => Err(integer_out_of_range(scalar, integer).into_parts().1),
+                // Without a sign a type takes no `-`, and yet `-0` is a number of its own.
+                Err(_) => match json.parse::<i128>().map(|integer| (<$ty>::try_from(integer), integer)) {
+                    Ok((Ok(value), _)) => append(out, &value.to_le_bytes()),
+                    Ok((Err(_), integer)) => Err(integer_out_of_range(scalar, integer).into_parts().1),
                     Err(_) => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
                 },
             }
