@@ -2,6 +2,7 @@
 //! that a predicate means what the same comparison means in a closure.
 
 use folio::{Column, Database, Field, Index, Predicate, Result, Row, Schema, Table, Type, count};
+use serde_json::json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,33 @@ fn a_text_is_searched_in_time_that_grows_with_its_length() -> Result<()> {
     }
     // It takes milliseconds; each place compared with the whole part takes half a minute.
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    Ok(())
+}
+
+/// Of a query that is wrong, also where it can be answered without a look at what is wrong.
+#[test]
+fn the_ends_of_a_column_are_told_of_sound_queries_alone() -> Result<()> {
+    let db = Database::in_memory();
+    for index in [None, Some(Index::ordered(["x"]))] {
+        let schema = Schema::builder("t").column(Column::i32("x")).column(Column::json("doc").nullable());
+        let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
+        table.insert(&json!({ "x": 7 }))?;
+        let (x, doc) = (table.column::<i32>("x")?, table.column::<Option<serde_json::Value>>("doc")?);
+        let other = db.create_table(Schema::builder("other").column(Column::i32("x")).build()?)?;
+        let foreign = other.column::<i32>("x")?;
+        for (select, code) in [
+            (table.select().order_by(doc.asc()), "invalid-query"),
+            (table.select().order_by(foreign.asc()), "foreign-handle"),
+            (table.select().columns(["nope"]), "no-such-column"),
+        ] {
+            assert_eq!(select.min(x).unwrap_err().code(), code);
+            assert_eq!(select.max(x).unwrap_err().code(), code);
+        }
+        let sound = table.select().order_by(x.desc()).columns(["doc"]);
+        assert_eq!((sound.min(x)?, sound.max(x)?), (Some(7), Some(7)));
+        db.drop_table("t")?;
+        db.drop_table("other")?;
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::accumulate::{Accumulator, What};
 use super::condition::{check_ordered, column_of};
 use super::execute::Execution;
 use super::number::Number;
-use super::order::OrderTerm;
+use super::order::{self, OrderTerm};
 use super::page::PageRows;
 use super::pick::ReadOwned;
 use super::plan::Limits;
@@ -280,6 +280,9 @@ impl Select<'_> {
             self.filters.is_empty() && self.limits.offset == 0 && self.limits.limit.is_none() && !self.distinct;
         let opened = self.open()?;
         let (column, _) = column_of(opened.def, field.into())?;
+        // They make no difference, but are wrong or not whatever the query is answered from.
+        self.projection(&opened)?;
+        order::resolve(opened.def, &self.order)?;
         let is_ordered = |plan: &&IndexPlan| {
             matches!(plan.kind, IndexKind::OrderedWord | IndexKind::OrderedBytes)
                 && plan.columns.first() == Some(&column)
