@@ -194,6 +194,41 @@ fn the_ends_of_a_column_are_told_of_sound_queries_alone() -> Result<()> {
     Ok(())
 }
 
+/// Which of them the rows have makes no difference, nor does an index.
+#[test]
+fn the_end_of_a_column_that_is_zero_has_no_sign() -> Result<()> {
+    let db = Database::in_memory();
+    for index in [None, Some(Index::ordered(["x"])), Some(Index::ordered(["x", "y"]))] {
+        for zeros in [[-0.0, 0.0], [0.0, -0.0], [-0.0, -0.0]] {
+            let schema = Schema::builder("t").column(Column::f64("x")).column(Column::f32("y").nullable());
+            let schema = schema.index(Index::ordered(["y"]));
+            let table = table(&db, if let Some(index) = index.clone() { schema.index(index) } else { schema });
+            let (x, y) = (table.column::<f64>("x")?, table.column::<Option<f32>>("y")?);
+            table.insert_many(zeros.map(|zero| (zero, zero as f32)))?;
+            let ends = [table.select().min(x)?, table.select().max(x)?].map(|end| end.map(f64::to_bits));
+            assert_eq!(ends, [Some(0); 2], "{zeros:?}");
+            let ends = [table.select().min(y)?, table.select().max(y)?].map(|end| end.map(f32::to_bits));
+            assert_eq!(ends, [Some(0); 2], "{zeros:?}");
+            let groups = table.select().group_by(x).aggregate((x.min(), y.max()))?;
+            assert_eq!(groups.len(), 1);
+            assert_eq!((groups[0].1.0.to_bits(), groups[0].1.1.map(f32::to_bits)), (0, Some(0)));
+            db.drop_table("t")?;
+        }
+    }
+    // Of arrays as well.
+    for index in [None, Some(Index::ordered(["v"]))] {
+        let schema = Schema::builder("t").column(Column::new("v", "2xf32".parse().unwrap()));
+        let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
+        let v = table.column::<[f32; 2]>("v")?;
+        table.insert_many([([-0.0, 1.0],), ([0.0, 1.0],), ([-0.0, 1.0],)])?;
+        let ends = [table.select().min(v)?, table.select().max(v)?];
+        let first = Some([(-0.0f32).to_bits(), 1f32.to_bits()]);
+        assert_eq!(ends.map(|end| end.map(|end| end.map(f32::to_bits))), [first; 2]);
+        db.drop_table("t")?;
+    }
+    Ok(())
+}
+
 type Pair = [f32; 2];
 type Compared = (&'static str, fn(Field<Pair>, Pair) -> Predicate<'static>, fn(Pair, Pair) -> bool);
 

@@ -10,9 +10,11 @@ use super::pick::ReadOwned;
 use super::plan::Limits;
 use super::predicate::Handle;
 use super::select::Select;
+use super::words::packed;
 use crate::error::{Error, Result};
 use crate::table::definition::{IndexKind, IndexPlan, TableDef};
 use crate::table::row::Field;
+use crate::value::key_u64;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
 
@@ -97,7 +99,7 @@ impl<T: ReadOwned + ?Sized> Field<T> {
         Avg(self, PhantomData)
     }
 
-    /// The least value; NaN is above all. A `json` column has no order:
+    /// The least value; NaN is above all, and a zero has no sign. A `json` column has no order:
     /// [`Error::InvalidQuery`](crate::Error::InvalidQuery).
     pub fn min(self) -> Min<T> {
         Min(self, PhantomData)
@@ -270,7 +272,12 @@ impl Select<'_> {
         greatest: bool,
     ) -> Result<Option<Option<T::Bare>>> {
         let Some(first) = self.end_of_index(field, greatest)? else { return Ok(None) };
-        let found = first.map(|row| row.packed(field).map(|bytes| T::read_bare(field.ty, bytes)))?;
+        // By its place in the order, as gathering has it: zeros of both signs have one.
+        let bare = |bytes: &[u8]| match key_u64(field.ty, bytes).and_then(|word| packed(field.ty, word)) {
+            Some(zeros_alike) => T::read_bare(field.ty, &zeros_alike),
+            None => T::read_bare(field.ty, bytes),
+        };
+        let found = first.map(|row| row.packed(field).map(bare))?;
         Ok(Some(found.into_iter().next().flatten()))
     }
 

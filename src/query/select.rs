@@ -304,8 +304,8 @@ impl<'a> Select<'a> {
         Ok(Execution::first(self, &opened, columns.as_deref())?.count()? > 0)
     }
 
-    /// The least value of a column; `None` if no row has one. NaN is above all. Cost: O(log n) without filters where
-    /// an ordered index begins with the column. A `json` column has no order:
+    /// The least value of a column; `None` if no row has one. NaN is above all, and a zero has no sign. Cost: O(log n)
+    /// without filters where an ordered index begins with the column. A `json` column has no order:
     /// [`Error::InvalidQuery`](crate::Error::InvalidQuery).
     ///
     /// # Errors
