@@ -11,27 +11,37 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// So much of a record that is too long is kept: its beginning tells what it is.
 const START_BYTES_KEPT: usize = 64;
 
-/// A place in the file. Both count from 1, columns in characters.
+/// A place in the file. Both count from 1, columns in characters. A line ends with a line feed, or a carriage return, or
+/// both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) line: u64,
     pub(super) column: u64,
+    /// A carriage return stands before it: a line feed here ends no line of its own.
+    is_behind_return: bool,
 }
 
 impl Place {
-    const START: Place = Place { line: 1, column: 1 };
+    const START: Place = Place { line: 1, column: 1, is_behind_return: false };
 
     /// The place behind this text, which begins here. Bytes that are not UTF-8 count as they may.
     fn behind(self, text: &[u8]) -> Place {
-        let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let last = match lines {
-            0 => text,
-            _ => text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default(),
-        };
+        let Some(last_byte) = text.last() else { return self };
+        let count = |wanted: u8| text.iter().filter(|byte| **byte == wanted).count();
+        let (feeds, returns) = (count(b'\n'), count(b'\r'));
+        let (mut lines, mut last) = (feeds + returns, text);
+        if lines > 0 {
+            if feeds > 0 && (returns > 0 || self.is_behind_return) {
+                lines -= text.windows(2).filter(|pair| *pair == b"\r\n").count();
+                lines -= usize::from(self.is_behind_return && text.starts_with(b"\n"));
+            }
+            last = text.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+        }
         let chars = last.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u64;
-        match lines {
-            0 => Place { column: self.column + chars, ..self },
-            _ => Place { line: self.line + lines, column: 1 + chars },
+        Place {
+            line: self.line + lines as u64,
+            column: if feeds + returns > 0 { 1 } else { self.column } + chars,
+            is_behind_return: *last_byte == b'\r',
         }
     }
 }
@@ -299,7 +309,7 @@ mod tests {
                     Some(b',') => input.skip(),
                     Some(_) => {
                         assert!(input.value(&mut record).unwrap());
-                        let Place { line, column } = record.place;
+                        let Place { line, column, .. } = record.place;
                         found.push((String::from_utf8(record.text.clone()).unwrap(), line, column));
                     }
                 }
@@ -318,6 +328,24 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_counted_alike_however_they_end_and_the_bytes_come() {
+        for (text, line, column) in [
+            ("a\nb\nc", 3, 2),
+            ("a\rb\rc", 3, 2),
+            ("a\r\nb\r\nc", 3, 2),
+            ("\n\r\r\n\n\r\n", 6, 1),
+            ("\r\n\r", 3, 1),
+            ("é\rüß", 2, 3),
+        ] {
+            for count in [1, 2, 3, 1000] {
+                let mut input = Input::new(Slow(text.as_bytes(), count), &ImportOptions::new()).unwrap();
+                input.gather(&mut Record::new(), |_| Step::On).unwrap();
+                assert_eq!((input.place.line, input.place.column), (line, column), "{text:?} by {count}");
+            }
+        }
+    }
+
+    #[test]
     fn of_a_record_above_the_limit_the_beginning_is_kept() {
         let options = ImportOptions::new().record_bytes_max(4);
         let mut input = Input::new(&b"12345\n1234\r\n\n"[..], &options).unwrap();
@@ -327,7 +355,7 @@ mod tests {
         assert!(input.line(&mut record).unwrap() && input.check_length(&record).is_err(), "with its carriage return");
         assert!(input.line(&mut record).unwrap() && input.check_length(&record).is_ok());
         assert!(!input.line(&mut record).unwrap());
-        assert_eq!(input.place(), Place { line: 4, column: 1 });
+        assert_eq!(input.place(), Place { line: 4, ..Place::START });
         let long = "x".repeat(1000);
         for (count, limit) in [(1, 10), (7, 100), (1000, 10), (1000, 999)] {
             let options = ImportOptions::new().record_bytes_max(limit);

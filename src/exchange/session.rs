@@ -30,7 +30,7 @@ pub(super) struct Tally {
 impl Tally {
     /// The error at its place; but that memory has run out is no fault of a place in the file.
     pub(super) fn at(&self, place: Place, error: Error) -> Error {
-        let Place { line, column } = place;
+        let Place { line, column, .. } = place;
         match error {
             Error::OutOfMemory { .. } => error,
             error => Error::Import { file: self.file.clone(), line, column, source: Box::new(error) },
