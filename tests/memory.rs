@@ -87,7 +87,14 @@ fn an_import_without_memory_for_a_row_stores_none() {
     let long = "x".repeat(TEXT_BYTES);
     let lines = format!("{{\"s\":\"a\"}}\n{{\"s\":\"{long}\"}}\n{{\"s\":\"b\"}}\n");
     let document = format!("[{}]", lines.trim_end().replace('\n', ","));
-    let cases: [(Import, &str, usize); 2] = [(JSON, &document, TEXT_BYTES), (LINES, &lines, TEXT_BYTES)];
+    let csv = format!("s\na\n{long}\nb\n");
+    // A record of CSV is also copied, with the end of its line.
+    let cases: [(Import, &str, usize); 4] = [
+        (JSON, &document, TEXT_BYTES),
+        (LINES, &lines, TEXT_BYTES),
+        (CSV, &csv, TEXT_BYTES),
+        (CSV, &csv, TEXT_BYTES + 1),
+    ];
     for (import, text, refused) in cases {
         for options in [ImportOptions::new(), skip()] {
             let table = texts(&Database::in_memory());

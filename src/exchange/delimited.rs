@@ -13,7 +13,7 @@
 
 use super::export::{each_row, write_to};
 use super::import::open;
-use super::input::{Input, Record, Step};
+use super::input::{BUFFER_BYTES, Input, Record, Step};
 use super::options::{Exported, ImportOptions, Imported};
 use super::row::{Fault, RowReader, text_of, unknown};
 use super::session::{Rows, Session};
@@ -281,6 +281,13 @@ impl Records {
         text_of(&record.text)?;
         let feed = self.csv.get_mut();
         feed.text.clear();
+        // What a huge record took is not kept.
+        feed.text.shrink_to(BUFFER_BYTES);
+        if self.fields.as_slice().len() > BUFFER_BYTES {
+            self.fields = ByteRecord::new();
+        }
+        let bytes = record.text.len() + 1;
+        feed.text.try_reserve(bytes).map_err(|_| Fault::new(0, Error::OutOfMemory { bytes }))?;
         feed.text.extend_from_slice(&record.text);
         feed.text.push(b'\n');
         feed.at = 0;

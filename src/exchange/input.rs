@@ -7,7 +7,7 @@ use super::options::ImportOptions;
 use crate::error::{Error, Result};
 use std::io::{ErrorKind, Read};
 
-const BUFFER_BYTES: usize = 64 << 10;
+pub(super) const BUFFER_BYTES: usize = 64 << 10;
 /// So much of a record that is too long is kept: its beginning tells what it is.
 const START_BYTES_KEPT: usize = 64;
 
