@@ -142,3 +142,27 @@ fn a_document_takes_a_tree_while_it_is_judged() {
     assert_eq!(answer.unwrap().rows, 1);
     assert!(bytes < 60 * line.len(), "{bytes} bytes for {}", line.len());
 }
+
+/// Its text may be many times as long, and is shown in part.
+#[test]
+fn a_value_that_is_refused_takes_no_memory_for_its_text() {
+    // Six characters each where it is shown.
+    let long = "\u{1}".repeat(4 << 20);
+    let schema = Schema::builder("t")
+        .column(Column::u8("n").unique())
+        .column(Column::string("s").unique().check("no x", |s| !s.starts_with('x')))
+        .check("no y", |row| !row.get::<str>("s").is_some_and(|s| s.starts_with('y')));
+    let table = Database::in_memory().create_table(schema.build().unwrap()).unwrap();
+    table.insert(&(1, &long)).unwrap();
+    for (text, code) in [
+        (long.clone(), "unique-violation"),
+        (format!("x{long}"), "check-violation"),
+        (format!("y{long}"), "check-violation"),
+    ] {
+        let (bytes, answer) = peak(|| table.insert(&(2, &text)));
+        let error = answer.unwrap_err();
+        assert_eq!(error.code(), code);
+        assert!(error.to_string().len() < 1_000, "{}", error.to_string().len());
+        assert!(bytes < 3 * text.len(), "{bytes} bytes for {}", text.len());
+    }
+}

@@ -9,6 +9,7 @@ use super::select::Select;
 use crate::error::Result;
 use crate::table::definition::TableDef;
 use crate::table::key::type_of;
+use crate::value::excerpt_of;
 use std::fmt::Write;
 use std::ops::Bound;
 
@@ -135,13 +136,7 @@ fn expression(def: &TableDef, expr: &Expr<'_>) -> String {
 
 fn condition(def: &TableDef, Condition { column, is }: &Condition) -> String {
     let (name, ty) = (def.column_name(*column), type_of(def, *column));
-    let value = |packed: &Packed| {
-        let text = ty.unpack(packed).to_owned().to_string();
-        match text.char_indices().nth(60) {
-            Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-            None => text,
-        }
-    };
+    let value = |packed: &Packed| excerpt_of(ty.unpack(packed));
     match is {
         Is::Null => format!("{name} is null"),
         Is::NotNull => format!("{name} is not null"),

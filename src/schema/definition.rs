@@ -8,7 +8,7 @@ use super::check::{CheckRow, RowCheck};
 use super::column::{ColumnDef, DefaultValue};
 use super::index::{Index, IndexDef};
 use super::validate::Valid;
-use crate::value::{Columns, RowBuf, RowError, RowErrorKind, Scalar, Shape, ShapeColumn, Type, excerpt};
+use crate::value::{Columns, RowBuf, RowError, RowErrorKind, Scalar, Shape, ShapeColumn, Type, excerpt_of};
 
 /// What a table is: its columns, keys, indexes and checks. Cheap to clone.
 ///
@@ -270,7 +270,7 @@ impl Schema {
                 return Err(wrong);
             }
             if !holds {
-                let value = excerpt(&row.to_string()).into();
+                let value = excerpt_of(&row).into();
                 return Err(RowErrorKind::Check { check: check.name.clone(), value }.into());
             }
         }
@@ -288,7 +288,7 @@ impl Schema {
             let Some((column, bytes)) = self.0.columns.get(*index).zip(row.column_bytes(*index)) else { continue };
             for check in &column.checks {
                 if check.test.as_ref().is_some_and(|test| !test(bytes)) {
-                    let value = excerpt(&column.ty.unpack(bytes).to_string()).into();
+                    let value = excerpt_of(column.ty.unpack(bytes)).into();
                     let kind = RowErrorKind::Check { check: check.name.clone(), value };
                     return Err(RowError::at(&column.name, kind));
                 }
@@ -322,7 +322,7 @@ fn first_difference(
         }),
         (a, b) if a == b => None,
         (a, b) => {
-            let text = |value: Option<&Value>| value.map_or("absent".into(), |value| excerpt(&value.to_string()));
+            let text = |value: Option<&Value>| value.map_or("absent".into(), excerpt_of);
             Some(format!("{place} is {}, asked for {}", text(a), text(b)))
         }
     }

@@ -487,7 +487,7 @@ impl TableMut<'_, '_> {
         crate::value::ToKey::as_u64(&value).ok_or_else(|| Error::OutOfRange {
             table: self.def.name().into(),
             column: self.def.column_name(column).into(),
-            value: value.to_owned().to_string().into(),
+            value: value.to_string().into(),
             expected: "a key of 0 or more".into(),
         })
     }

@@ -3,7 +3,7 @@
 use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::ordered::KeyRef;
 use crate::value::{
-    Beyond, Columns, RowErrorKind, ToKey, Type, ValueRef, compare_packed, encode_key, hash_packed, key_u64,
+    Beyond, Columns, RowErrorKind, ToKey, Type, ValueRef, compare_packed, encode_key, excerpt_of, hash_packed, key_u64,
 };
 
 /// The longest encoded key of an ordered index, in bytes.
@@ -345,12 +345,7 @@ fn describe<'a>(def: &TableDef, columns: &[usize], part: impl Fn(usize, usize) -
         .iter()
         .enumerate()
         .map(|(index, &column)| {
-            let value = part(index, column).map_or(ValueRef::Null, |bytes| type_of(def, column).unpack(bytes));
-            let text = value.to_owned().to_string();
-            match text.char_indices().nth(80) {
-                Some((cut, _)) => format!("{}…", &text[..cut]),
-                None => text,
-            }
+            excerpt_of(part(index, column).map_or(ValueRef::Null, |bytes| type_of(def, column).unpack(bytes)))
         })
         .collect();
     match values.as_slice() {

@@ -16,7 +16,7 @@ use super::view::{TableView, Wanted};
 use crate::error::{Error, Result};
 use crate::page::{BlockRef, Guard, Held};
 use crate::schema::Schema;
-use crate::value::{Readable, RowErrorKind, ToKey, ValueRef};
+use crate::value::{Readable, RowErrorKind, ToKey, ValueRef, excerpt_of};
 use std::ops::RangeBounds;
 
 /// Where a table's rows are read from.
@@ -484,7 +484,7 @@ fn row_id_slow(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
     let mut found = String::new();
     key.visit_parts(&mut |part| {
         is_integer &= matches!(part, ValueRef::Int(_) | ValueRef::UInt(_));
-        found = part.to_owned().to_string();
+        found = excerpt_of(part);
     });
     if is_integer {
         return Ok(None);

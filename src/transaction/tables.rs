@@ -16,7 +16,7 @@ use crate::table::row::{ForeignReads, Row};
 use crate::table::state::TableState;
 use crate::table::update_many::UpdateMany;
 use crate::table::version::Entry;
-use crate::value::{Columns, RowBuf, ToKey, ValueRef};
+use crate::value::{Columns, RowBuf, ToKey, ValueRef, excerpt_of};
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use std::cell::Cell;
@@ -563,7 +563,7 @@ impl<'t> TransactionTable<'t> {
     #[cold]
     fn no_row(&self, key: &impl ToKey) -> Error {
         let mut parts = Vec::new();
-        key.visit_parts(&mut |part| parts.push(part.to_owned().to_string()));
+        key.visit_parts(&mut |part| parts.push(excerpt_of(part)));
         let key = if parts.len() == 1 { parts.remove(0) } else { format!("({})", parts.join(", ")) };
         Error::NoSuchRow { table: self.def().name().into(), key: key.into() }
     }

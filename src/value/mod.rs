@@ -44,7 +44,7 @@ pub(crate) use pack::{JSON_DEPTH_MAX, json_depth};
 pub use readable::Readable;
 pub(crate) use readable::spelling;
 pub(crate) use row_buf::RowBuf;
-pub(crate) use row_error::{RowError, RowErrorKind, excerpt};
+pub(crate) use row_error::{RowError, RowErrorKind, excerpt, excerpt_of};
 pub(crate) use shape::{Shape, ShapeColumn};
 pub(crate) use similar::similar;
 pub(crate) use sorted_map::SortedMap;

@@ -4,7 +4,7 @@
 //! pointer, so that the `Result`s of the encoding path stay in registers.
 
 use serde_core::de::{Expected, Unexpected};
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// One problem with a row, with the column it concerns if it concerns one.
 #[derive(Debug)]
@@ -108,13 +108,44 @@ impl RowErrorKind {
     }
 }
 
-/// The start of a text from outside, so that an error about a huge value is not huge itself.
+/// So many characters of a value are shown, so that an error about a huge one is not huge itself.
+const SHOWN_CHARS_MAX: usize = 100;
+
+/// The start of a text from outside.
 pub(crate) fn excerpt(text: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 100;
     match text.char_indices().nth(SHOWN_CHARS_MAX).and_then(|(end, _)| text.get(..end)) {
         Some(start) => format!("{start}... ({} bytes)", text.len()),
         None => text.to_owned(),
     }
+}
+
+/// The start of how a value is shown. The rest is not even made: it may be many times as long as the value, for which there
+/// need not be memory.
+pub(crate) fn excerpt_of(value: impl fmt::Display) -> String {
+    struct Start {
+        text: String,
+        chars_left: usize,
+    }
+
+    impl fmt::Write for Start {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            match part.char_indices().nth(self.chars_left).and_then(|(end, _)| part.get(..end)) {
+                Some(start) => {
+                    self.text.push_str(start);
+                    Err(fmt::Error)
+                }
+                None => {
+                    self.text.push_str(part);
+                    self.chars_left -= part.chars().count();
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    let mut start = Start { text: String::new(), chars_left: SHOWN_CHARS_MAX };
+    let written = write!(start, "{value}");
+    start.text + if written.is_ok() { "" } else { "..." }
 }
 
 impl fmt::Display for RowErrorKind {
