@@ -4,9 +4,10 @@
 //! `tests/constraints.rs` has.
 
 use folio::{
-    Array, COLUMN_COUNT_MAX, Column, Database, Error, FIXED_BYTES_MAX, INDEX_COUNT_MAX, Index, NAME_BYTES_MAX, Result,
-    Scalar, Schema, SchemaBuilder, Value,
+    Array, COLUMN_COUNT_MAX, Column, Database, Error, FIXED_BYTES_MAX, INDEX_COUNT_MAX, ImportOptions, Index,
+    NAME_BYTES_MAX, Result, Scalar, Schema, SchemaBuilder, Value,
 };
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// The problems of a schema that is refused.
 fn problems<T>(answer: Result<T>) -> Vec<&'static str> {
@@ -14,6 +15,76 @@ fn problems<T>(answer: Result<T>) -> Vec<&'static str> {
         Err(Error::InvalidSchema { problems, .. }) => problems.iter().map(|problem| problem.code()).collect(),
         Err(error) => panic!("{error}"),
         Ok(_) => Vec::new(),
+    }
+}
+
+/// A number as serde_json hands it over when it keeps the digits of all.
+struct Digits(&'static str);
+
+impl Serialize for Digits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut number = serializer.serialize_struct("$serde_json::private::Number", 1)?;
+        number.serialize_field("$serde_json::private::Number", self.0)?;
+        number.end()
+    }
+}
+
+/// Floats take the nearest of their own to a number of any size; integers take none beyond their range.
+#[test]
+fn numbers_beyond_64_bits() {
+    const LONG: &str = "123456789012345678901234567890123456789012345678901234567890";
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::f32("narrow").nullable()).column(Column::f64("wide").nullable());
+    let floats = db.create_table(schema.build().unwrap()).unwrap();
+    // Halfway between two of `f32` and a little more, which an `f64` does not show.
+    let above = (1_i128 << 100) + (1 << 76) + 1;
+    floats.insert(&(above, above)).unwrap();
+    floats.insert(&(-above, u128::MAX)).unwrap();
+    floats.insert(&(Digits("1267650675786093127411026624513"), Digits(LONG))).unwrap();
+    floats.insert(&(Digits("0.1"), Digits("1.7976931348623157e308"))).unwrap();
+    floats.insert(&(Digits("1e-999"), Digits("-0.0"))).unwrap();
+    let rows: Vec<(f32, f64)> = floats.select().fetch().unwrap();
+    let narrow = 1.267_650_8e30;
+    assert_eq!(
+        rows,
+        [
+            (narrow, above as f64),
+            (-narrow, u128::MAX as f64),
+            (narrow, 1.234_567_890_123_456_8e59),
+            (0.1, f64::MAX),
+            (0.0, 0.0)
+        ]
+    );
+    assert!(rows[4].1.is_sign_negative());
+    let refused = |row: &dyn Fn() -> Result<u64>| row().unwrap_err().code();
+    assert_eq!(refused(&|| floats.insert(&(u128::MAX, 0))), "out-of-range");
+    assert_eq!(refused(&|| floats.insert(&(Digits("1e39"), 0))), "out-of-range");
+    assert_eq!(refused(&|| floats.insert(&(0, Digits("-1e999")))), "out-of-range");
+    for word in ["inf", "NaN", "-infinity", "", "1x", "."] {
+        assert_eq!(refused(&|| floats.insert(&(0, Digits(word)))), "wrong-type", "{word}");
+    }
+    for ty in ["i8", "i64", "u8", "u64", "timestamp"] {
+        let schema = Schema::builder("integers").column(Column::new("n", ty.parse().unwrap()).nullable());
+        let integers = db.create_table(schema.build().unwrap()).unwrap();
+        for number in [i128::MIN, -(1 << 100), 1 << 100, i128::MAX] {
+            assert_eq!(refused(&|| integers.insert(&(number,))), "out-of-range", "{ty}");
+        }
+        assert_eq!(refused(&|| integers.insert(&(u128::MAX,))), "out-of-range", "{ty}");
+        assert_eq!(refused(&|| integers.insert(&(Digits(LONG),))), "out-of-range", "{ty}");
+        assert_eq!(refused(&|| integers.insert(&(Digits("1e3"),))), "wrong-type", "{ty}");
+        assert_eq!(refused(&|| integers.insert(&(Digits("1.0"),))), "wrong-type", "{ty}");
+        integers.insert(&(Digits("7"),)).unwrap();
+        let text = format!("[{{\"n\":{LONG}}}]");
+        if ty != "timestamp" {
+            let error = integers.import_json(text.as_bytes(), &ImportOptions::new()).unwrap_err();
+            assert_eq!(error.code(), "out-of-range", "{ty}");
+        }
+        db.drop_table("integers").unwrap();
+    }
+    for (column, number) in [("narrow", "1e39"), ("narrow", LONG), ("wide", "1e999")] {
+        let text = format!("[{{\"{column}\":{number}}}]");
+        let error = floats.import_json(text.as_bytes(), &ImportOptions::new()).unwrap_err();
+        assert_eq!(error.code(), "out-of-range", "{column} {number}");
     }
 }
 

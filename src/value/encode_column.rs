@@ -12,7 +12,7 @@ use serde_core::ser::{self, Impossible, Serializer};
 use super::columns::Slot;
 use super::document::DocumentFormatter;
 use super::pack::{
-    append, check_readable, integer_out_of_range, pack_bool, pack_bytes, pack_float, pack_int, pack_text, pack_uint,
+    append, check_readable, pack_bool, pack_bytes, pack_decimal, pack_float, pack_int, pack_text, pack_uint,
 };
 use super::row_buf::RowBuf;
 use super::row_error::{RowError, RowErrorKind, excerpt};
@@ -189,9 +189,10 @@ pub(super) trait Sink: Sized {
         self.refuse(format_args!("the integer {value}"))
     }
 
-    /// An integer beyond `i64` and `u64`.
-    fn huge(self, value: &dyn Display) -> Result<Self::Ok, RowError> {
-        self.refuse(format_args!("the integer {value}"))
+    /// A number as its text in decimal: an integer beyond `i64` and `u64`, or what is no integer and was not rounded to
+    /// `f64` yet.
+    fn decimal(self, text: &str) -> Result<Self::Ok, RowError> {
+        self.refuse(format_args!("the number {}", excerpt(text)))
     }
 
     fn float(self, value: f64) -> Result<Self::Ok, RowError> {
@@ -274,12 +275,8 @@ impl<'a> Sink for ScalarSink<'a> {
         pack_uint(self.scalar, value, self.place).map(|()| Written::Value)
     }
 
-    fn huge(self, value: &dyn Display) -> Result<Written, RowError> {
-        match value.to_string().parse::<i128>() {
-            Ok(value) if Type::from(self.scalar).is_integer() => Err(integer_out_of_range(self.scalar, value)),
-            Ok(value) if Type::from(self.scalar).is_float() => self.float(value as f64),
-            _ => self.refuse(format_args!("the integer {value}")),
-        }
+    fn decimal(self, text: &str) -> Result<Written, RowError> {
+        pack_decimal(self.scalar, text, self.place).map(|()| Written::Value)
     }
 
     #[inline]
@@ -519,7 +516,7 @@ impl<S: Sink> Serializer for ValueSerializer<S> {
             Ok(value) => self.sink.int(value),
             Err(_) => match u64::try_from(value) {
                 Ok(value) => self.sink.uint(value),
-                Err(_) => self.sink.huge(&value),
+                Err(_) => self.sink.decimal(&value.to_string()),
             },
         }
     }
@@ -527,7 +524,7 @@ impl<S: Sink> Serializer for ValueSerializer<S> {
     fn serialize_u128(self, value: u128) -> Result<S::Ok, RowError> {
         match u64::try_from(value) {
             Ok(value) => self.sink.uint(value),
-            Err(_) => self.sink.huge(&value),
+            Err(_) => self.sink.decimal(&value.to_string()),
         }
     }
 
@@ -663,10 +660,6 @@ impl<S: Sink> ser::SerializeStruct for NumberSerializer<S> {
         if let Ok(value) = text.parse::<u64>() {
             return self.sink.uint(value);
         }
-        match text.parse::<f64>() {
-            Ok(_) if !text.contains(['.', 'e', 'E']) => self.sink.huge(&text),
-            Ok(value) => self.sink.float(value),
-            Err(_) => self.sink.refuse("a number"),
-        }
+        self.sink.decimal(text)
     }
 }

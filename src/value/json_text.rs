@@ -14,7 +14,7 @@ use serde_core::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::document::{append_document, compact};
-use super::pack::{append, check_readable, integer_out_of_range, pack_text, unpack_scalar};
+use super::pack::{append, append_with, check_readable, pack_decimal, pack_text, unpack_scalar};
 use super::row_error::RowErrorKind;
 use super::types::{Array, Scalar, Type};
 use super::value_ref::ValueRef;
@@ -220,46 +220,17 @@ impl<'de> Visitor<'de> for Elements<'_> {
 }
 
 fn read_scalar(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
-    macro_rules! number {
-        ($ty:ty) => {
-            match json.parse::<$ty>() {
-                Ok(value) => append(out, &value.to_le_bytes()),
-                // Without a sign a type takes no `-`, and yet `-0` is a number of its own.
-                Err(_) => match json.parse::<i128>().map(|integer| (<$ty>::try_from(integer), integer)) {
-                    Ok((Ok(value), _)) => append(out, &value.to_le_bytes()),
-                    Ok((Err(_), integer)) => Err(integer_out_of_range(scalar, integer).into_parts().1),
-                    Err(_) => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
-                },
-            }
-        };
-    }
     match scalar {
-        Scalar::I8 => number!(i8),
-        Scalar::I16 => number!(i16),
-        Scalar::I32 => number!(i32),
-        Scalar::I64 => number!(i64),
-        Scalar::U8 => number!(u8),
-        Scalar::U16 => number!(u16),
-        Scalar::U32 => number!(u32),
-        Scalar::U64 => number!(u64),
         Scalar::F32 | Scalar::F64 if json.starts_with('"') => {
             with_text(scalar.into(), json, |text| read_special(scalar, text, out))
         }
-        // Of the column's own width: by way of the other it would be rounded twice.
-        Scalar::F32 => match json.parse::<f32>() {
-            Ok(value) if value.is_finite() => append(out, &value.to_le_bytes()),
-            _ => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
-        },
-        Scalar::F64 => match json.parse::<f64>() {
-            Ok(value) if value.is_finite() => append(out, &value.to_le_bytes()),
-            _ => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
-        },
         Scalar::Bool => match json {
             "true" => append(out, &[1]),
             "false" => append(out, &[0]),
             _ => Err(RowErrorKind::wrong_type(scalar, super::excerpt(json))),
         },
         Scalar::Uuid | Scalar::Timestamp => with_text(scalar.into(), json, |text| read_named(scalar, text, out)),
+        number => append_with(out, number.width(), |place| pack_decimal(number, json, place)),
     }
 }
 

@@ -126,7 +126,7 @@ pub(super) fn pack_int(scalar: Scalar, value: i64, place: &mut [u8]) -> Result<(
         ($ty:ty) => {
             match <$ty>::try_from(value) {
                 Ok(value) => store(place, value.to_le_bytes()),
-                Err(_) => Err(integer_out_of_range(scalar, i128::from(value))),
+                Err(_) => Err(integer_out_of_range(scalar, value)),
             }
         };
     }
@@ -155,7 +155,7 @@ pub(super) fn pack_uint(scalar: Scalar, value: u64, place: &mut [u8]) -> Result<
         Scalar::F32 => store(place, (value as f32).to_le_bytes()),
         Scalar::F64 => store(place, (value as f64).to_le_bytes()),
         Scalar::Bool | Scalar::Uuid => wrong_type(scalar, "an integer"),
-        _ => Err(integer_out_of_range(scalar, i128::from(value))),
+        _ => Err(integer_out_of_range(scalar, value)),
     }
 }
 
@@ -165,14 +165,72 @@ pub(super) fn pack_float(scalar: Scalar, value: f64, place: &mut [u8]) -> Result
         Scalar::F64 => store(place, value.to_le_bytes()),
         Scalar::F32 => match value as f32 {
             narrow if narrow.is_infinite() && value.is_finite() => {
-                let expected = "f32, -3.4028235e38 to 3.4028235e38";
-                Err(RowErrorKind::out_of_range(format_args!("{value:?}"), expected).into())
+                Err(RowErrorKind::out_of_range(format_args!("{value:?}"), F32_RANGE).into())
             }
             narrow => store(place, narrow.to_le_bytes()),
         },
         _ => wrong_type(scalar, format_args!("the float {value:?}")),
     }
 }
+
+/// A number as text in decimal: for what other programs' files have, and beyond what `i64`, `u64` and `f64` say.
+///
+/// A float is rounded once, to the column's own width.
+pub(super) fn pack_decimal(scalar: Scalar, text: &str, place: &mut [u8]) -> Result<(), RowError> {
+    macro_rules! integer {
+        ($ty:ty) => {
+            match text.parse::<$ty>() {
+                Ok(value) => store(place, value.to_le_bytes()),
+                // Without a sign a type takes no `-`, and yet `-0` is a number of its own.
+                Err(_) => match text.parse::<i128>().ok().and_then(|value| <$ty>::try_from(value).ok()) {
+                    Some(value) => store(place, value.to_le_bytes()),
+                    None => Err(refuse_decimal(scalar, text)),
+                },
+            }
+        };
+    }
+    macro_rules! float {
+        ($ty:ty) => {
+            match text.parse::<$ty>() {
+                Ok(value) if value.is_finite() => store(place, value.to_le_bytes()),
+                _ => Err(refuse_decimal(scalar, text)),
+            }
+        };
+    }
+    match scalar {
+        Scalar::I8 => integer!(i8),
+        Scalar::I16 => integer!(i16),
+        Scalar::I32 => integer!(i32),
+        Scalar::I64 | Scalar::Timestamp => integer!(i64),
+        Scalar::U8 => integer!(u8),
+        Scalar::U16 => integer!(u16),
+        Scalar::U32 => integer!(u32),
+        Scalar::U64 => integer!(u64),
+        Scalar::F32 => float!(f32),
+        Scalar::F64 => float!(f64),
+        Scalar::Bool | Scalar::Uuid => wrong_type(scalar, format_args!("the number {}", excerpt(text))),
+    }
+}
+
+/// What is wrong with text in decimal that the type does not take.
+#[cold]
+fn refuse_decimal(scalar: Scalar, text: &str) -> RowError {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // Rust's floats parse words as well.
+    let is_infinite =
+        digits.starts_with(|c: char| !c.is_alphabetic()) && text.parse::<f32>().is_ok_and(f32::is_infinite);
+    match scalar {
+        Scalar::F32 if is_infinite => RowErrorKind::out_of_range(excerpt(text), F32_RANGE).into(),
+        Scalar::F64 if is_infinite => RowErrorKind::out_of_range(excerpt(text), F64_RANGE).into(),
+        Scalar::F32 | Scalar::F64 => RowErrorKind::wrong_type(scalar, excerpt(text)).into(),
+        _ if is_integer => integer_out_of_range(scalar, excerpt(text)),
+        _ => RowErrorKind::wrong_type(scalar, excerpt(text)).into(),
+    }
+}
+
+const F32_RANGE: &str = "f32, -3.4028235e38 to 3.4028235e38";
+const F64_RANGE: &str = "f64, -1.7976931348623157e308 to 1.7976931348623157e308";
 
 #[inline]
 pub(super) fn pack_bool(scalar: Scalar, value: bool, place: &mut [u8]) -> Result<(), RowError> {
@@ -206,7 +264,7 @@ pub(super) fn pack_bytes(scalar: Scalar, bytes: &[u8], place: &mut [u8]) -> Resu
 }
 
 #[cold]
-pub(super) fn integer_out_of_range(scalar: Scalar, value: i128) -> RowError {
+fn integer_out_of_range(scalar: Scalar, value: impl std::fmt::Display) -> RowError {
     match Type::from(scalar).integer_range() {
         Some((min, max)) => RowErrorKind::out_of_range(value, format_args!("{scalar}, {min} to {max}")),
         None => RowErrorKind::out_of_range(value, format_args!("microseconds that fit {scalar}")),
@@ -225,7 +283,7 @@ pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), RowErrorKind
 }
 
 /// Appends `width` bytes that `pack` fills, or nothing on an error.
-fn append_with(
+pub(super) fn append_with(
     out: &mut Vec<u8>,
     width: usize,
     pack: impl FnOnce(&mut [u8]) -> Result<(), RowError>,
