@@ -70,7 +70,7 @@ impl Timestamp {
 
     /// This time and `duration`, to the microsecond. `None` past [`Timestamp::MAX`].
     pub fn checked_add(self, duration: Duration) -> Option<Timestamp> {
-        self.0.checked_add(i64::try_from(duration.as_micros()).ok()?).map(Timestamp)
+        self.0.checked_add_unsigned(u64::try_from(duration.as_micros()).ok()?).map(Timestamp)
     }
 }
 
@@ -316,6 +316,16 @@ mod tests {
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn sums_end_where_times_do() {
+        let all = Duration::from_micros(u64::MAX);
+        assert_eq!(Timestamp::MIN.checked_add(all), Some(Timestamp::MAX));
+        assert_eq!(Timestamp(i64::MIN + 1).checked_add(all), None);
+        assert_eq!(Timestamp(0).checked_add(all), None);
+        assert_eq!(Timestamp(-1).checked_add(Duration::from_nanos(1_999)), Some(Timestamp(0)));
+        assert_eq!(Timestamp::MIN.checked_add(Duration::MAX), None);
     }
 
     #[test]
