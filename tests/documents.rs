@@ -378,6 +378,25 @@ fn exported(export: impl FnOnce(&mut Vec<u8>) -> Result<folio::Exported>) -> Vec
 }
 
 #[test]
+fn a_document_alone_is_read_as_it_stands() {
+    let schema = Schema::builder("t").column(Column::json("doc").nullable()).column(Column::u8("n")).build().unwrap();
+    let table = Database::in_memory().create_table(schema).unwrap();
+    table.insert(&(raw("[1.50,{\"b\":1,\"a\":2}]"), 1)).unwrap();
+    let documents = table.select().columns(["doc"]);
+    let found: Vec<Box<RawValue>> = documents.fetch().unwrap();
+    assert_eq!(found[0].get(), "[1.50,{\"b\":1,\"a\":2}]");
+    let found: Vec<(Box<RawValue>,)> = documents.fetch().unwrap();
+    assert_eq!(found[0].0.get(), "[1.50,{\"b\":1,\"a\":2}]");
+    table.insert(&(None::<u8>, 2)).unwrap();
+    let found: Vec<Option<Box<RawValue>>> = documents.fetch().unwrap();
+    assert_eq!((found[0].is_some(), found[1].is_some()), (true, false));
+    assert_eq!(documents.fetch::<Box<RawValue>>().unwrap_err().code(), "decode");
+    // What is no document is not read as one.
+    assert_eq!(table.select().columns(["n"]).fetch::<Box<RawValue>>().unwrap_err().code(), "decode");
+    assert_eq!(table.select().fetch::<Box<RawValue>>().unwrap_err().code(), "decode");
+}
+
+#[test]
 fn documents_have_no_order() {
     let (table, doc) = table();
     for value in [json!(9), json!(10), json!(-1)] {

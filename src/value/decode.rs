@@ -36,6 +36,9 @@ where
     T::deserialize(RowDeserializer { shape, row, projection: Projection::Only(columns) })
 }
 
+/// The name by which serde_json's raw values are asked for.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
 #[derive(Clone, Copy)]
 enum Projection<'de> {
     All,
@@ -137,9 +140,12 @@ impl<'de, C: Columns + ?Sized> Deserializer<'de> for RowDeserializer<'de, C> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, RowError> {
+        let is_value = |ty: Type| {
+            name == timestamp::SERDE_NAME || name == uuid::SERDE_NAME || name == RAW_VALUE && ty == Type::Json
+        };
         match self.single() {
-            // Our own types are single values; a user's may well wrap a row.
-            Some((column, value)) if name == timestamp::SERDE_NAME || name == uuid::SERDE_NAME => {
+            // Our own types are single values, as is a document; a user's may well wrap a row.
+            Some((column, value)) if is_value(column.ty) => {
                 value.deserialize_newtype_struct(name, visitor).map_err(|error| error.in_column(&column.name))
             }
             _ => visitor.visit_newtype_struct(self),
