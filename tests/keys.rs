@@ -98,6 +98,26 @@ fn keys_of_the_wrong_type_or_arity_are_named_errors() {
 }
 
 #[test]
+fn a_tuple_may_have_its_one_value_anywhere() {
+    let db = Database::in_memory();
+    let none = Vec::<Value>::new;
+    let plain = Schema::builder("t").column(Column::u64("id").primary_key()).column(Column::u8("n"));
+    let numbered =
+        Schema::builder("t").column(Column::u64("id").primary_key().auto_increment()).column(Column::u8("n"));
+    for schema in [plain, numbered] {
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        table.insert(&(1, 7)).unwrap();
+        assert!(table.contains((none(), 1u64)).unwrap());
+        assert!(table.contains((none(), (none(), 1u64), none())).unwrap());
+        assert!(table.contains((vec![Value::from(1)], none())).unwrap());
+        assert!(!table.contains((none(), 2u64)).unwrap());
+        assert_eq!(table.contains((none(), none())).unwrap_err().code(), "invalid-key");
+        assert_eq!(table.contains((none(), 1u64, 1u64)).unwrap_err().code(), "invalid-key");
+        db.drop_table("t").unwrap();
+    }
+}
+
+#[test]
 fn the_last_row_ids_are_usable_and_no_batch_goes_beyond_them() {
     let db = Database::in_memory();
     let schema = Schema::builder("t").column(Column::u64("id").primary_key().auto_increment()).column(Column::u8("n"));

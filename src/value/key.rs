@@ -330,8 +330,14 @@ macro_rules! tuple_key {
             }
 
             #[inline(always)]
+            #[allow(non_snake_case)]
             fn as_u64(&self) -> Option<u64> {
-                if self.key_len() == 1 { self.0.as_u64() } else { None }
+                if self.key_len() != 1 {
+                    return None;
+                }
+                let ($first, $($name,)*) = self;
+                // Beside the one value there are empty lists, which are no number.
+                $first.as_u64() $(.or_else(|| $name.as_u64()))*
             }
         }
     };
