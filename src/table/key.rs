@@ -21,12 +21,12 @@ pub(crate) struct KeyBuf {
 
 /// Up to four columns without allocation.
 enum Parts {
-    Few { ends: [(u32, bool); 4], len: usize },
-    Many(Vec<(u32, bool)>),
+    Few { ends: [(usize, bool); 4], len: usize },
+    Many(Vec<(usize, bool)>),
 }
 
 impl Parts {
-    fn push(&mut self, end: (u32, bool)) {
+    fn push(&mut self, end: (usize, bool)) {
         match self {
             Parts::Few { ends, len } if *len < ends.len() => {
                 ends[*len] = end;
@@ -41,7 +41,7 @@ impl Parts {
         }
     }
 
-    fn as_slice(&self) -> &[(u32, bool)] {
+    fn as_slice(&self) -> &[(usize, bool)] {
         match self {
             Parts::Few { ends, len } => &ends[..*len],
             Parts::Many(many) => many,
@@ -69,18 +69,18 @@ impl KeyBuf {
                 return;
             };
             if value.is_null() {
-                packed.ends.push((used as u32, true));
+                packed.ends.push((used, true));
                 return;
             }
             match packed.push(used, column.ty, value) {
                 Ok(end) => {
                     used = end;
-                    packed.ends.push((end as u32, false));
+                    packed.ends.push((end, false));
                 }
                 Err(kind) => match column.ty.beyond(value) {
                     Some(side) => {
                         packed.beyond = packed.beyond.or(Some((next - 1, side)));
-                        packed.ends.push((used as u32, false));
+                        packed.ends.push((used, false));
                     }
                     None => failure = failure.take().or(Some(kind)),
                 },
@@ -140,7 +140,7 @@ impl KeyBuf {
         let (end, null) = *ends.get(index)?;
         let start = index.checked_sub(1).map_or(0, |previous| ends[previous].0);
         let bytes: &[u8] = if self.long.is_empty() { &self.short } else { &self.long };
-        if null { None } else { bytes.get(start as usize..end as usize) }
+        if null { None } else { bytes.get(start..end) }
     }
 
     pub(crate) fn has_null(&self) -> bool {
