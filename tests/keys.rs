@@ -92,7 +92,12 @@ fn keys_of_the_wrong_type_or_arity_are_named_errors() {
         for error in [table.get(&key).err(), table.delete(&key).err(), table.update(&key, &json!({})).err()] {
             assert_eq!(error.unwrap().code(), "invalid-key", "{key:?}");
         }
-        assert_eq!(table.range(key.clone()..).err().unwrap().code(), "invalid-key", "{key:?}");
+        // The first columns alone are a bound.
+        let range = table.range(key.clone()..).map(Iterator::count);
+        match key.len() {
+            1 => assert_eq!(range.unwrap(), 1),
+            _ => assert_eq!(range.unwrap_err().code(), "invalid-key", "{key:?}"),
+        }
     }
     assert!(table.contains((1, "x")).unwrap());
 }
@@ -174,6 +179,68 @@ fn a_bound_of_a_range_is_no_null() {
     for error in failed.map(Option::unwrap) {
         assert_eq!(error.code(), "invalid-key", "{error}");
         assert!(error.to_string().contains("null"), "{error}");
+    }
+}
+
+/// A bound of a key's first columns stands for all keys that begin so.
+#[test]
+fn a_bound_may_be_the_first_columns_alone() {
+    type Key = (String, i64, i64);
+    let db = Database::in_memory();
+    let columns = || {
+        let columns = Schema::builder("t").column(Column::string("a")).column(Column::i8("b")).column(Column::u16("c"));
+        columns.primary_key(["a", "b", "c"])
+    };
+    for schema in [columns(), columns().index(Index::ordered(["a", "b", "c"]))] {
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        for a in ["", "a", "a\0", "ab", "b"] {
+            for b in [-128, 0, 127] {
+                table.insert_many([0, u16::MAX].map(|c| (a, b, c))).unwrap();
+            }
+        }
+        let mut stored: Vec<Key> = table.select().fetch().unwrap();
+        stored.sort();
+        let texts = ["", "a", "a\0", "aa", "ab", "b", "c"];
+        let bounds: Vec<Vec<Value>> = texts
+            .iter()
+            .flat_map(|a| [-129, -128, 0, 1, 127, 128].map(|b| vec![Value::from(*a), Value::from(b)]))
+            .chain(texts.map(|a| vec![Value::from(a)]))
+            .collect();
+        // How a key stands to all those that begin as the bound does.
+        let compare = |(a, b, _): &Key, bound: &[Value]| match bound {
+            [Value::String(text)] => a.cmp(text),
+            [Value::String(text), Value::Int(n)] => a.cmp(text).then(b.cmp(n)),
+            other => panic!("{other:?}"),
+        };
+        for lower in &bounds {
+            for upper in &bounds {
+                for (lower, upper) in [
+                    (Bound::Included(lower), Bound::Included(upper)),
+                    (Bound::Excluded(lower), Bound::Excluded(upper)),
+                    (Bound::Included(lower), Bound::Unbounded),
+                    (Bound::Unbounded, Bound::Included(upper)),
+                ] {
+                    let is_in = |key: &&Key| {
+                        let above = match lower {
+                            Bound::Included(bound) => compare(key, bound).is_ge(),
+                            Bound::Excluded(bound) => compare(key, bound).is_gt(),
+                            Bound::Unbounded => true,
+                        };
+                        above
+                            && match upper {
+                                Bound::Included(bound) => compare(key, bound).is_le(),
+                                Bound::Excluded(bound) => compare(key, bound).is_lt(),
+                                Bound::Unbounded => true,
+                            }
+                    };
+                    let expected: Vec<&Key> = stored.iter().filter(is_in).collect();
+                    let found = table.range((lower.cloned(), upper.cloned())).unwrap();
+                    let found: Vec<Key> = found.map(|row| row.decode().unwrap()).collect();
+                    assert!(found.iter().eq(expected), "{lower:?} {upper:?}: {found:?}");
+                }
+            }
+        }
+        db.drop_table("t").unwrap();
     }
 }
 

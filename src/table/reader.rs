@@ -346,7 +346,25 @@ impl<S: Source> Reader<S> {
     }
 
     /// The rows whose primary key lies in `keys`, in its order; see [`iter`](Reader::iter). A bound may be an integer that
-    /// the key cannot hold, such as -1 where it has no sign.
+    /// the key cannot hold, such as -1 where it has no sign. Of a key of several columns a bound may be the first ones
+    /// alone, which stands for all keys that begin so.
+    ///
+    /// ```
+    /// # use folio::{Column, Database, Schema};
+    /// # let db = Database::in_memory();
+    /// let schema = Schema::builder("points")
+    ///     .column(Column::string("series"))
+    ///     .column(Column::u32("at"))
+    ///     .primary_key(["series", "at"]);
+    /// let points = db.create_table(schema.build()?)?;
+    /// points.insert_many([("cpu", 1), ("cpu", 7), ("disk", 3)])?;
+    /// assert_eq!(points.range("cpu"..="cpu")?.count(), 2);
+    /// assert_eq!(points.range(("cpu", 5)..("disk", 4))?.count(), 2);
+    /// # Ok::<(), folio::Error>(())
+    /// ```
+    ///
+    /// Cost: with an ordered index over the key's columns O(log n + rows found); else all keys are looked at, and those
+    /// found sorted.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if a bound is of another type than the key, or has a null; [`Error::NoSuchTable`].
@@ -504,9 +522,20 @@ fn row_id_slow(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
 /// The packed primary key of a table whose key is no row id: whole, without nulls.
 #[inline]
 pub(crate) fn pack_key(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
+    pack_key_of(def, key, def.schema.primary_key().len())
+}
+
+/// The same for a bound of keys, which may be of the key's first columns alone.
+pub(crate) fn pack_bound(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
+    pack_key_of(def, key, 1)
+}
+
+/// With values for at least so many columns.
+#[inline]
+fn pack_key_of(def: &TableDef, key: &impl ToKey, least: usize) -> Result<KeyBuf> {
     let columns = def.schema.primary_key();
     let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
-    if packed.len() != columns.len() {
+    if packed.len() < least {
         let kind = RowErrorKind::WrongArity { expected: columns.len(), found: packed.len() };
         return Err(invalid_key(def, columns, &kind));
     }

@@ -4,7 +4,7 @@ use super::definition::{IndexKind, IndexPlan, TableDef};
 use super::index::ordered::KeyRef;
 use super::key::KeyBuf;
 use super::layout::{PAGE_ROWS, PAGE_SHIFT};
-use super::reader::{Opened, pack_key, row_id_of, view_of};
+use super::reader::{Opened, pack_bound, row_id_of, view_of};
 use super::row::Row;
 use super::row_page::PageRef;
 use super::spot::Spot;
@@ -189,7 +189,7 @@ impl KeySpan {
     pub(crate) fn new<K: ToKey>(def: &TableDef, lower: Bound<&K>, upper: Bound<&K>) -> Result<Self> {
         // Both are looked at before either decides, so that an error does not hide behind an empty span.
         if def.has_key_index {
-            let pack = |key: &K| pack_key(def, key);
+            let pack = |key: &K| pack_bound(def, key);
             Ok(Self::encoded(def, try_map(lower, pack)?, try_map(upper, pack)?))
         } else {
             let id = |key: &K| row_id_of(def, key);
@@ -216,21 +216,31 @@ impl KeySpan {
     }
 
     fn encoded(def: &TableDef, lower: Bound<KeyBuf>, upper: Bound<KeyBuf>) -> Self {
-        let Some(lower) = encoded(def, &lower, Bound::Included) else { return Self::Empty };
-        Self::Encoded(lower, encoded(def, &upper, Bound::Excluded).unwrap_or(Bound::Unbounded))
+        let Some(lower) = encoded(def, &lower, End::Lower) else { return Self::Empty };
+        Self::Encoded(lower, encoded(def, &upper, End::Upper).unwrap_or(Bound::Unbounded))
     }
 }
 
-/// A bound among encoded keys. One that no row can have lies between two: before all keys that begin as it does, up to
-/// the value that does not fit, or behind them; `side` makes a bound of that place. `None` is behind all keys.
-fn encoded(def: &TableDef, bound: &Bound<KeyBuf>, side: fn(Vec<u8>) -> Bound<Vec<u8>>) -> Option<Bound<Vec<u8>>> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Lower,
+    Upper,
+}
+
+/// A bound among encoded keys. One that no row can have, and one that has the first columns' values alone, lies between two:
+/// before all keys that begin as it does, up to the value that does not fit, or behind them. `None` is behind all keys.
+fn encoded(def: &TableDef, bound: &Bound<KeyBuf>, end: End) -> Option<Bound<Vec<u8>>> {
     let (Bound::Included(key) | Bound::Excluded(key)) = bound else { return Some(Bound::Unbounded) };
     let bytes = key.encode(def, def.schema.primary_key());
-    match key.beyond() {
-        Some(Beyond::Below) => Some(side(bytes)),
-        Some(Beyond::Above) => successor(&bytes).map(side),
-        None => Some(bound.as_ref().map(|_| bytes)),
-    }
+    let is_behind = match key.beyond() {
+        Some(side) => side == Beyond::Above,
+        None if key.len() < def.schema.primary_key().len() => {
+            matches!((bound, end), (Bound::Excluded(_), End::Lower) | (Bound::Included(_), End::Upper))
+        }
+        None => return Some(bound.as_ref().map(|_| bytes)),
+    };
+    let place = if is_behind { successor(&bytes)? } else { bytes };
+    Some(if end == End::Lower { Bound::Included(place) } else { Bound::Excluded(place) })
 }
 
 fn try_map<K, T>(bound: Bound<&K>, map: impl Fn(&K) -> Result<T>) -> Result<Bound<T>> {
@@ -272,16 +282,17 @@ fn ids_by_key(opened: &Opened<'_>, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>))
     }
     let key = def.schema.primary_key();
     let mut keys: Vec<(Vec<u8>, u64)> = Vec::new();
+    let mut encoded = Vec::new();
     let _ = view.rows().scan(0, u64::MAX, |number, block| {
         let page = PageRef::new(block);
         for position in 0..page.rows() {
             let row = page.row(&def.layout, number, position);
-            let mut encoded = Vec::new();
+            encoded.clear();
             for &column in key {
                 encode_key(super::key::type_of(def, column), false, row.column_bytes(column), &mut encoded);
             }
             if std::ops::RangeBounds::<[u8]>::contains(&(lower, upper), encoded.as_slice()) {
-                keys.push((encoded, row.id()));
+                keys.push((encoded.clone(), row.id()));
             }
         }
         ControlFlow::<()>::Continue(())
