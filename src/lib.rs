@@ -87,7 +87,8 @@
 //! deadlock.
 //!
 //! What a reader holds: a [`Row`] or [`Rows`] read from a [`Table`] keeps its version, and with it the memory that later
-//! commits replace, until it is dropped; it belongs to its thread and cannot be held across an `await` that may move.
+//! commits replace, until it is dropped; it belongs to its thread and cannot be held across an `await` that may move: there
+//! take out what is needed, as by `table.get_with(id, |row| row.decode::<City>())?.transpose()?`, which holds nothing.
 //! A [`Snapshot`] may be kept for as long as wanted: it holds what it can see and nothing else.
 //! [`Database::stats`] says how much that is.
 //!

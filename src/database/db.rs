@@ -228,10 +228,11 @@ impl Database {
     /// answers an error or panics.
     ///
     /// `body` is called once, on the calling thread, when all earlier writers have ended, and nobody else writes
-    /// meanwhile. It may read from the database by any handle (and sees there what was committed before), but must
-    /// write through the transaction: another write to the same database from inside, on the same thread, is
-    /// [`Error::Reentrant`](crate::Error::Reentrant). A write of another thread waits until `body` has ended: a `body`
-    /// that waits for that thread in turn, as by joining it, never ends.
+    /// meanwhile. It may read from the database by any handle, but sees there what was committed before: what the
+    /// transaction itself has done is seen by the tables of `tx` alone. It must write through the transaction: another
+    /// write to the same database from inside, on the same thread, is [`Error::Reentrant`](crate::Error::Reentrant). A
+    /// write of another thread waits until `body` has ended: a `body` that waits for that thread in turn, as by joining
+    /// it, never ends.
     ///
     /// ```
     /// # use folio::{Column, Database, Error, Schema};
@@ -283,7 +284,9 @@ impl Database {
     }
 
     /// Gives back now what is otherwise given back a slice at each commit: the memory of dropped tables, snapshots and
-    /// replaced rows, as far as no reader and no snapshot holds it. Lets writers in between slices.
+    /// replaced rows, as far as no reader and no snapshot holds it. Given back to the database, for rows to come: of what it
+    /// has reserved, it returns to the process's allocator what is free in pieces of 2 MiB, but for a margin. Lets writers
+    /// in between slices.
     pub fn reclaim(&self) {
         self.core.store.reclaim_all();
     }

@@ -77,7 +77,8 @@ impl Snapshot {
     ///
     /// A row is an object with a field for each column, on a line of its own, in the order of row ids. Values come back
     /// exactly: integers in full, floats as their shortest text, `"NaN"`, `"Infinity"` and `"-Infinity"` as text, bytes in
-    /// hexadecimal, UUIDs and times as text, arrays as arrays, documents as they are. The next number of an
+    /// hexadecimal (which a struct that serde reads such a row into has to expect), UUIDs and times as text, arrays as
+    /// arrays, documents as they are. The next number of an
     /// auto-increment key is kept. Not kept: closures of checks and defaults, of which schemas have the names; row ids of
     /// tables without such a key; versions.
     ///

@@ -140,7 +140,8 @@ pub struct Manifest {
 pub enum OpenReport {
     /// There was nothing; a new storage begins with [`StorageEngine::claim`].
     Empty,
-    /// The log ends where it was left.
+    /// The log ends with a whole batch. That says nothing of how the process ended before: one that was killed between two
+    /// commits leaves it so, too.
     Clean,
     /// The log ends in something unfinished that nobody was told is durable. It is left out, and gone from disk after
     /// [`StorageEngine::claim`].

@@ -25,7 +25,7 @@ use super::value_ref::ValueRef;
 /// # Values
 ///
 /// What a row for [`Table::insert`](crate::Table::insert) and the other writes may hand to serde, and how exports as
-/// JSON have it; CSV has the same, texts without JSON's quotes. A value of another kind is
+/// JSON have it; CSV is written the same, texts without JSON's quotes. A value of another kind is
 /// [`Error::WrongType`](crate::Error::WrongType), text that does not parse
 /// [`Error::InvalidValue`](crate::Error::InvalidValue).
 ///
