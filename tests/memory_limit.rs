@@ -94,6 +94,26 @@ fn writes_give_back_what_they_leave_behind() {
     }
 }
 
+/// What a savepoint's part of a transaction has replaced goes with the last savepoint that could bring it back.
+#[test]
+fn a_transaction_of_many_savepoints_stays_small() {
+    let db = Database::in_memory();
+    let table = db.create_table(schema()).unwrap();
+    let inserted = db.transaction(|tx| {
+        let table = tx.table("t")?;
+        (0..20_000).try_for_each(|n| {
+            tx.savepoint(|tx| {
+                let _ = tx.savepoint(|_| table.update(1, &json!({ "n": n })).and(Err::<(), _>(Error::abort("no"))));
+                table.insert_returning::<_, (u64, u64, String)>(&row(n)).map(drop)
+            })
+        })
+    });
+    inserted.unwrap();
+    assert_eq!(table.len().unwrap(), 20_000);
+    let memory = db.stats().memory;
+    assert!(memory.reserved_bytes < 16 << 20, "{memory:?}");
+}
+
 #[test]
 fn a_refused_write_is_no_end_under_a_limit() {
     let db = Database::builder().memory_limit(16 << 20).in_memory().unwrap();

@@ -262,6 +262,13 @@ impl Reclaimer {
         unsafe { free_settled(heap, death.block) };
     }
 
+    /// Frees the abandoned blocks, all at once: so that of a write which goes on, those that it abandons later come behind
+    /// them (R3).
+    pub(super) fn free_all_abandoned(&mut self, heap: &mut Heap) {
+        let mut budget = usize::MAX;
+        self.free_abandoned(heap, &mut budget);
+    }
+
     fn free_abandoned(&mut self, heap: &mut Heap, budget: &mut usize) {
         while *budget > 0 {
             let Some(Abandoned { block, floor }) = self.abandoned.pop() else { break };
@@ -276,8 +283,8 @@ impl Reclaimer {
                     }
                 }
             }
-            // SAFETY: born in a write that has ended, and replaced or rolled back in it: it was never published, and no
-            // view of the write is left.
+            // SAFETY: born in a write that has ended, or in a part of it that nothing goes back to, and replaced or rolled
+            // back in it: it was never published, and no view of the write is left.
             unsafe { heap.free(block) }
         }
     }

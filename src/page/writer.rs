@@ -47,6 +47,8 @@ pub(crate) struct Pages {
     deep: Vec<NonNull<Header>>,
     /// Roots of rolled-back parts of this write.
     abandoned: Vec<Abandoned>,
+    /// How many savepoints there are to go back to.
+    savepoints: usize,
     /// Blocks born at or before belong to the store that this one was forked from.
     base: u64,
 }
@@ -66,6 +68,7 @@ impl Pages {
             limbo: Vec::new(),
             deep: Vec::new(),
             abandoned: Vec::new(),
+            savepoints: 0,
             base,
         }
     }
@@ -105,6 +108,8 @@ pub(crate) struct Writer {
 /// A point of a write to go back to.
 #[derive(Clone, Copy)]
 pub(crate) struct Savepoint {
+    /// How many there were before.
+    number: usize,
     root: NonNull<Header>,
     stamp: u64,
     dead: usize,
@@ -118,6 +123,7 @@ impl<'s> Transaction<'s> {
         let base = root.0;
         pages.start = pages.stamp;
         pages.start_blocks = pages.heap.used_blocks();
+        pages.savepoints = 0;
         pages.stamp += 1;
         Self { store, views: Slot::new(), writer, base, ended: false }
     }
@@ -161,17 +167,33 @@ impl<'s> Transaction<'s> {
         let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
         let root = writer.root.0;
         let work = &mut writer.pages;
-        let stamp = work.stamp;
+        let (number, stamp) = (work.savepoints, work.stamp);
         work.stamp += 1;
-        Ok(Savepoint { root, stamp, dead: work.dead.len(), limbo: work.limbo.len(), deep: work.deep.len() })
+        work.savepoints += 1;
+        Ok(Savepoint { number, root, stamp, dead: work.dead.len(), limbo: work.limbo.len(), deep: work.deep.len() })
     }
 
-    /// Goes back to a savepoint of this transaction, to which no earlier savepoint has been gone back since.
-    /// Cost: O(blocks replaced since).
+    /// This savepoint, and those after it, are gone back to no more. With the first one goes what the write has replaced of
+    /// its own, unless a view may show it still. Cost: O(blocks that are freed).
+    pub(crate) fn release(&self, point: Savepoint) -> Result<(), Busy> {
+        let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
+        let Pages { heap, reclaimer, limbo, abandoned, savepoints, .. } = &mut writer.pages;
+        *savepoints = point.number;
+        if point.number == 0 && !self.views.is_open() {
+            abandon_own(reclaimer, limbo, abandoned);
+            reclaimer.free_all_abandoned(heap);
+        }
+        Ok(())
+    }
+
+    /// Goes back to a savepoint of this transaction, to which no earlier savepoint has been gone back since, and which is
+    /// there still. Cost: O(blocks replaced since).
     pub(crate) fn rollback_to(&self, point: &Savepoint) -> Result<(), Busy> {
         let mut writer = self.writer.try_borrow_mut().map_err(|_| Busy)?;
         let left = std::mem::replace(&mut writer.root, Link(point.root));
         let work = &mut writer.pages;
+        debug_assert!(point.number < work.savepoints, "a savepoint that was released");
+        work.savepoints = point.number + 1;
         if left.block().birth() > point.stamp {
             work.abandoned.push(Abandoned { block: left.0, floor: point.stamp });
         }
@@ -299,16 +321,7 @@ fn end_lists(work: &mut Pages) -> usize {
     let added = work.dead.len() + work.deep.len() + made;
     work.dead.clear();
     work.deep.clear();
-    for index in 0..work.limbo.len() {
-        work.reclaimer.abandon(Abandoned::alone(work.limbo[index]));
-    }
-    work.limbo.clear();
-    // Backwards onto a stack: what was rolled back first is freed first. What is rolled back later may own blocks that an
-    // earlier part only linked to (R3 of `reclaim`).
-    for index in (0..work.abandoned.len()).rev() {
-        work.reclaimer.abandon(work.abandoned[index]);
-    }
-    work.abandoned.clear();
+    abandon_own(&mut work.reclaimer, &mut work.limbo, &mut work.abandoned);
     if work.dead.capacity() > LIST_KEPT {
         work.dead = Vec::new();
     }
@@ -316,6 +329,18 @@ fn end_lists(work: &mut Pages) -> usize {
         work.limbo = Vec::new();
     }
     added
+}
+
+/// Hands what only this write saw, and what nothing of it can see any more, to the reclaimer.
+fn abandon_own(reclaimer: &mut Reclaimer, limbo: &mut Vec<NonNull<Header>>, abandoned: &mut Vec<Abandoned>) {
+    for block in limbo.drain(..) {
+        reclaimer.abandon(Abandoned::alone(block));
+    }
+    // Backwards onto a stack: what was rolled back first is freed first. What is rolled back later may own blocks that an
+    // earlier part only linked to (R3 of `reclaim`).
+    for part in abandoned.drain(..).rev() {
+        reclaimer.abandon(part);
+    }
 }
 
 #[inline(always)]

@@ -258,8 +258,7 @@ impl<'d> Transaction<'d> {
     }
 
     /// Runs `body`; if it answers an error or panics, what it did is undone and the transaction goes on from here.
-    /// Savepoints nest. Cost: O(1), undoing O(pages changed). Pages that `body` replaces are given back when the transaction
-    /// ends: some KiB for each of many savepoints that change a row.
+    /// Savepoints nest. Cost: O(1), undoing O(pages changed).
     ///
     /// # Errors
     /// The error of `body`; [`Error::Reentrant`] from inside another operation's closure.
@@ -533,11 +532,14 @@ struct Undo<'t, 'd> {
 
 impl Drop for Undo<'_, '_> {
     fn drop(&mut self) {
+        // No operation is under way: the body has ended, and an operation's own closures cannot open a savepoint.
+        let page = &self.transaction.page;
         if self.is_kept.get() {
+            let released = page.release(self.point);
+            debug_assert!(released.is_ok());
             return;
         }
-        // No operation is under way: the body has ended, and an operation's own closures cannot open a savepoint.
-        let undone = self.transaction.page.rollback_to(&self.point);
+        let undone = page.rollback_to(&self.point).and_then(|()| page.release(self.point));
         debug_assert!(undone.is_ok());
         // Memory that ran out within the savepoint left nothing behind.
         self.transaction.failed.set(undone.is_err());

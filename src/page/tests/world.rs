@@ -331,8 +331,14 @@ fn transact(random: &mut Random, store: &Arc<Store>, before: &Model, end: End) -
                 transaction.rollback_to(point).expect("not busy");
                 model.clone_from(at);
                 if random.chance(50) {
-                    savepoints.pop();
+                    let (point, _) = savepoints.pop().expect("as above");
+                    transaction.release(point).expect("not busy");
                 }
+            }
+            7 if !savepoints.is_empty() => {
+                savepoints.truncate(1 + random.below(savepoints.len()));
+                let (point, _) = savepoints.pop().expect("one is left");
+                transaction.release(point).expect("not busy");
             }
             4 | 5 => views.push((transaction.view().expect("not busy"), model.clone())),
             6 if !views.is_empty() => {
