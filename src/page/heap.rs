@@ -235,10 +235,21 @@ impl Heap {
         self.reserve_spans = (spans / 16).clamp(RESERVE_SPANS_MIN, RESERVE_SPANS_MAX).min(spans / 8);
     }
 
+    /// Whether what is kept for who frees memory has been used in part. Then nothing is to be added before it is whole again,
+    /// also where there is room: rows that come and go leave room in ever more sizes, and in the end none in that of a page.
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.is_tight && self.spans_free.len() < self.reserve()
+    }
+
     /// How many free spans are to be left for who frees memory: none as long as as many more may be taken.
     fn reserve(&self) -> usize {
         let room = self.limit_bytes.saturating_sub(self.reserved_bytes);
         if room >= (self.reserve_spans * SPAN_BYTES).next_multiple_of(CHUNK_BYTES) { 0 } else { self.reserve_spans }
+    }
+
+    pub(super) fn reserve_bytes(&self) -> usize {
+        self.reserve_spans * SPAN_BYTES
     }
 
     /// The same for the running operation.

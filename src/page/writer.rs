@@ -364,6 +364,12 @@ impl Pages {
         self.heap.may_use_reserve = frees;
     }
 
+    /// Refuses to add anything while what is kept for those who free some is not whole.
+    #[inline]
+    pub(crate) fn check_reserve(&self) -> Result<(), OutOfMemory> {
+        if self.heap.is_short() { Err(OutOfMemory { bytes: self.heap.reserve_bytes() }) } else { Ok(()) }
+    }
+
     /// What `build` makes, beside a block that was made before; discarded after an error, as nothing leads to it yet.
     pub(crate) fn beside<T>(
         &mut self,

@@ -60,6 +60,7 @@ impl TableMut<'_, '_> {
     /// Stores a complete, checked row and answers its id. An auto-increment key that is not set is given here.
     pub(crate) fn insert(&mut self, row: &mut RowBuf) -> Result<u64> {
         self.check_room(1)?;
+        self.pages.check_reserve()?;
         check_values(self.def, row)?;
         let id = self.id_for(row)?;
         self.insert_at(id, row)?;
@@ -117,6 +118,7 @@ impl TableMut<'_, '_> {
             return Err((left as usize + 1, self.def.exhausted()));
         }
         self.check_room(rows.len() as u64).map_err(|error| (0, error))?;
+        self.pages.check_reserve().map_err(|error| (0, error.into()))?;
         // Pages do not store the key that is the row id: only an index that has it asks for it.
         if let Some(column) = self.def.row_id
             && self.def.indexes.iter().any(|plan| plan.columns.contains(&column))
