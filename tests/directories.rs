@@ -2,8 +2,9 @@
 #![cfg(unix)]
 
 use folio::Error;
-use folio::storage::{Appended, Batch, FileEngine, FileOptions, StorageEngine};
+use folio::storage::{Appended, Batch, FileEngine, FileOptions, Files, OsFiles, StorageEngine};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -118,6 +119,49 @@ fn links_and_pipes_are_not_followed() {
     fs::remove_file(&log).unwrap();
     if std::process::Command::new("mkfifo").arg(&log).status().is_ok_and(|status| status.success()) {
         assert!(matches!(place.open(), Err(Error::Io { .. } | Error::Corrupt { .. })));
+    }
+}
+
+/// Nothing is made where it leads, in the directory that it stands for or below.
+#[test]
+fn a_link_to_nowhere_is_no_place() {
+    let place = Place::new("nowhere");
+    fs::create_dir_all(&place.0).unwrap();
+    let (link, nowhere) = (place.0.join("link"), place.0.join("nowhere"));
+    symlink(&nowhere, &link).unwrap();
+    for path in [link.clone(), link.join("below"), link.join("below/it")] {
+        let opened = FileEngine::open(&path, FileOptions::default());
+        assert!(matches!(&opened, Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound), "{opened:?}");
+    }
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn what_is_opened_to_be_read_is_not_made() {
+    let place = Place::new("to-read");
+    fs::create_dir_all(&place.0).unwrap();
+    let file = place.0.join("file");
+    fs::write(&file, "").unwrap();
+    for (path, kind) in [(place.0.join("missing"), ErrorKind::NotFound), (file, ErrorKind::NotADirectory)] {
+        let files = OsFiles::open_to_read(&path).unwrap();
+        assert_eq!(files.lock("lock").err().map(|error| error.kind()), Some(kind));
+    }
+    assert_eq!(tree(&place.0).len(), 1);
+}
+
+/// Before it is locked none of its folders is held open, and each can be synced all the same.
+#[test]
+fn a_folder_can_be_synced_before_and_after_the_lock() {
+    let place = Place::new("synced");
+    let files = OsFiles::open(&place.0).unwrap();
+    files.create_folder("data").unwrap();
+    let files = OsFiles::open(&place.0).unwrap();
+    let lock = files.lock("lock").unwrap();
+    drop(lock);
+    for files in [files, OsFiles::open(&place.0).unwrap()] {
+        files.sync_folder("").unwrap();
+        files.sync_folder("data").unwrap();
+        assert_eq!(files.sync_folder("wal").unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
 

@@ -2,8 +2,8 @@
 #![cfg(any(unix, windows))]
 
 use folio::storage::{
-    Checkpoint, FileEngine, FileOptions, Format, MemoryEngine, MemoryStorage, Object, ObjectKind, Placement,
-    StorageEngine,
+    Appended, Batch, Checkpoint, FileEngine, FileOptions, Format, MemoryEngine, MemoryStorage, Object, ObjectKind,
+    Placement, StorageEngine,
 };
 use folio::testing::{SimFiles, Storage, conformance};
 use folio::{Error, Result};
@@ -103,4 +103,93 @@ fn what_could_not_be_read_again_is_refused() {
     drop(engine);
     let manifest = files.open().unwrap().recovery().manifest.clone().unwrap();
     assert_eq!((manifest.checkpoint.objects, manifest.checkpoint.content), (vec![object], nested(100)));
+}
+
+fn append(engine: &dyn StorageEngine, first: u64) {
+    assert_eq!(engine.append(Batch { first, count: 1, payload: b"batch" }).unwrap(), Appended::At(first));
+}
+
+/// A new engine of each kind, claimed.
+fn engines() -> [Arc<dyn StorageEngine>; 2] {
+    let memory = InMemory(MemoryStorage::default(), Format::Binary).open().unwrap();
+    let files = Simulated(SimFiles::new(), FileOptions::default()).open().unwrap();
+    [memory, files].map(|engine| {
+        engine.claim().unwrap();
+        engine
+    })
+}
+
+#[test]
+fn commits_per_sync_is_an_average() {
+    for engine in engines() {
+        append(&*engine, 1);
+        assert_eq!(engine.stats().commits_per_sync(), 0.0);
+        (2..=3).for_each(|first| append(&*engine, first));
+        engine.sync(2).unwrap();
+        assert_eq!(engine.stats().commits_per_sync(), 3.0);
+        append(&*engine, 4);
+        engine.sync(4).unwrap();
+        assert_eq!(engine.stats().commits_per_sync(), 2.0);
+    }
+}
+
+#[test]
+fn a_released_version_is_refused_with_the_first_there_is() {
+    for engine in engines() {
+        for first in 1..=4 {
+            append(&*engine, first);
+            if first == 2 {
+                engine.seal().unwrap();
+            }
+        }
+        let checkpoint = Checkpoint { version: 3, ..Checkpoint::default() };
+        engine.replace_manifest(engine.manifest().unwrap().generation, checkpoint).unwrap();
+        engine.release_log(3).unwrap();
+        for version in [0, 1, 2] {
+            let refused = engine.read_from(version, &mut |batch| panic!("{batch:?}"));
+            assert!(matches!(refused, Err(Error::NotInLog { version: found, first: 3 }) if found == version));
+        }
+        let mut found = Vec::new();
+        let read = engine.read_from(3, &mut |batch| {
+            found.push(batch.first);
+            Ok(())
+        });
+        read.unwrap();
+        assert_eq!(found, [3, 4]);
+    }
+}
+
+/// So the caller knows which objects it has to write anew to have their space back.
+#[test]
+fn objects_of_one_generation_share_their_space() {
+    let [_, engine] = engines();
+    let write = |placement| {
+        let mut writer = engine.create_object(ObjectKind::Records, "t", placement).unwrap();
+        writer.write(b"rows").unwrap();
+        writer.finish().unwrap()
+    };
+    let placements = [Placement::Append, Placement::Append, Placement::Replace, Placement::Append];
+    let objects = placements.map(write);
+    let generations = objects.each_ref().map(Object::generation);
+    assert_eq!(generations, [0, 0, 1, 1]);
+    let replace = |objects: &[Object]| {
+        let checkpoint = Checkpoint { objects: objects.to_vec(), ..Checkpoint::default() };
+        engine.replace_manifest(engine.manifest().unwrap().generation, checkpoint).unwrap();
+        (engine.stats().object_bytes, engine.stats().live_object_bytes)
+    };
+    assert_eq!(replace(&objects), (16, 16));
+    assert_eq!(replace(&objects[1..]), (16, 12));
+    assert_eq!(replace(&objects[2..]), (8, 8));
+}
+
+/// They can stand in a struct that is printed, and print nothing of what is stored.
+#[test]
+fn engines_print_what_they_are() {
+    let storage = MemoryStorage::default();
+    let memory = MemoryEngine::open(&storage, Format::Binary).unwrap();
+    let files = FileEngine::open_on(Arc::new(SimFiles::new()), FileOptions::default()).unwrap();
+    memory.claim().unwrap();
+    append(&memory, 1);
+    assert_eq!(format!("{storage:?} {memory:?}"), "MemoryStorage { .. } MemoryEngine { .. }");
+    assert_eq!(format!("{files:?}"), r#"FileEngine { directory: "simulated", .. }"#);
 }

@@ -1,7 +1,10 @@
 //! Every error that there is, provoked through the public API: its code, its kind, and what it names; and after each the
 //! database is as it was.
 
-use folio::{Array, Column, Database, Error, ErrorKind, ImportOptions, Index, Result, Scalar, Schema, Snapshot, Table};
+use folio::{
+    Array, Column, Database, Error, ErrorKind, ImportOptions, Index, Result, Row, RowMut, Scalar, Schema, Snapshot,
+    Table, Timestamp,
+};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -331,6 +334,25 @@ fn the_cause_of_an_error_can_be_had() {
     let error = world.people.insert_many([json!({})]).unwrap_err();
     assert!(matches!(&error, Error::InBatch { row: 0, source } if source.code() == "missing-field"));
     assert!(error.source().is_some());
+}
+
+/// What is printed of a handle says what it stands for, and none of the rows.
+#[test]
+fn handles_print_what_they_stand_for() {
+    let World { db, people, .. } = world();
+    assert!(format!("{db:?}").starts_with("Database { tables: [\"cities\", "), "{db:?}");
+    assert_eq!(format!("{people:?}"), "Table { table: \"people\", .. }");
+    let snapshot = db.snapshot();
+    assert_eq!(format!("{snapshot:?}"), format!("Snapshot {{ version: {}, .. }}", snapshot.version()));
+    db.transaction(|tx| {
+        assert_eq!(format!("{tx:?}"), "Transaction { .. }");
+        assert_eq!(format!("{:?}", tx.table("people")?), "TransactionTable { table: \"people\", .. }");
+        let print = |row: &mut RowMut<'_>| Ok(assert_eq!(format!("{row:?}"), "RowMut { table: \"people\", .. }"));
+        tx.table("people")?.modify_where(|_: &Row<'_>| true, print)
+    })
+    .unwrap();
+    assert!(format!("{:?}", Database::builder()).contains("clock: Clock(system)"));
+    assert!(format!("{:?}", Database::builder().clock(|| Timestamp::from_micros(0))).contains("clock: Clock(given)"));
 }
 
 /// What a transaction answers when memory runs out: that it did; from then on that it has failed, whatever is asked of

@@ -4,8 +4,9 @@
 #[path = "common/random.rs"]
 mod random;
 
-use folio::{Column, Database, Error, Index, Schema, Table};
+use folio::{Column, Database, Error, Index, Row, Schema, Table};
 use random::Random;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -113,4 +114,26 @@ fn a_transaction_reads_its_own_writes_and_nobody_else_does_before_it_commits() {
     })
     .unwrap();
     assert_eq!(table.get(1).unwrap().unwrap().get(cents), -5);
+}
+
+/// Kept in a thread-local, it is dropped behind what the database keeps of the thread.
+#[test]
+fn a_row_may_outlive_the_code_of_its_thread() {
+    thread_local!(static KEPT: RefCell<Option<Row<'static>>> = const { RefCell::new(None) });
+    let table: &'static Table = Box::leak(Box::new(bank(&Database::in_memory(), "a")));
+    let cents = table.column::<i64>("cents").unwrap();
+    for round in 1..=50 {
+        let reader = thread::spawn(move || {
+            KEPT.with(|kept| {
+                let row = table.get(1).unwrap().unwrap();
+                assert_eq!(row.get(cents), CENTS + round - 1);
+                *kept.borrow_mut() = Some(row);
+            });
+        });
+        reader.join().unwrap();
+        for id in 1..=ACCOUNTS {
+            table.modify(id, |row| row.set(cents, CENTS + round)).unwrap();
+        }
+    }
+    assert_eq!(table.select().pick(cents).unwrap().iter().sum::<i64>(), ACCOUNTS as i64 * (CENTS + 50));
 }

@@ -65,6 +65,30 @@ fn refusing<T>(bytes: usize, body: impl FnOnce() -> T) -> T {
     answer
 }
 
+/// What it has kept lists of, block by block, no later one needs.
+#[test]
+fn a_huge_transaction_leaves_no_lists_behind() {
+    const ROWS: usize = 70_000;
+    let db = Database::in_memory();
+    let table = texts(&db);
+    // Too long for a page, so that each is a block.
+    let long = "x".repeat(1_100);
+    let listed = || {
+        db.reclaim();
+        MEMORY.get().held - db.stats().memory.reserved_bytes
+    };
+    let before = listed();
+    table.insert_many((0..ROWS).map(|_| (&long,))).unwrap();
+    assert_eq!(table.delete_where(|_: &folio::Row<'_>| true).unwrap(), ROWS as u64);
+    db.transaction(|tx| {
+        tx.table("t")?.insert_many((0..ROWS).map(|_| (&long,)))?;
+        Err::<(), _>(Error::abort("no"))
+    })
+    .unwrap_err();
+    let after = listed();
+    assert!(after < before + (1 << 20), "{before} bytes, then {after}");
+}
+
 type Import = fn(&Table, &[u8], &ImportOptions) -> Result<Imported>;
 
 const JSON: Import = |table, text, options| table.import_json(text, options);

@@ -2,12 +2,18 @@
 //! planted to see that all this finds them.
 #![cfg(any(unix, windows))]
 
+#[path = "storage/answering.rs"]
+mod answering;
 #[path = "storage/crash.rs"]
 mod crash;
 #[path = "storage/damage.rs"]
 mod damage;
+#[path = "storage/failing.rs"]
+mod failing;
 #[path = "storage/faults.rs"]
 mod faults;
+#[path = "storage/forged.rs"]
+mod forged;
 #[path = "storage/hooked.rs"]
 mod hooked;
 #[path = "storage/objects.rs"]
@@ -16,7 +22,11 @@ mod objects;
 mod oracle;
 #[path = "storage/plants.rs"]
 mod plants;
+#[path = "storage/remains.rs"]
+mod remains;
 #[path = "storage/sealing.rs"]
 mod sealing;
+#[path = "storage/verifying.rs"]
+mod verifying;
 #[path = "storage/workload.rs"]
 mod workload;

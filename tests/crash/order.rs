@@ -211,3 +211,38 @@ fn nobody_overtakes_a_commit_that_waits() {
         assert_eq!(overtaken(fails, None), None);
     }
 }
+
+/// It begins with the commit that waits for its sync, finds what that has stored, and changes nothing.
+#[test]
+fn who_has_read_what_waits_answers_when_all_may_see_it() {
+    let (db, engine, device) = database(Durability::Sync);
+    let before = db.snapshot().version();
+    let readers = Arc::new(Mutex::new(Vec::new()));
+    let (other, started, has_read) = (db.clone(), Arc::clone(&readers), Arc::new(AtomicBool::new(false)));
+    *device.watch.lock() = Some(Box::new(move |is_sync| {
+        if !is_sync || engine.appended() == before || !started.lock().is_empty() {
+            return;
+        }
+        let (db, reads) = (other.clone(), Arc::clone(&has_read));
+        started.lock().push(std::thread::spawn(move || {
+            let found = db.transaction(|tx| {
+                let found = tx.table(Kind::Bare.name())?.len();
+                reads.store(true, Ordering::Release);
+                found
+            });
+            (found, db.snapshot().version())
+        }));
+        while !has_read.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        // Time to answer too early.
+        for _ in 0..1_000 {
+            std::thread::yield_now();
+        }
+    }));
+    db.table(Kind::Bare.name()).unwrap().insert(&row(1)).unwrap();
+    *device.watch.lock() = None;
+    let reader = readers.lock().pop().expect("a sync");
+    let (found, seen) = reader.join().unwrap();
+    assert_eq!((found.unwrap(), seen), (1, before + 1));
+}
