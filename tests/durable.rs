@@ -371,7 +371,7 @@ fn assert_replays(db: &Database, log: &MemoryEngine) {
 #[test]
 fn every_single_operation_is_replayed() {
     let score = 2.0;
-    let operations: [&dyn Fn(&Table); 16] = [
+    let operations: [&dyn Fn(&Table); 18] = [
         &|table| assert_eq!(table.insert(&json!({ "name": "a", "email": "a" })).unwrap(), 41),
         &|table| assert_eq!(table.insert(&json!({ "id": 500, "name": "a", "email": "a" })).unwrap(), 500),
         // The key is the row's id: two rows differ then.
@@ -384,6 +384,9 @@ fn every_single_operation_is_replayed() {
         &|table| assert_eq!(table.upsert(&json!({ "id": 5, "name": "b", "email": "b" })).unwrap(), 5),
         &|table| assert_eq!(table.upsert(&json!({ "id": 600, "name": "b", "email": "b" })).unwrap(), 600),
         &|table| table.replace(&json!({ "id": 5, "name": "c", "email": "c" })).unwrap(),
+        // Nothing changes.
+        &|table| table.update(5, &json!({ "name": "n" })).unwrap(),
+        &|table| table.replace(&json!({ "id": 5, "name": "n", "email": "e4", "score": 4.0 })).unwrap(),
         &|table| assert!(table.delete(6).unwrap()),
         &|table| assert!(!table.delete(999).unwrap()),
         &|table| {
@@ -449,5 +452,136 @@ fn indexes_keep_what_they_index_whatever_they_are_called() {
         assert!(matches!(table.insert(&("new", 7, 1)), Err(Error::Unique { .. })));
         assert_eq!(table.find("x", 7).unwrap().unwrap().get(table.column::<str>("key").unwrap()), "k7");
         assert_replays(&db, &engine);
+    }
+}
+
+#[cfg(any(unix, windows))]
+fn on_files(files: &SimFiles, format: Format) -> Database {
+    let options = FileOptions { format, preallocate_bytes: 0, ..FileOptions::default() };
+    let engine = FileEngine::open_on(Arc::new(files.clone()), options).unwrap();
+    Database::builder().checkpoint_bytes(None).open_on(Arc::new(engine)).unwrap()
+}
+
+#[cfg(any(unix, windows))]
+fn texts(db: &Database) -> Table {
+    let schema = Schema::builder("texts").column(Column::u64("n").primary_key()).column(Column::string("text"));
+    db.ensure_table(schema.build().unwrap()).unwrap()
+}
+
+/// Rows of one page that are each larger than what is put into it at once, and behind the checkpoint a batch larger than
+/// what is replayed at once, with another behind it or not.
+#[cfg(any(unix, windows))]
+#[test]
+fn huge_values_come_back_from_the_log_and_from_a_checkpoint() {
+    for (format, behind) in [(Format::Binary, 1), (Format::JsonLines, 0)] {
+        let files = SimFiles::new();
+        let db = on_files(&files, format);
+        let table = texts(&db);
+        for n in 0..2_u64 {
+            table.insert(&(n, n.to_string().repeat(1_100_000))).unwrap();
+        }
+        db.checkpoint().unwrap();
+        table.insert(&(2, "a".repeat(4_200_000))).unwrap();
+        table.insert_many((0..behind).map(|n| (3 + n, "b"))).unwrap();
+        let (expected, version) = (rows(&table), db.snapshot().version());
+        let next = files.next_process();
+        std::mem::forget((table, db));
+
+        // Once with the log behind the checkpoint, and once without.
+        for replayed in [1 + behind, 0] {
+            let db = on_files(&next, format);
+            assert_eq!((db.opening().unwrap().replayed, db.snapshot().version()), (replayed, version));
+            assert!(rows(&db.table("texts").unwrap()) == expected);
+            assert_eq!(db.verify().unwrap(), []);
+        }
+    }
+}
+
+#[cfg(any(unix, windows))]
+#[test]
+fn a_table_that_the_disk_has_no_room_for_is_saved_when_it_has() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let files = SimFiles::new();
+        let db = on_files(&files, format);
+        let table = texts(&db);
+        table.insert_many((0..200_u64).map(|n| (n, n.to_string().repeat(1_500)))).unwrap();
+        let image = files.image();
+        let taken: usize = image.files().iter().map(|path| image.get(path).unwrap().len().next_multiple_of(4096)).sum();
+        // Room for a part of its rows.
+        files.set_space(Some(taken as u64 + 300_000));
+        for _ in 0..3 {
+            let refused = db.checkpoint();
+            assert!(matches!(refused, Err(Error::StorageFull { .. })), "{refused:?}");
+            assert_eq!((db.stats().storage.unwrap().checkpoint, table.len().unwrap()), (0, 200));
+        }
+        assert_nothing_unnamed(&files, &db, "refused");
+        files.set_space(None);
+        assert_eq!(db.checkpoint().unwrap(), 2);
+        let expected = rows(&table);
+        let next = files.next_process();
+        std::mem::forget((table, db));
+        let db = on_files(&next, format);
+        assert_eq!((db.opening().unwrap().checkpoint, db.opening().unwrap().replayed), (2, 0));
+        assert_eq!(rows(&db.table("texts").unwrap()), expected);
+    }
+}
+
+/// A storage of a database with indexes, saved or as a log alone. What the fillers take comes first: so memory that is
+/// limited ends at another place with each.
+fn indexed(format: Format, fillers: usize, is_saved: bool) -> MemoryStorage {
+    let storage = MemoryStorage::default();
+    let engine = Arc::new(MemoryEngine::open(&storage, format).unwrap());
+    let db = Database::builder().checkpoint_bytes(None).open_on(Arc::clone(&engine) as Arc<dyn StorageEngine>).unwrap();
+    for filler in 0..fillers {
+        let schema = Schema::builder(format!("filler {filler}")).column(Column::bytes("bytes")).build().unwrap();
+        db.create_table(schema).unwrap().insert(&(vec![0_u8; 100 + 200 * filler],)).unwrap();
+    }
+    // Pages above 4 KiB, which memory is taken for one by one.
+    let wide = db.create_table(Schema::builder("wide").column(Column::bytes("bytes")).build().unwrap()).unwrap();
+    wide.insert_many((0..40).map(|_| (vec![7_u8; 500],))).unwrap();
+    let people = db.create_table(people()).unwrap();
+    for first in (0..300).step_by(100) {
+        let row = |n| json!({ "name": format!("n{}", n % 7), "email": format!("e{n}"), "score": f64::from(n) });
+        people.insert_many((first..first + 100).map(row)).unwrap();
+    }
+    people.delete_where(people.column::<str>("name").unwrap().eq("n3")).unwrap();
+    if is_saved {
+        return storage;
+    }
+    let log = MemoryStorage::default();
+    let copy = MemoryEngine::open(&log, format).unwrap();
+    copy.claim().unwrap();
+    engine.read_from(1, &mut |batch| copy.append(batch).map(|_| ())).unwrap();
+    copy.close().unwrap();
+    log
+}
+
+#[test]
+fn a_database_that_its_limit_of_memory_is_too_small_for_is_refused_and_stays() {
+    for (format, is_saved) in
+        [(Format::Binary, true), (Format::Binary, false), (Format::JsonLines, true), (Format::JsonLines, false)]
+    {
+        for fillers in 0..4 {
+            let storage = indexed(format, fillers, is_saved);
+            let open = |limit| {
+                let engine = MemoryEngine::open(&storage, format).unwrap();
+                Database::builder().checkpoint_bytes(None).memory_limit(limit).open_on(Arc::new(engine))
+            };
+            let mut refused = 0;
+            let db = loop {
+                match open(refused << 16) {
+                    Ok(db) => break db,
+                    Err(Error::OutOfMemory { .. }) => refused += 1,
+                    Err(error) => panic!("{format:?}, {fillers}, {refused}: {error}"),
+                }
+                assert!(refused < 128);
+            };
+            assert!(refused > 1);
+            assert_eq!(db.opening().unwrap().replayed == 0, is_saved);
+            let people = db.table("people").unwrap();
+            assert_eq!((people.len().unwrap(), people.find("email", "e4").unwrap().unwrap().id()), (257, 5));
+            assert_eq!(db.table("wide").unwrap().len().unwrap(), 40);
+            assert_eq!(db.verify().unwrap(), []);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Input of any kind: never a panic, and what is refused has changed nothing.
 
-use folio::{Array, Column, Database, Index, Scalar, Schema, Table, Type, Value as Cell};
+use folio::{
+    Array, Column, Database, Error, ImportOptions, Index, OnError, Scalar, Schema, Table, Type, Value as Cell,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -142,5 +144,62 @@ proptest! {
         let _ = serde_json::from_value::<Schema>(value.clone());
         let _ = serde_json::from_str::<Schema>(&text);
         let _ = serde_json::from_value::<Schema>(json!({ "name": "t", "columns": value.clone(), "indexes": value }));
+    }
+}
+
+fn texts(db: &Database) -> Table {
+    let schema = Schema::builder("texts")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::string("text"))
+        .build()
+        .unwrap();
+    db.create_table(schema).unwrap()
+}
+
+#[test]
+fn rows_of_huge_values_are_imported_beside_those_that_are_refused() {
+    let huge = |end: &str| "x".repeat(1 << 20) + end;
+    // Numbered, with keys of their own above and below, and with one that is taken.
+    let rows = [
+        json!({ "text": "first" }),
+        json!({ "id": 100, "text": huge("above") }),
+        json!({ "id": 50, "text": "below" }),
+        json!({ "id": 100, "text": huge("taken") }),
+        json!({ "text": huge("next") }),
+        json!({ "text": "last" }),
+    ];
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let db = Database::in_memory();
+    let table = texts(&db);
+    let imported = table.import_json_lines(lines.as_bytes(), &ImportOptions::new().on_error(OnError::Skip)).unwrap();
+    assert_eq!((imported.rows, imported.skipped), (5, 1));
+    let stored: Vec<(u64, String)> = table.select().fetch().unwrap();
+    let ends: Vec<_> = stored.iter().map(|(id, text)| (*id, text.trim_start_matches('x'))).collect();
+    assert_eq!(ends, [(1, "first"), (50, "below"), (100, "above"), (101, "next"), (102, "last")]);
+    assert!(stored.iter().all(|(id, text)| (text.len() > 1 << 20) == [100, 101].contains(id)));
+    assert_eq!(db.verify().unwrap(), []);
+
+    let table = texts(&Database::in_memory());
+    let refused = table.import_json_lines(lines.as_bytes(), &ImportOptions::new());
+    assert!(matches!(refused, Err(Error::Import { line: 4, .. })), "{refused:?}");
+    assert_eq!(table.len().unwrap(), 0);
+}
+
+#[test]
+fn an_import_that_memory_is_not_enough_for_leaves_nothing() {
+    let text = "x".repeat(3_000);
+    // Numbered page by page, and each with a key of its own, from the highest down.
+    let numbered = |_: u64| json!({ "text": text });
+    let keyed = |n: u64| json!({ "id": 10_000 - n, "text": text });
+    for row in [&numbered as &dyn Fn(u64) -> Value, &keyed] {
+        let db = Database::builder().memory_limit(4 << 20).in_memory().unwrap();
+        let table = texts(&db);
+        let lines: String = (0..1_600).map(|n| format!("{}\n", row(n))).collect();
+        for on_error in [OnError::Stop, OnError::Skip] {
+            let imported = table.import_json_lines(lines.as_bytes(), &ImportOptions::new().on_error(on_error));
+            assert!(matches!(imported, Err(Error::OutOfMemory { .. })), "{imported:?}");
+            assert_eq!((table.len().unwrap(), db.verify().unwrap()), (0, vec![]));
+        }
+        table.insert(&json!({ "text": text })).unwrap();
     }
 }

@@ -2,8 +2,10 @@
 #![cfg(any(unix, windows))]
 
 use folio::storage::{Damage, FileEngine, FileOptions, Format};
-use folio::testing::{Image, SimFiles};
+use folio::testing::{Fault, FaultKind, Image, SimFiles};
 use folio::{Column, Database, Error, Schema};
+use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 
 const FORMATS: [Format; 2] = [Format::Binary, Format::JsonLines];
@@ -36,6 +38,25 @@ fn flipped(image: &Image, file: &str, at: usize) -> Image {
     let mut content = image.get(file).unwrap().to_vec();
     content[at] ^= 1;
     image.with(file, Some(content))
+}
+
+/// A manifest of a version, with this body.
+fn manifest(version: u64, body: &[u8]) -> Vec<u8> {
+    let line = format!("folio manifest {version:05} {:020} ", body.len());
+    let sum = crc32fast::hash(&[line.as_bytes(), body].concat());
+    [line.as_bytes(), format!("{sum:08x}\n").as_bytes(), body].concat()
+}
+
+/// The same with another body of the manifest, under a checksum that matches.
+fn with_body(image: &Image, change: impl FnOnce(&mut Value)) -> Image {
+    let mut body = serde_json::from_slice(&image.get("manifest").unwrap()[51..]).unwrap();
+    change(&mut body);
+    image.with("manifest", Some(manifest(1, &serde_json::to_vec(&body).unwrap())))
+}
+
+fn opened(image: &Image) -> folio::Result<Database> {
+    let engine = FileEngine::open_on(Arc::new(SimFiles::mount(image)), FileOptions::default())?;
+    Database::builder().open_on(Arc::new(engine))
 }
 
 /// A table's rows, if it is there.
@@ -172,13 +193,8 @@ fn without_all_that_says_how_rows_are_written_they_say_it_themselves() {
 #[test]
 fn a_manifest_of_another_version_is_for_another_version() {
     let image = database(Format::Binary, false);
-    let (line, body) = (b"folio manifest 00002 ", image.get("manifest").unwrap()[51..].to_vec());
-    let mut manifest = [&line[..], format!("{:020} ", body.len()).as_bytes()].concat();
-    let mut covered = manifest.clone();
-    covered.extend_from_slice(&body);
-    manifest.extend_from_slice(format!("{:08x}\n", crc32fast::hash(&covered)).as_bytes());
-    manifest.extend_from_slice(&body);
-    let files = SimFiles::mount(&image.with("manifest", Some(manifest)));
+    let body = image.get("manifest").unwrap()[51..].to_vec();
+    let files = SimFiles::mount(&image.with("manifest", Some(manifest(2, &body))));
     assert!(matches!(Database::salvage_on(Arc::new(files)), Err(Error::UnsupportedFormat { found: 2, .. })));
 }
 
@@ -203,4 +219,166 @@ fn where_nothing_is_nothing_is_made() {
     assert!(matches!(Database::salvage(&path), Err(Error::NotADatabase { .. })));
     assert!(matches!(Database::verify_at(&path), Err(Error::NotADatabase { .. })));
     std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn a_manifest_that_does_not_tell_its_tables_is_as_good_as_none() {
+    for format in FORMATS {
+        for (keep_archived, rows) in [(true, vec![0, 1, 2]), (false, vec![0, 1])] {
+            let image = database(format, keep_archived);
+            let image = with_body(&image, |body| body["content"]["tables"] = json!(5));
+            let (a, b, version, lost) = salvage(&image);
+            assert_eq!((a, b, version), (Some(rows.clone()), Some(rows), 8));
+            assert!(says(&lost, "manifest", "expected tables"), "{lost:?}");
+        }
+        let image = with_body(&database(format, false), |body| body["content"]["tables"][0]["slot"] = json!(4096));
+        let (a, b, version, lost) = salvage(&image);
+        assert_eq!((a, b, version), (Some(vec![0, 1]), Some(vec![0, 1]), 8));
+        assert!(says(&lost, "manifest", "expected slots below 4096, found 4096"), "{lost:?}");
+        assert!(says(&lost, "manifest", "the tables are as their files have them"), "{lost:?}");
+    }
+}
+
+#[test]
+fn a_manifest_of_another_form_is_for_another_version() {
+    for format in FORMATS {
+        let image = with_body(&database(format, false), |body| body["content"]["form"] = json!(2));
+        let salvaged = Database::salvage_on(Arc::new(SimFiles::mount(&image)));
+        assert!(matches!(salvaged, Err(Error::UnsupportedFormat { what: "form", found: 2, .. })), "{salvaged:?}");
+    }
+}
+
+#[test]
+fn of_two_tables_of_a_name_the_first_is_kept() {
+    for format in FORMATS {
+        let image = database(format, false);
+        let schema = image.get("schema/a.schema.json").unwrap().to_vec();
+        let file = "schema/a.1.schema.json";
+        let image = with_body(&image, |body| {
+            let checksum = format!("{:08x}", crc32fast::hash(&schema));
+            let object = json!({ "file": file, "offset": 0, "length": schema.len(), "checksum": checksum });
+            body["objects"].as_array_mut().unwrap().push(object);
+            let table = json!({ "name": "a", "slot": 2, "parts": 0 });
+            body["content"]["tables"].as_array_mut().unwrap().push(table);
+        });
+        let image = image.with(file, Some(schema));
+        let refused = opened(&image);
+        assert!(matches!(&refused, Err(Error::Corrupt { found, .. }) if &**found == "`a` twice"), "{refused:?}");
+        let (a, b, version, lost) = salvage(&image);
+        assert_eq!((a, b, version), (Some(vec![0, 1, 2]), Some(vec![0, 1, 2]), 8));
+        assert!(says(&lost, file, "expected a name for each table, found `a` twice") && lost.len() == 1, "{lost:?}");
+    }
+}
+
+/// Parts that are whole, and whose rows together no table can have: of two, the first is as much as is kept.
+#[test]
+fn parts_that_do_not_fit_together_are_tried_by_half() {
+    let image = database(Format::JsonLines, false);
+    let file = "data/a.records";
+    let mut parts = image.get(file).unwrap().to_vec();
+    let second = parts.windows(11).rposition(|bytes| bytes == b"{\"version\":").unwrap();
+    let row = second + parts[second..].windows(6).position(|bytes| bytes == b"\"n\":1}").unwrap();
+    parts[row + 4] = b'0';
+    let image = with_body(&image, |body| {
+        let mut objects = body["objects"].as_array_mut().unwrap().iter_mut();
+        let part = objects.find(|object| object["file"] == file && object["offset"] == second).unwrap();
+        part["checksum"] = json!(format!("{:08x}", crc32fast::hash(&parts[second..])));
+    });
+    let image = image.with(file, Some(parts));
+    let refused = opened(&image);
+    assert!(matches!(&refused, Err(Error::Corrupt { file: found, .. }) if &**found == file), "{refused:?}");
+    let (a, b, version, lost) = salvage(&image);
+    assert_eq!((a, b, version), (Some(vec![0, 2]), Some(vec![0, 1, 2]), 8));
+    assert!(says(&lost, file, "expected rows for the index"), "{lost:?}");
+    assert!(says(&lost, file, "1 of 2 parts"), "{lost:?}");
+}
+
+#[test]
+fn a_log_of_large_batches_is_applied_up_to_the_damage() {
+    let text = "x".repeat(2_100_000);
+    let files = SimFiles::new();
+    let engine = FileEngine::open_on(Arc::new(files.clone()), options(Format::Binary, false)).unwrap();
+    let db = Database::builder().checkpoint_bytes(None).open_on(Arc::new(engine)).unwrap();
+    let schema = Schema::builder("texts").column(Column::u32("n").primary_key()).column(Column::string("text"));
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    for n in 0..3 {
+        table.insert(&(n, &text)).unwrap();
+    }
+    let whole = files.image();
+    let end = whole.get("wal/transaction.log").unwrap().len();
+    let damaged = flipped(&whole, "wal/transaction.log", end - 2);
+    for (image, rows) in [(whole, 3), (damaged, 2)] {
+        let salvaged = Database::salvage_on(Arc::new(SimFiles::mount(&image))).unwrap();
+        let found: Vec<(u32, String)> = salvaged.database.table("texts").unwrap().select().fetch().unwrap();
+        assert_eq!(salvaged.database.snapshot().version(), 1 + rows);
+        assert_eq!(found.len() as u64, rows);
+        assert!((0..).zip(&found).all(|(n, row)| row.0 == n && row.1 == text));
+        assert_eq!(salvaged.database.verify().unwrap(), []);
+        assert_eq!(says(&salvaged.lost, "wal", "versions 4 to 4"), rows == 2, "{:?}", salvaged.lost);
+        assert_eq!(salvaged.lost.is_empty(), rows == 3);
+    }
+}
+
+/// Whatever call fails, once: what is missing for it is told, and what is there was committed.
+#[test]
+fn a_call_that_fails_costs_what_it_was_for_and_says_so() {
+    let rows = |db: &Database, name: &str| -> Vec<u32> {
+        let Ok(table) = db.table(name) else { return Vec::new() };
+        table.select().fetch::<(u32,)>().unwrap().into_iter().map(|(n,)| n).collect()
+    };
+    for format in FORMATS {
+        let image = database(format, true);
+        let bare = image.with("manifest", None).with("wal/transaction.log", None);
+        let no_manifest = database(format, false).with("manifest", None);
+        for image in [image, bare, no_manifest] {
+            let dry = SimFiles::mount(&image);
+            let whole = Database::salvage_on(Arc::new(dry.clone())).unwrap();
+            let expected = ["a", "b"].map(|name| rows(&whole.database, name));
+            for call in 0..dry.calls() {
+                let files = SimFiles::mount(&image);
+                files.set_fault(Some(Fault { call, count: 1, kind: FaultKind::Error }));
+                let salvaged = match Database::salvage_on(Arc::new(files.clone())) {
+                    Ok(salvaged) => salvaged,
+                    Err(Error::Io { .. }) => continue,
+                    Err(error) => panic!("{format:?}, call {call}: {error}"),
+                };
+                assert_eq!((files.faults_met(), files.operations()), (1, 0));
+                let found = ["a", "b"].map(|name| rows(&salvaged.database, name));
+                for found in &found {
+                    assert!(found.is_sorted_by(|a, b| a < b) && found.iter().all(|n| *n < 3), "{found:?}");
+                }
+                assert!(found == expected || salvaged.lost != whole.lost, "{format:?}, call {call}: {found:?}");
+                assert_eq!(salvaged.database.verify().unwrap(), []);
+            }
+        }
+    }
+}
+
+fn write(image: &Image, directory: &Path) {
+    for file in image.files() {
+        let path = directory.join(&file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, image.get(&file).unwrap()).unwrap();
+    }
+}
+
+/// Where nothing can be salvaged, to look at it says what it is for which it cannot be opened.
+#[test]
+fn what_another_version_wrote_is_looked_at_as_far_as_it_goes() {
+    let directory = std::env::temp_dir().join(format!("folio-salvage-looked-at-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    let image = with_body(&database(Format::Binary, false), |body| body["content"]["form"] = json!(2));
+    write(&image, &directory);
+    let looked_at = Database::verify_at(&directory);
+    assert!(matches!(looked_at, Err(Error::UnsupportedFormat { what: "form", found: 2, .. })), "{looked_at:?}");
+    // Its log is damaged.
+    write(&flipped(&image, "wal/transaction.log", 20), &directory);
+    let damages = Database::verify_at(&directory).unwrap();
+    assert!(says(&damages, "wal/transaction.log", "header of a log segment") && damages.len() == 1, "{damages:?}");
+    // Its log cannot be read.
+    std::fs::remove_file(directory.join("wal/transaction.log")).unwrap();
+    std::fs::create_dir(directory.join("wal/transaction.log")).unwrap();
+    let looked_at = Database::verify_at(&directory);
+    assert!(matches!(&looked_at, Err(Error::Io { file, .. }) if &**file == "wal/transaction.log"), "{looked_at:?}");
+    std::fs::remove_dir_all(&directory).unwrap();
 }
