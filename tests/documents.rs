@@ -396,6 +396,26 @@ fn a_document_alone_is_read_as_it_stands() {
     assert_eq!(table.select().fetch::<Box<RawValue>>().unwrap_err().code(), "decode");
 }
 
+/// There is one null, the column's, in whichever way a file spells it.
+#[test]
+fn a_null_in_a_file_is_the_column_s() {
+    let must = Schema::builder("t").column(Column::json("doc")).build().unwrap();
+    let must = Database::in_memory().create_table(must).unwrap();
+    let (may, _) = table();
+    let lines = |table: &Table, text: &str| table.import_json_lines(text.as_bytes(), &ImportOptions::new());
+    let csv = |table: &Table, text: &str| table.import_csv(text.as_bytes(), &ImportOptions::new());
+    assert_eq!(lines(&may, "{\"doc\":null}\n{}\n").unwrap().rows, 2);
+    assert_eq!(csv(&may, "id,doc\n7,\n8,\"\"\n").unwrap().rows, 2);
+    assert_eq!(may.select().columns(["doc"]).fetch::<Option<Value>>().unwrap(), [None, None, None, None]);
+    for table in [&must, &may] {
+        assert_eq!(csv(table, "doc\n null\n").unwrap_err().code(), "invalid-value");
+        assert_eq!(lines(table, "{\"doc\":{\"$text\":\" null \"}}\n").unwrap_err().code(), "invalid-value");
+    }
+    assert_eq!(lines(&must, "{\"doc\":null}\n").unwrap_err().code(), "null-not-allowed");
+    assert_eq!(csv(&must, "doc\n\"\"\n").unwrap_err().code(), "missing-field");
+    assert_eq!((must.len().unwrap(), may.len().unwrap()), (0, 4));
+}
+
 #[test]
 fn documents_have_no_order() {
     let (table, doc) = table();

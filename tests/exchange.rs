@@ -1,9 +1,12 @@
 //! Export and import: what goes out comes back equal, what is wrong is told by its place, and an import that stops leaves
 //! nothing.
 
+#[path = "common/directory.rs"]
+mod directory;
 #[path = "common/random.rs"]
 mod random;
 
+use directory::Directory;
 use folio::{Column, ColumnDef, Database, Error, ImportOptions, Imported, Index, OnError, Result, Schema, Snapshot};
 use folio::{Table, Timestamp, Type, Uuid, Value};
 use proptest::prelude::*;
@@ -11,6 +14,7 @@ use random::Random;
 use serde_json::json;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn stop() -> ImportOptions {
@@ -189,6 +193,25 @@ fn what_goes_out_comes_back_equal() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn every_character_of_a_text_comes_back() {
+    let schema = || Schema::builder("t").column(Column::string("s")).column(Column::json("doc")).build().unwrap();
+    let table = Database::in_memory().create_table(schema()).unwrap();
+    let all = (0..0x180).chain([0x2028, 0x2029, 0xFEFF, 0xFFFF, 0x10_FFFF]).filter_map(char::from_u32);
+    let all: Vec<String> = all.flat_map(|c| [c.to_string(), format!("{c}{c}"), format!("a{c}\"{c}b")]).collect();
+    table.insert_many(all.iter().map(|text| (text, json!({ text: [text] })))).unwrap();
+    let texts = [
+        (JSON, written(|out| table.export_json(out))),
+        (LINES, written(|out| table.export_json_lines(out))),
+        (CSV, written(|out| table.export_csv(out))),
+    ];
+    for (import, text) in texts {
+        let again = Database::in_memory().create_table(schema()).unwrap();
+        assert_eq!(import(&again, text.as_bytes(), &stop()).unwrap().rows, all.len() as u64);
+        assert_eq!(rows_of(&again), rows_of(&table));
     }
 }
 
@@ -552,7 +575,20 @@ fn databases_that_are_wrong_are_told_by_their_place() {
             "wrong-type",
         ),
         (ALL_JSON, format!("{head},\"tables\":[{{\"schema\":{schema},\"rows\":[{{\"a\":1}}"), "1:115", "syntax"),
+        (ALL_JSON, format!("{head},\"tables\":[],\"tables\":[]}}"), "1:42", "syntax"),
+        (ALL_JSON, format!("{head},\"folio\":\"export\"}}"), "1:30", "syntax"),
+        (
+            ALL_JSON,
+            format!("{head},\"tables\":[{{\"schema\":{schema},\"rows\":[],\"schema\":{schema}}}]}}"),
+            "1:110",
+            "syntax",
+        ),
+        (ALL_JSON, format!("{head},\"tables\":[{{\"schema\":{schema},}}]}}"), "1:100", "syntax"),
+        (ALL_JSON, format!("{head},\"tables\":[]}},"), "1:42", "syntax"),
         (ALL_LINES, String::new(), "1:1", "syntax"),
+        (ALL_LINES, format!("{head}}}\n{{}}\n"), "2:2", "syntax"),
+        (ALL_LINES, format!("{head}}}\n{{\"row\":{{}},\"row\":{{}}}}\n"), "2:15", "syntax"),
+        (ALL_LINES, format!("{head}}}\n[]\n"), "2:1", "syntax"),
         (ALL_LINES, "{\"a\":1}\n".to_string(), "1:4", "syntax"),
         (ALL_LINES, format!("{head}}}\n{{\"row\":{{\"a\":1}}}}\n"), "2:1", "syntax"),
         (
@@ -715,6 +751,35 @@ fn records_have_a_longest() {
     }
 }
 
+#[test]
+fn a_line_of_blanks_above_the_longest_is_a_record_that_is_too_long() {
+    let text = format!("{{\"name\":\"B\"}}\n{}\n \t \n{{\"name\":\"C\"}}\n", " ".repeat(1000));
+    let table = people(&Database::in_memory());
+    let error = LINES(&table, text.as_bytes(), &stop().record_bytes_max(500)).unwrap_err();
+    assert!(error.to_string().starts_with("file:2:") && error.code() == "limit", "{error}");
+    let imported = LINES(&table, text.as_bytes(), &skip().record_bytes_max(500)).unwrap();
+    assert_eq!((imported.rows, imported.skipped), (2, 1));
+    assert_eq!(LINES(&people(&Database::in_memory()), text.as_bytes(), &stop()).unwrap().rows, 2);
+}
+
+/// What a check of the whole row refuses has no place of its own within it.
+#[test]
+fn a_row_that_fails_a_check_of_the_table_is_told_by_where_it_begins() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("spans").column(Column::i32("first")).column(Column::i32("last"));
+    let schema = schema.check("in order", |row| row.get::<i32>("first") <= row.get::<i32>("last")).build().unwrap();
+    let spans = db.create_table(schema).unwrap();
+    let text = "[{\"first\":1,\"last\":2},\n  {\"last\":3,\"first\":4}]";
+    let error = JSON(&spans, text.as_bytes(), &stop()).unwrap_err();
+    assert!(error.to_string().starts_with("file:2:3: "), "{error}");
+    let Error::Import { source, .. } = error else { panic!("an import's error has a place") };
+    assert!(matches!(&*source, Error::Check { column: None, check, .. } if **check == *"in order"), "{source}");
+    assert!(spans.is_empty().unwrap());
+    let imported = CSV(&spans, b"first,last\n4,3\n5,5\n", &skip()).unwrap();
+    assert_eq!((imported.rows, imported.skipped), (1, 1));
+    assert!(imported.first_errors[0].to_string().starts_with("file:2:1: "));
+}
+
 /// Also where the lines say what they are, which is then known by how they begin.
 #[test]
 fn rows_of_a_database_above_the_longest_are_skipped() {
@@ -761,6 +826,34 @@ impl io::Write for Failing<'_> {
     }
 }
 
+/// Gives a few bytes at a time, and is interrupted before each.
+struct Interrupted<'a>(&'a [u8], bool);
+
+impl Read for Interrupted<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        let count = room.len().min(5);
+        if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(&mut room[..count]) }
+    }
+}
+
+/// Takes so many bytes, then fails.
+struct Full(usize);
+
+impl io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.checked_sub(bytes.len()) {
+            Some(left) => self.0 = left,
+            None => return Err(io::Error::other("no room")),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct Panicking;
 
 impl Read for Panicking {
@@ -787,6 +880,115 @@ fn the_streams_errors_are_the_callers() {
     }
     let error = table.import_csv_file("no/such/file", &stop()).unwrap_err();
     assert!(matches!(&error, Error::Io { operation: "open", file, .. } if **file == *"no/such/file"), "{error}");
+}
+
+#[test]
+fn a_stream_may_be_interrupted_and_go_on() {
+    let texts = ["[{\"name\":\"A\"},{\"name\":\"B\"}]", "{\"name\":\"A\"}\n{\"name\":\"B\"}\n", "name\nA\nB\n"];
+    let interrupted = |text: &'static str| Interrupted(text.as_bytes(), false);
+    let imports: [fn(&Table, Interrupted<'_>) -> Result<Imported>; 3] = [
+        |table, text| table.import_json(text, &stop()),
+        |table, text| table.import_json_lines(text, &stop()),
+        |table, text| table.import_csv(text, &stop()),
+    ];
+    for (text, import) in texts.into_iter().zip(imports) {
+        let table = people(&Database::in_memory());
+        assert_eq!(import(&table, interrupted(text)).unwrap().rows, 2);
+        assert_eq!(rows_of(&table).len(), 2);
+    }
+}
+
+/// Wherever that is: between tokens, within a name, behind the last row.
+#[test]
+fn a_stream_that_fails_leaves_nothing_and_is_told_as_such() {
+    let source = Database::in_memory();
+    people(&source).insert_many([json!({ "name": "A" }), json!({ "name": "B", "notes": [1] })]).unwrap();
+    let snapshot = source.snapshot();
+    let (document, lines) = (written(|out| snapshot.export_json(out)), all_lines(&snapshot));
+    for cut in 0..document.len() {
+        let db = Database::in_memory();
+        let error = db.import_json(Failing(&document.as_bytes()[..cut]), &skip()).unwrap_err();
+        assert!(matches!(&error, Error::Io { operation: "read", .. }), "{cut}: {error}");
+        assert!(db.table_names().is_empty());
+    }
+    for cut in 0..lines.len() {
+        let db = Database::in_memory();
+        let error = db.import_json_lines(Failing(&lines.as_bytes()[..cut]), &skip()).unwrap_err();
+        assert!(matches!(&error, Error::Io { operation: "read", .. }), "{cut}: {error}");
+        assert!(db.table_names().is_empty());
+    }
+}
+
+/// Also behind what fits the exports' own buffer.
+#[test]
+fn an_export_stops_where_the_writer_does() {
+    let db = Database::in_memory();
+    let table = db.create_table(Schema::builder("t").column(Column::string("s")).build().unwrap()).unwrap();
+    table.insert_many((0..5000).map(|n| (format!("{n} {}", "x".repeat(200)),))).unwrap();
+    let snapshot = db.snapshot();
+    let exports: [&dyn Fn(&mut dyn io::Write) -> Result<folio::Exported>; 5] = [
+        &|out| snapshot.export_json(out),
+        &|out| snapshot.export_json_lines(out),
+        &|out| table.export_json(out),
+        &|out| table.export_json_lines(out),
+        &|out| table.export_csv(out),
+    ];
+    for export in exports {
+        for room in [0, 1 << 10, 300_000, 900_000] {
+            let error = export(&mut Full(room)).unwrap_err();
+            assert!(matches!(&error, Error::Io { operation: "write", file, .. } if **file == *"export"), "{error}");
+        }
+        assert_eq!(export(&mut Full(2 << 20)).unwrap().rows, 5000);
+    }
+}
+
+#[test]
+fn every_form_is_read_from_a_file() {
+    let directory = Directory::new("exchange-forms");
+    std::fs::create_dir(&directory.0).unwrap();
+    let source = Database::in_memory();
+    let table = people(&source);
+    table.insert_many([json!({ "name": "A" }), json!({ "name": "B", "notes": "\n" })]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let json = file("rows.json", written(|out| table.export_json(out)));
+    let lines = file("rows.jsonl", written(|out| table.export_json_lines(out)));
+    let csv = file("rows.csv", written(|out| table.export_csv(out)));
+    let all = file("all.json", written(|out| source.export_json(out)));
+    let all_lines = file("all.jsonl", written(|out| source.export_json_lines(out)));
+    let absent = directory.0.join("absent");
+    type Read = fn(&Table, &Path) -> Result<Imported>;
+    let reads: [(Read, &Path); 3] = [
+        (|table, path| table.import_json_file(path, &ImportOptions::new()), &json),
+        (|table, path| table.import_json_lines_file(path, &ImportOptions::new()), &lines),
+        (|table, path| table.import_csv_file(path, &ImportOptions::new()), &csv),
+    ];
+    for (read, path) in reads {
+        let again = people(&Database::in_memory());
+        assert_eq!(read(&again, path).unwrap().rows, 2);
+        assert_eq!(rows_of(&again), rows_of(&table));
+        // The rows are there now.
+        let error = read(&again, path).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("{}:", path.display())), "{error}");
+        let error = read(&again, &absent).unwrap_err();
+        assert!(matches!(&error, Error::Io { operation: "open", .. }), "{error}");
+    }
+    type ReadAll = fn(&Database, &Path) -> Result<Imported>;
+    let reads: [(ReadAll, &Path); 2] = [
+        (|db, path| db.import_json_file(path, &ImportOptions::new()), &all),
+        (|db, path| db.import_json_lines_file(path, &ImportOptions::new()), &all_lines),
+    ];
+    for (read, path) in reads {
+        let again = Database::in_memory();
+        people(&again);
+        assert_eq!(read(&again, path).unwrap().rows, 2);
+        assert_eq!(rows_of(&again.table("people").unwrap()), rows_of(&table));
+        let error = read(&again, &absent).unwrap_err();
+        assert!(matches!(&error, Error::Io { operation: "open", .. }), "{error}");
+    }
 }
 
 #[test]

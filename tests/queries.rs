@@ -1,7 +1,11 @@
 //! Queries: which rows `distinct` keeps, whose error a foreign handle is, what a sum of floats does not depend on, and
 //! that a predicate means what the same comparison means in a closure.
 
-use folio::{Column, Database, Field, Index, Predicate, Result, Row, Schema, Table, Type, count};
+#[path = "common/random.rs"]
+mod random;
+
+use folio::{Column, Database, Field, Index, Predicate, Result, Row, Schema, Table, Type, Value, count};
+use random::Random;
 use serde_json::json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -276,5 +280,483 @@ fn predicates_on_arrays_of_floats_mean_what_rusts_operators_do() -> Result<()> {
         }
         db.drop_table("t")?;
     }
+    Ok(())
+}
+
+/// The first element that differs decides, unless a NaN comes before it.
+#[test]
+fn arrays_of_wide_floats_compare_up_to_a_nan() -> Result<()> {
+    let db = Database::in_memory();
+    for index in [None, Some(Index::ordered(["v"]))] {
+        let schema = Schema::builder("t").column(Column::new("v", "2xf64".parse().unwrap()));
+        let is_indexed = index.is_some();
+        let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
+        let v = table.column::<[f64; 2]>("v")?;
+        let mut rows =
+            vec![[f64::NEG_INFINITY, 0.0], [0.5, 9.0], [1.0, f64::NEG_INFINITY], [1.0, f64::INFINITY], [2.0, 0.0]];
+        if !is_indexed {
+            rows.extend([[1.0, f64::NAN], [f64::NAN, 1.0], [0.0, f64::NAN]]);
+        }
+        table.insert_many(rows.iter().map(|row| (row,)))?;
+        let (with, all_nan) = ([1.0, f64::NAN], [f64::NAN; 2]);
+        for (predicate, holds) in [
+            (v.lt(with), (|v, with| v < with) as fn([f64; 2], [f64; 2]) -> bool),
+            (v.le(with), |v, with| v <= with),
+            (v.gt(with), |v, with| v > with),
+            (v.ge(with), |v, with| v >= with),
+            (v.eq(with), |v, with| v == with),
+            (v.ne(with), |v, with| v != with),
+            (!v.lt(with), |v, with| !(v < with)),
+            (v.lt(with) | v.gt(with), |v, with| v < with || v > with),
+            (v.ge(with) & v.le([2.0, 0.0]), |v, with| v >= with && v <= [2.0, 0.0]),
+            (v.lt(all_nan) | v.ge(all_nan), |_, _| false),
+        ] {
+            let expected = table.select().filter(|row: &Row| holds(row.get(v), with)).ids()?;
+            assert_eq!(table.select().filter(predicate).ids()?, expected);
+        }
+        db.drop_table("t")?;
+    }
+    Ok(())
+}
+
+macro_rules! check_aggregates {
+    ($($ty:ident => $sum:ident),*) => {$({
+        let ty: Type = stringify!($ty).parse().unwrap();
+        for index in [None, Some(Index::ordered(["n"])), Some(Index::ordered(["m", "g"])), Some(Index::hash(["g"]))] {
+            let schema = Schema::builder("t").column(Column::u8("g").nullable()).column(Column::new("n", ty));
+            let schema = schema.column(Column::new("m", ty).nullable());
+            let db = Database::in_memory();
+            let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
+            // Who is in no group has no `m`.
+            let numbers = [$ty::MAX, 3, $ty::MIN, 0, 1, $ty::MAX - 1];
+            let row = |at: usize| {
+                let (group, n) = ((at < 180).then_some((at % 3) as u8), numbers[at * at % 7 % 6]);
+                (group, n, group.filter(|_| at % 4 > 0).map(|_| n))
+            };
+            let rows: Vec<(Option<u8>, $ty, Option<$ty>)> = (0..200).map(row).collect();
+            table.insert_many(&rows)?;
+            let (g, n) = (table.column::<Option<u8>>("g")?, table.column::<$ty>("n")?);
+            let m = table.column::<Option<$ty>>("m")?;
+            let all = |numbers: Vec<$ty>| {
+                let sum: i128 = numbers.iter().map(|n| i128::from(*n)).sum();
+                let mean = (!numbers.is_empty()).then(|| sum as f64 / numbers.len() as f64);
+                ($sum::try_from(sum).ok(), mean, numbers.iter().min().copied(), numbers.iter().max().copied())
+            };
+            let sum = |sum: Result<$sum>| match sum {
+                Ok(sum) => Some(sum),
+                Err(error) => {
+                    assert_eq!(error.code(), "invalid-query", "{error}");
+                    None
+                }
+            };
+            type Holds = fn(&(Option<u8>, $ty, Option<$ty>)) -> bool;
+            let queries: [(_, Holds); 6] = [
+                (table.select(), |_| true),
+                (table.select().filter(g.eq(1)), |row| row.0 == Some(1)),
+                (table.select().filter(n.lt(3)), |row| row.1 < 3),
+                (table.select().filter(n.ge(1) & n.ne(3)), |row| row.1 >= 1 && row.1 != 3),
+                (table.select().filter(g.is_null()), |row| row.0.is_none()),
+                (table.select().filter(g.gt(2)), |_| false),
+            ];
+            for (select, holds) in queries {
+                let rows: Vec<_> = rows.iter().filter(|row| holds(row)).collect();
+                let of_n = all(rows.iter().map(|row| row.1).collect());
+                let of_m = all(rows.iter().filter_map(|row| row.2).collect());
+                assert_eq!((sum(select.sum(n)), select.avg(n)?, select.min(n)?, select.max(n)?), of_n, "{ty}");
+                assert_eq!((sum(select.sum(m)), select.avg(m)?, select.min(m)?, select.max(m)?), of_m, "{ty}");
+                let keys = [Some(0), Some(1), Some(2), None].into_iter();
+                let keys: Vec<_> = keys.filter(|key| rows.iter().any(|row| row.0 == *key)).collect();
+                let groups = select.group_by(g);
+                let (means, means_of_some) = (groups.avg(n)?, groups.avg(m)?);
+                let (least, least_of_some, greatest) = (groups.min(n)?, groups.min(m)?, groups.max(m)?);
+                assert_eq!(means.iter().map(|(key, _)| *key).collect::<Vec<_>>(), keys);
+                let mut sums = Some(Vec::new());
+                for (at, key) in keys.into_iter().enumerate() {
+                    let of_n = all(rows.iter().filter(|row| row.0 == key).map(|row| row.1).collect());
+                    let of_m = all(rows.iter().filter(|row| row.0 == key).filter_map(|row| row.2).collect());
+                    assert_eq!((Some(means[at].1), Some(least[at].1)), (of_n.1, of_n.2), "{ty} {key:?}");
+                    let found = (means_of_some[at].1, least_of_some[at].1, greatest[at].1);
+                    assert_eq!(found, (of_m.1, of_m.2, of_m.3), "{ty} {key:?}");
+                    sums = sums.zip(of_m.0).map(|(mut sums, sum)| {
+                        sums.push((key, sum));
+                        sums
+                    });
+                }
+                assert_eq!(groups.sum(m).ok(), sums, "{ty}");
+            }
+        }
+    })*};
+}
+
+/// Sums that do not fit are errors, whose means are known all the same.
+#[test]
+fn aggregates_of_integers_of_every_width_are_exact() -> Result<()> {
+    check_aggregates!(i8 => i64, i16 => i64, i32 => i64, i64 => i64, u8 => u64, u16 => u64, u32 => u64, u64 => u64);
+    Ok(())
+}
+
+#[test]
+fn groups_of_floats_have_means_and_ends() -> Result<()> {
+    let db = Database::in_memory();
+    let schema =
+        Schema::builder("t").column(Column::bool("g")).column(Column::f32("x")).column(Column::f64("y").nullable());
+    let table = table(&db, schema);
+    let (g, x) = (table.column::<bool>("g")?, table.column::<f32>("x")?);
+    let y = table.column::<Option<f64>>("y")?;
+    table.insert_many([
+        (true, 1.5, Some(0.5)),
+        (true, 2.5, None),
+        (false, -1.0, None),
+        (true, f32::INFINITY, Some(-0.5)),
+    ])?;
+    let groups = || table.select().group_by(g);
+    assert_eq!(groups().avg(x)?, [(false, -1.0), (true, f64::INFINITY)]);
+    assert_eq!(groups().avg(y)?, [(false, None), (true, Some(0.0))]);
+    assert_eq!(
+        (groups().min(x)?, groups().max(x)?),
+        (vec![(false, -1.0), (true, 1.5)], vec![(false, -1.0), (true, f32::INFINITY)])
+    );
+    assert_eq!(
+        (groups().min(y)?, groups().max(y)?),
+        (vec![(false, None), (true, Some(-0.5))], vec![(false, None), (true, Some(0.5))])
+    );
+    table.insert(&(false, f32::NAN, f64::NAN))?;
+    assert!(groups().avg(x)?[0].1.is_nan() && groups().avg(y)?[0].1.is_some_and(f64::is_nan));
+    assert!(groups().min(x)?[0].1 == -1.0 && groups().max(x)?[0].1.is_nan());
+    let several = groups().aggregate((count(), x.avg(), y.avg(), x.sum(), y.min()))?;
+    assert_eq!((several[1].1.0, several[1].1.2, several[1].1.4), (3, Some(0.0), Some(-0.5)));
+    Ok(())
+}
+
+/// Against a sort in Rust: which rows, and in which order, with ties by row id.
+#[test]
+fn orders_of_several_nullable_columns_are_the_same_with_any_index() -> Result<()> {
+    type Row = (u64, Option<i32>, Option<u8>, Option<f64>);
+    let db = Database::in_memory();
+    let random = &mut Random(27);
+    let mut may = |bound: u64| (random.below(4) > 0).then(|| random.below(bound));
+    let rows: Vec<Row> = (0..150)
+        .map(|_| {
+            (
+                0,
+                may(4).map(|n| n as i32 - 2),
+                may(3).map(|n| n as u8),
+                may(5).map(|n| [-0.0, 0.0, -1.5, 2.0, f64::INFINITY][n as usize]),
+            )
+        })
+        .collect();
+    let indexes = [
+        vec![],
+        vec![Index::ordered(["a", "b"]), Index::ordered(["b", "a", "x"])],
+        vec![Index::ordered(["a"]), Index::ordered(["x", "a"])],
+        vec![Index::ordered(["b"]), Index::ordered(["b", "x"]), Index::hash(["a", "b"])],
+    ];
+    for indexes in indexes {
+        let schema = Schema::builder("t").column(Column::u64("id").primary_key().auto_increment());
+        let schema = schema.column(Column::i32("a").nullable()).column(Column::u8("b").nullable());
+        let schema = schema.column(Column::f64("x").nullable());
+        let table = table(&db, indexes.into_iter().fold(schema, |schema, index| schema.index(index)));
+        table.insert_many(rows.iter().map(|row| (None::<u64>, row.1, row.2, row.3)))?;
+        let rows: Vec<Row> = table.select().fetch()?;
+        let (a, b) = (table.column::<Option<i32>>("a")?, table.column::<Option<u8>>("b")?);
+        let x = table.column::<Option<f64>>("x")?;
+        for _ in 0..400 {
+            // Descending, and nulls first, by column; then which columns.
+            let (by, nulls) = ([random.below(2) > 0, random.below(2) > 0], [random.below(2) > 0, random.below(2) > 0]);
+            let which = [random.below(3), random.below(3)];
+            let terms = (0..1 + random.below(2) as usize).map(|at| {
+                let terms = [(a.asc(), a.desc()), (b.asc(), b.desc()), (x.asc(), x.desc())];
+                let (asc, desc) = terms[which[at] as usize];
+                let term = if by[at] { desc } else { asc };
+                if nulls[at] { term.nulls_first() } else { term.nulls_first().nulls_last() }
+            });
+            let terms: Vec<_> = terms.collect();
+            let (only_a, only_b) = (random.below(5) as i32 - 2, random.below(3) as u8);
+            type Holds = Box<dyn Fn(&Row) -> bool>;
+            type Filter = Box<dyn Fn() -> Predicate<'static>>;
+            let (filter, holds): (Filter, Holds) = match random.below(8) {
+                0 => (Box::new(move || a.eq(only_a)), Box::new(move |row| row.1 == Some(only_a))),
+                1 => (Box::new(move || a.ge(only_a)), Box::new(move |row| row.1 >= Some(only_a))),
+                2 => (Box::new(move || a.is_null()), Box::new(move |row| row.1.is_none())),
+                3 => (
+                    Box::new(move || b.is_in([only_b, 2]) & x.lt(2.0)),
+                    Box::new(move |row| (row.2 == Some(only_b) || row.2 == Some(2)) && row.3.is_some_and(|x| x < 2.0)),
+                ),
+                4 => (
+                    Box::new(move || a.is_not_null() & b.eq(only_b)),
+                    Box::new(move |row| row.1.is_some() && row.2 == Some(only_b)),
+                ),
+                5 => (Box::new(move || !x.eq(0.0)), Box::new(|row| row.3 != Some(0.0))),
+                _ => (Box::new(move || a.is_null() | a.is_not_null()), Box::new(|_| true)),
+            };
+            let (offset, limit) = (random.below(8), [0, 1, 3, 20, u64::MAX][random.below(5) as usize]);
+            let mut expected: Vec<&Row> = rows.iter().filter(|row| holds(row)).collect();
+            expected.sort_by(|left, right| {
+                let orders = (0..terms.len()).map(|at| {
+                    let key = |row: &Row| match which[at] {
+                        0 => row.1.map(f64::from),
+                        1 => row.2.map(f64::from),
+                        _ => row.3,
+                    };
+                    match (key(left), key(right)) {
+                        (Some(left), Some(right)) if by[at] => right.partial_cmp(&left).unwrap(),
+                        (Some(left), Some(right)) => left.partial_cmp(&right).unwrap(),
+                        (left, right) if nulls[at] => left.is_some().cmp(&right.is_some()),
+                        (left, right) => right.is_some().cmp(&left.is_some()),
+                    }
+                });
+                orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(left.0.cmp(&right.0))
+            });
+            let all: Vec<u64> = expected.iter().map(|row| row.0).collect();
+            let page: Vec<u64> = all.iter().copied().skip(offset as usize).take(limit as usize).collect();
+            let query = || table.select().filter(filter()).order_by(terms.clone());
+            assert_eq!(query().ids()?, all);
+            assert_eq!(query().offset(offset).limit(limit).ids()?, page);
+            assert_eq!(query().offset(offset).limit(limit).count()?, page.len() as u64);
+        }
+        db.drop_table("t")?;
+    }
+    Ok(())
+}
+
+/// NaN is above all; so many rows that they are let go a page at a time.
+#[test]
+fn the_first_of_many_floats_are_found_among_nan_and_infinities() -> Result<()> {
+    let db = Database::in_memory();
+    let ends = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0];
+    for (first, rest) in
+        [(&ends[..2], &ends[2..]), (&ends[3..4], &ends[..]), (&ends[..], &ends[..1]), (&ends[4..], &ends[4..])]
+    {
+        let table = table(&db, Schema::builder("t").column(Column::f64("x")).column(Column::f32("y").nullable()));
+        let (x, y) = (table.column::<f64>("x")?, table.column::<Option<f32>>("y")?);
+        let values: Vec<f64> =
+            (0..100).map(|at| if at < 40 { first[at % first.len()] } else { rest[at % rest.len()] }).collect();
+        table.insert_many(values.iter().map(|x| (x, (*x != 0.0).then_some(*x as f32))))?;
+        let all = table.select().ids()?;
+        let order = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
+        for limit in [1, 2, 10, 39, 41, 99, 100, 1000] {
+            let sorted = |descending: bool, of: &dyn Fn(usize) -> Option<f64>| -> Vec<u64> {
+                let mut ids: Vec<usize> = (0..values.len()).collect();
+                ids.sort_by(|a, b| match (of(*a), of(*b)) {
+                    (Some(a), Some(b)) if descending => order(b, a),
+                    (Some(a), Some(b)) => order(a, b),
+                    (a, b) => b.is_some().cmp(&a.is_some()),
+                });
+                ids.into_iter().take(limit).map(|id| all[id]).collect()
+            };
+            let ids = |term| table.select().order_by(term).limit(limit as u64).ids();
+            let (plain, some) = (|at: usize| Some(values[at]), |at: usize| Some(values[at]).filter(|x| *x != 0.0));
+            assert_eq!(ids(x.asc())?, sorted(false, &plain), "{first:?} {limit}");
+            assert_eq!(ids(x.desc())?, sorted(true, &plain), "{first:?} {limit}");
+            assert_eq!(ids(y.asc())?, sorted(false, &some), "{first:?} {limit}");
+            assert_eq!(ids(y.desc())?, sorted(true, &some), "{first:?} {limit}");
+        }
+        db.drop_table("t")?;
+    }
+    Ok(())
+}
+
+/// More values, or pairs of them, than are looked up one by one.
+#[test]
+fn long_lists_find_the_same_with_any_index() -> Result<()> {
+    let db = Database::in_memory();
+    let indexes = [
+        None,
+        Some(Index::ordered(["a"])),
+        Some(Index::hash(["a"])),
+        Some(Index::ordered(["a", "b"])),
+        Some(Index::hash(["a", "b"])),
+        Some(Index::ordered(["b", "s"])),
+        Some(Index::ordered(["s", "a"])),
+    ];
+    for index in indexes {
+        let schema = Schema::builder("t").column(Column::u64("id").primary_key().auto_increment());
+        let schema = schema.column(Column::u32("a")).column(Column::u32("b").nullable()).column(Column::string("s"));
+        let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
+        let row = |n: u32| (None::<u64>, n, (n % 7 > 0).then_some(n % 100), format!("{}", n % 10));
+        table.insert_many((0..3000).map(row))?;
+        let (id, a) = (table.column::<u64>("id")?, table.column::<u32>("a")?);
+        let (b, s) = (table.column::<Option<u32>>("b")?, table.column::<str>("s")?);
+        let even = || (0..10_000u32).map(|n| n * 2);
+        let texts = || (0..90).map(|n| n.to_string());
+        assert_eq!(table.select().filter(a.is_in(even())).count()?, 1500);
+        assert_eq!(table.select().filter(id.is_in(even())).order_by(id.desc()).limit(2).ids()?, [3000, 2998]);
+        assert_eq!(
+            table.select().filter(a.is_in(even().take(80)) & b.is_in(even().take(80))).count()?,
+            (0..160).filter(|n| n % 2 == 0 && n % 7 > 0).count() as u64
+        );
+        assert_eq!(
+            table.select().filter(b.is_in(even().take(50)) & s.is_in(texts())).count()?,
+            (0..3000).filter(|n| n % 2 == 0 && n % 7 > 0).count() as u64
+        );
+        assert_eq!(table.select().filter(a.lt(50) & b.is_null() & s.eq("4")).ids()?, [15]);
+        assert_eq!(table.select().filter(s.is_in(texts()) & a.is_in(even().take(100))).count()?, 100);
+        assert_eq!(
+            table.delete_where(a.is_in(even()) & b.is_in(0..5000u32))?,
+            (0..3000).filter(|n| n % 2 == 0 && n % 7 > 0).count() as u64
+        );
+        db.drop_table("t")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn numbers_and_texts_of_json_are_what_they_say_in_predicates() -> Result<()> {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::i64("n")).column(Column::u64("u")).column(Column::f64("x"));
+    let schema = schema.column(Column::bool("on")).column(Column::string("s")).column(Column::timestamp("at"));
+    let table = table(&db, schema.column(Column::json("doc")));
+    table.insert(&(-3, u64::MAX, 2.5, true, "a", 0, "a"))?;
+    table.insert(&(4, 0, 2.0, false, "true", 1, true))?;
+    let (n, u) = (table.column::<i64>("n")?, table.column::<u64>("u")?);
+    let (x, on, s) = (table.column::<f64>("x")?, table.column::<bool>("on")?, table.column::<str>("s")?);
+    let (at, doc) = (table.column::<folio::Timestamp>("at")?, table.column::<serde_json::Value>("doc")?);
+    let ids = |predicate: Predicate<'_>| table.select().filter(predicate).ids();
+    for (predicate, expected) in [
+        (n.eq(json!(-3)), vec![0]),
+        (n.lt(json!(u64::MAX)), vec![0, 1]),
+        (u.eq(json!(u64::MAX)), vec![0]),
+        (u.gt(json!(-1)), vec![0, 1]),
+        (x.eq(json!(2.5)), vec![0]),
+        (x.is_in([json!(2), json!(7)]), vec![1]),
+        (on.eq(json!(true)), vec![0]),
+        (on.ne(json!(true)), vec![1]),
+        (on.is_in([json!(true), json!(false)]), vec![0, 1]),
+        (s.starts_with(json!("t")), vec![1]),
+        (s.eq(json!("true")), vec![1]),
+        (at.le(json!("1970-01-01T00:00:00Z")), vec![0]),
+        (at.ge(json!(1)), vec![1]),
+        (doc.eq(json!("a")), vec![0]),
+        (doc.eq("a"), vec![0]),
+        (doc.is_in([json!(true), json!("true")]), vec![1]),
+    ] {
+        let first = table.select().ids()?[0];
+        assert_eq!(ids(predicate)?, expected.iter().map(|id| id + first).collect::<Vec<u64>>());
+    }
+    for (predicate, code) in [
+        (n.eq(json!("-3")), "wrong-type"),
+        (n.eq(json!(1.0)), "wrong-type"),
+        (n.eq(json!(true)), "wrong-type"),
+        (n.eq(json!([1])), "wrong-type"),
+        (n.eq(json!(null)), "invalid-query"),
+        (n.is_in([json!(1), json!(null)]), "invalid-query"),
+        (s.eq(json!({})), "wrong-type"),
+        (s.contains(json!(null)), "invalid-query"),
+        (x.starts_with("2"), "wrong-type"),
+        (at.eq(json!("today")), "invalid-value"),
+        (doc.contains("a"), "wrong-type"),
+    ] {
+        assert_eq!(ids(predicate).unwrap_err().code(), code);
+    }
+    Ok(())
+}
+
+macro_rules! check_beyond {
+    ($($ty:ident),*) => {$({
+        type Compared = (&'static str, fn(Field<$ty>, Value) -> Predicate<'static>, fn(i128, i128) -> bool);
+        const COMPARED: [Compared; 9] = [
+            ("eq", |n, with| n.eq(with), |n, with| n == with),
+            ("ne", |n, with| n.ne(with), |n, with| n != with),
+            ("lt", |n, with| n.lt(with), |n, with| n < with),
+            ("le", |n, with| n.le(with), |n, with| n <= with),
+            ("gt", |n, with| n.gt(with), |n, with| n > with),
+            ("ge", |n, with| n.ge(with), |n, with| n >= with),
+            ("in", |n, with| n.is_in([with, 3.into(), (-7).into()]), |n, with| n == with || n == 3),
+            ("from 2", |n, with| n.between((Value::from(2), with)), |n, with| (2..=with).contains(&n)),
+            ("to 99", |n, with| n.between((with, Value::from(99))), |n, with| (with..=99).contains(&n)),
+        ];
+        let ty: Type = stringify!($ty).parse().unwrap();
+        let schema = Schema::builder("t").column(Column::new("id", ty).primary_key().auto_increment());
+        let schema = schema.column(Column::new("sorted", ty)).column(Column::new("plain", ty)).column(Column::bool("no"));
+        let db = Database::in_memory();
+        let table = table(&db, schema.index(Index::ordered(["sorted"])));
+        // The ends too, where they are no row's id.
+        let ids = [1, 2, 3, 50, 98, 99];
+        table.insert_many(ids.map(|n| (n as $ty, n as $ty, n as $ty, false)))?;
+        table.insert_many([$ty::MIN, $ty::MAX, 0].map(|n| (None::<$ty>, n, n, false)))?;
+        let no = table.column::<bool>("no")?;
+        for name in ["id", "sorted", "plain"] {
+            let n = table.column::<$ty>(name)?;
+            let operands = [-1, 0, 1, 2, 3, 50, 98, 126, 127, 128, 255, 256, 65_535, i64::MIN, i64::MAX].map(Value::from);
+            for with in operands.into_iter().chain([Value::from(u64::MAX), Value::from(-129), Value::from(-32_769)]) {
+                let number = match with {
+                    Value::Int(number) => i128::from(number),
+                    Value::UInt(number) => i128::from(number),
+                    _ => unreachable!("operands are integers"),
+                };
+                for (what, predicate, holds) in COMPARED {
+                    let expected = table.select().filter(|row: &Row| holds(row.get(n).into(), number)).ids()?;
+                    let others = table.select().filter(|row: &Row| !holds(row.get(n).into(), number)).ids()?;
+                    let p = || predicate(n, with.clone());
+                    assert_eq!(table.select().filter(p()).ids()?, expected, "{ty} {name} {what} {with}");
+                    assert_eq!(table.select().filter(!p()).ids()?, others, "{ty} {name} not {what} {with}");
+                    // Where no index helps.
+                    assert_eq!(table.select().filter(p() | no.eq(true)).ids()?, expected, "{ty} {name} {what} {with}");
+                    let counted = table.select().filter(p()).count()? + table.select().filter(!p()).count()?;
+                    assert_eq!(counted, 9, "{ty} {name} {what} {with}");
+                }
+            }
+        }
+    })*};
+}
+
+/// Of a column that is the row id, of one that an index orders, and of one of neither.
+#[test]
+fn integers_that_a_column_cannot_hold_compare_as_the_numbers_that_they_are() -> Result<()> {
+    check_beyond!(i8, i16, i32, i64, u8, u16, u32, u64);
+    Ok(())
+}
+
+#[test]
+fn predicates_nest_two_hundred_levels_deep_and_no_deeper() -> Result<()> {
+    let db = Database::in_memory();
+    let table = table(&db, Schema::builder("t").column(Column::u32("n")));
+    let n = table.column::<u32>("n")?;
+    table.insert_many((0..10).map(|n| (n,)))?;
+    let count = |predicate: Predicate<'_>| table.select().filter(predicate).count();
+    // Two levels, and two more each turn, which turns around what is found.
+    let levels = |levels: usize| (0..levels / 2 - 1).fold(n.ge(0) & n.lt(100), |p, _| !p & n.ge(0));
+    assert_eq!((count(levels(198))?, count(levels(200))?), (10, 0));
+    assert_eq!((count(!levels(198))?, count(!!levels(198))?), (0, 10));
+    assert_eq!((count(!levels(198) & n.lt(3))?, count(!levels(198) | n.lt(3))?), (0, 3));
+    let too_deep = [
+        !levels(200),
+        !!levels(200),
+        levels(200) | n.lt(3),
+        n.lt(3) | levels(200),
+        !!levels(200) & n.lt(3),
+        !(levels(200) | n.lt(3)) & levels(200),
+        levels(300),
+    ];
+    for predicate in too_deep {
+        let error = count(predicate).unwrap_err();
+        assert!(matches!(&error, folio::Error::InvalidQuery { .. }), "{error}");
+        assert!(error.to_string().contains("nests deeper than 200 levels"), "{error}");
+    }
+    // A chain of one operator is one level.
+    assert_eq!(count((0..1000).fold(n.ge(0), |p, n_th| p & n.ne(n_th + 5)))?, 5);
+    assert_eq!(count((0..1000).fold(n.ge(100), |p, n_th| n.eq(n_th + 5) | p))?, 5);
+    Ok(())
+}
+
+#[test]
+fn what_is_planned_is_told_of_lists_and_distinct_rows() -> Result<()> {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::u32("n")).column(Column::string("s").nullable());
+    let table = table(&db, schema);
+    table.insert_many((0..10).map(|n| (n, "x")))?;
+    let (n, s) = (table.column::<u32>("n")?, table.column::<Option<&str>>("s")?);
+    let query = table.select().filter(n.is_in(0..5u32)).filter(!s.is_in(["a", "b", "c", "d", "e", "f"]));
+    let plan = query.columns(["s"]).distinct().order_by(s.desc().nulls_first()).offset(1).limit(2).explain()?;
+    assert_eq!(
+        plan,
+        "table t, 10 rows\n\
+         access: all pages, 10 rows\n\
+         filter: n in (0, 1, 2, 3, 4) and not s in (\"a\", \"b\", \"c\", \"d\", \"e\", … 6 in all)\n\
+         order: s desc nulls first, sorted\n\
+         distinct: the first of equal rows\n\
+         offset: 1\n\
+         limit: 2"
+    );
     Ok(())
 }
