@@ -115,6 +115,67 @@ fn values_can_move_from_row_to_row_of_one_update() {
     }
 }
 
+/// A key that is the number of its row is as unique as any, and the error says which number was taken.
+#[test]
+fn keys_that_number_the_rows_move_within_an_update_to_where_none_stays() {
+    type Moves = [(u64, u64, u64)];
+    let db = Database::in_memory();
+    let schema = Schema::builder("t")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::u64("v").unique())
+        .column(Column::string("pad"));
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    table.insert_many((1..=5).map(|n| json!({ "v": 10 * n, "pad": "x".repeat(n) }))).unwrap();
+    let (id, v, pad) =
+        (table.column::<u64>("id").unwrap(), table.column::<u64>("v").unwrap(), table.column::<str>("pad").unwrap());
+    let rows = |table: &Table| table.iter().unwrap().map(|row| (row.id(), row.get(v), row.get(pad).len())).collect();
+    // The rows of an update, each with the number and the value that it is to get, and what is said of it.
+    let cases: [(&Moves, std::result::Result<[(u64, u64, usize); 5], (&str, &str)>); 11] = [
+        (&[(1, 9, 10), (2, 9, 20)], Err(("id", "9"))),
+        (&[(1, 2, 10), (2, 3, 20), (3, 4, 30)], Err(("id", "4"))),
+        (&[(1, 2, 10), (2, 2, 20)], Err(("id", "2"))),
+        (&[(1, 3, 10), (2, 3, 20), (3, 3, 30)], Err(("id", "3"))),
+        (&[(1, 3, 10), (2, 3, 20), (3, 9, 30)], Err(("id", "3"))),
+        (&[(1, 9, 20)], Err(("v", "20"))),
+        (&[(1, 9, 20), (2, 2, 50)], Err(("v", "50"))),
+        (&[(1, 3, 20), (2, 1, 30), (3, 2, 20)], Err(("v", "20"))),
+        (&[(1, 3, 10), (2, 1, 20), (3, 2, 30)], Ok([(1, 20, 2), (2, 30, 3), (3, 10, 1), (4, 40, 4), (5, 50, 5)])),
+        (&[(1, 9, 20), (2, 2, 60)], Ok([(2, 60, 2), (3, 30, 3), (4, 40, 4), (5, 50, 5), (9, 20, 1)])),
+        (&[(1, 2, 20), (2, 1, 10)], Ok([(1, 10, 2), (2, 20, 1), (3, 30, 3), (4, 40, 4), (5, 50, 5)])),
+    ];
+    for (moves, expected) in cases {
+        let fork = db.fork();
+        let table = fork.table("t").unwrap();
+        let new_of = |row: u64| moves.iter().find(|(from, ..)| *from == row).copied();
+        let answer = table.modify_where(
+            |row: &folio::Row<'_>| new_of(row.id()).is_some(),
+            |row| {
+                let (_, number, value) = new_of(row.id()).unwrap();
+                row.set(id, number)?;
+                row.set(v, value)
+            },
+        );
+        let found: Vec<(u64, u64, usize)> = rows(&table);
+        match expected {
+            Ok(expected) => {
+                assert_eq!((answer.unwrap(), found.as_slice()), (moves.len() as u64, &expected[..]), "{moves:?}");
+                let highest = expected[4].0;
+                assert_eq!(table.insert(&json!({ "v": 0, "pad": "" })).unwrap(), highest + 1, "{moves:?}");
+            }
+            Err((column, taken)) => {
+                match answer.unwrap_err() {
+                    Error::Unique { columns, value, .. } => {
+                        assert_eq!((&*columns, &*value), (column, taken), "{moves:?}")
+                    }
+                    error => panic!("{moves:?}: {error}"),
+                }
+                assert_eq!(found, [(1, 10, 1), (2, 20, 2), (3, 30, 3), (4, 40, 4), (5, 50, 5)], "{moves:?}");
+            }
+        }
+        assert_eq!(fork.verify().unwrap(), [], "{moves:?}");
+    }
+}
+
 /// Every way of giving three rows of five new values of five, next to what the end of it says.
 #[test]
 fn an_update_of_several_rows_is_refused_only_for_how_they_end() {

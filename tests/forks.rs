@@ -1,6 +1,6 @@
 //! Forks: databases that share all memory with their origin and nothing else, neither numbers nor schemas.
 
-use folio::{Column, Database, Error, Index, Schema, SchemaBuilder, Table};
+use folio::{Change, Column, Database, Error, Index, Schema, SchemaBuilder, Snapshot, Table};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
@@ -238,5 +238,67 @@ fn definitions_go_with_the_last_database_that_has_them() {
         assert_eq!(Arc::strong_count(&token), 2);
         db.drop_table("t").unwrap();
         assert_eq!(Arc::strong_count(&token), 1);
+    }
+}
+
+/// A table that was made again under its name is another: all of the one is gone and all of the other new.
+#[test]
+fn a_difference_is_told_table_by_table() {
+    let db = numbers();
+    let names = ["again", "gone", "same"];
+    for name in names {
+        let table = db.create_table(numbered(name).build().unwrap()).unwrap();
+        table.insert_many((0..40).map(|n| json!({ "n": n }))).unwrap();
+    }
+    let before = db.snapshot();
+    let fork = db.fork();
+    let changed = fork.table("t").unwrap();
+    assert_eq!([insert(&changed), insert(&changed)], [1, 2]);
+    let again = fork.table("again").unwrap();
+    again.delete(7).unwrap();
+    again.update(40, &json!({ "n": 7 })).unwrap();
+    insert(&again);
+    again.update(1, &json!({ "n": 0 })).unwrap();
+    fork.drop_table("gone").unwrap();
+    fork.create_table(numbered("new").build().unwrap()).unwrap().insert(&json!({ "n": 7 })).unwrap();
+    fork.create_table(numbered("none").build().unwrap()).unwrap();
+    let between = fork.snapshot();
+    fork.drop_table("again").unwrap();
+    insert(&fork.create_table(numbered("again").build().unwrap()).unwrap());
+    let after = fork.snapshot();
+
+    let told = |from: &Snapshot, to: &Snapshot, name: &str| -> Vec<(char, u64)> {
+        let diff = from.diff(to).unwrap();
+        let told: Vec<_> = diff.table(name).map(kind_and_id).collect();
+        assert!(
+            diff.iter().filter(|(table, _)| *table == name).map(|(_, change)| kind_and_id(change)).eq(told.clone())
+        );
+        assert_eq!((diff.len(), diff.is_empty()), (diff.iter().count(), diff.iter().next().is_none()));
+        told
+    };
+    let all = |kind: char| (1..=40).map(move |id| (kind, id));
+    assert_eq!(told(&before, &between, "t"), [('+', 1), ('+', 2)]);
+    assert_eq!(told(&between, &before, "t"), [('-', 1), ('-', 2)]);
+    assert_eq!(told(&before, &between, "again"), [('-', 7), ('=', 40), ('+', 41)]);
+    assert_eq!(told(&between, &before, "again"), [('+', 7), ('=', 40), ('-', 41)]);
+    assert!(told(&before, &after, "again").into_iter().eq(all('-').chain([('+', 1)])));
+    assert!(told(&after, &before, "again").into_iter().eq([('-', 1)].into_iter().chain(all('+'))));
+    assert!(told(&before, &between, "gone").into_iter().eq(all('-')));
+    assert!(told(&after, &before, "gone").into_iter().eq(all('+')));
+    assert_eq!(told(&before, &after, "new"), [('+', 1)]);
+    for name in ["same", "none", "never", "", "T"] {
+        assert_eq!(told(&before, &after, name), []);
+    }
+    assert!(before.diff(&before).unwrap().is_empty() && before.diff(&db.snapshot()).unwrap().is_empty());
+}
+
+fn kind_and_id(change: &Change<'_>) -> (char, u64) {
+    match change {
+        Change::Inserted { new } => ('+', new.id()),
+        Change::Deleted { old } => ('-', old.id()),
+        Change::Updated { old, new } => {
+            assert_eq!(old.id(), new.id());
+            ('=', new.id())
+        }
     }
 }

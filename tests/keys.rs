@@ -1,6 +1,6 @@
 //! Keys: what a write answers, which values are one key, and what an index over the key holds.
 
-use folio::{Column, Database, Index, Row, Schema, SchemaBuilder, Table, ToKey, Value};
+use folio::{Column, Database, Error, Index, Row, Schema, SchemaBuilder, Table, ToKey, Value};
 use serde_json::json;
 use std::ops::{Bound, RangeBounds};
 
@@ -100,6 +100,137 @@ fn keys_of_the_wrong_type_or_arity_are_named_errors() {
         }
     }
     assert!(table.contains((1, "x")).unwrap());
+}
+
+/// What was wanted is told by the columns' types and names, what was given as it was given.
+#[test]
+fn a_key_that_does_not_fit_is_told_beside_what_would() {
+    let db = Database::in_memory();
+    let told = |schema: SchemaBuilder, keys: &[(Vec<Value>, &str, &str)]| {
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        for (key, wanted, given) in keys {
+            let answers = [
+                table.get(key).err(),
+                table.get_many([key]).err(),
+                table.get_with(key, |_| ()).err(),
+                table.delete(key).err(),
+                table.modify(key, |_| Ok(())).err(),
+            ];
+            for error in answers {
+                match error.unwrap() {
+                    Error::InvalidKey { table, expected, found } => {
+                        assert_eq!((&*table, &*expected, &*found), ("t", *wanted, *given), "{key:?}");
+                    }
+                    error => panic!("{key:?}: {error}"),
+                }
+            }
+        }
+        db.drop_table("t").unwrap();
+    };
+    let t = || Schema::builder("t").column(Column::u8("n"));
+    let row_id = "one integer (the row id)";
+    let values = |values: &[i64]| values.iter().copied().map(Value::from).collect::<Vec<_>>();
+    told(
+        t(),
+        &[
+            (vec!["x".into()], row_id, "\"x\""),
+            (vec![1.0.into()], row_id, "1.0"),
+            (vec![Value::Null], row_id, "null"),
+            (values(&[]), row_id, "0 values"),
+            (values(&[1, 2]), row_id, "2 values"),
+        ],
+    );
+    told(
+        t().column(Column::u8("id").primary_key().auto_increment()),
+        &[(values(&[1, 2]), "one integer (`id`)", "2 values")],
+    );
+    let one = |ty: &str| t().column(Column::new("k", ty.parse().unwrap()).primary_key());
+    told(one("f32"), &[(vec![1e300.into()], "f32 (`k`)", "1e300"), (values(&[]), "f32 (`k`)", "0 values")]);
+    told(one("uuid"), &[(vec!["no uuid".into()], "uuid (`k`)", "no uuid")]);
+    told(one("timestamp"), &[(vec!["yesterday".into()], "timestamp (`k`)", "yesterday")]);
+    told(
+        one("bool"),
+        &[(values(&[1]), "bool (`k`)", "an integer"), (vec![true.into(), true.into()], "bool (`k`)", "2 values")],
+    );
+    let two = t().column(Column::u8("a")).column(Column::string("b")).primary_key(["a", "b"]);
+    let wanted = "u8 (`a`), string (`b`)";
+    told(two, &[(values(&[1]), wanted, "1 value"), (vec![1.into(), Value::Null], wanted, "null")]);
+}
+
+/// More columns than are kept at hand.
+#[test]
+fn a_key_of_many_columns_is_a_key_like_others() {
+    type Key = (u8, bool, i16, i64, u32, i8);
+    let db = Database::in_memory();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let columns = || {
+        let schema = Schema::builder("t").column(Column::u8("a")).column(Column::bool("b")).column(Column::i16("c"));
+        let schema = schema.column(Column::i64("d")).column(Column::u32("e")).column(Column::i8("f"));
+        schema.primary_key(names).column(Column::u8("n").default(0))
+    };
+    for schema in [columns(), columns().index(Index::ordered(names))] {
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        let stored: Vec<Key> = (0..32u32)
+            .map(|n| {
+                let (d, e) = (if n & 4 == 0 { -1 } else { i64::MAX }, if n & 2 == 0 { 0 } else { u32::MAX });
+                ((n >> 4) as u8, n & 8 != 0, -3, d, e, if n & 1 == 0 { -128 } else { 127 })
+            })
+            .collect();
+        table.insert_many(stored.iter().rev().map(|&(a, b, c, d, e, f)| (a, b, c, d, e, f, 0))).unwrap();
+        for (place, &key) in stored.iter().enumerate() {
+            assert_eq!(table.get(key).unwrap().unwrap().id(), 31 - place as u64);
+            let (a, b, c, d, e, f) = key;
+            assert!(table.contains(((a, b), (c, d), (e, f))).unwrap());
+            assert!(!table.contains((a, b, c, d, e, 0i8)).unwrap());
+        }
+        assert_eq!(table.insert(&(1, true, -3, -1, 0, 127, 9)).unwrap_err().code(), "unique-violation");
+        let found = table.get_many(stored.iter().copied().chain([(9, true, -3, -1, 0, 127)])).unwrap();
+        assert!(found.iter().take(32).all(Option::is_some) && found[32].is_none());
+        // One column after the other a null, one beyond its column, or the last one given.
+        let (a, b, c, d, e, f) = stored[7];
+        let whole = [Value::from(a), Value::from(b), Value::from(c), Value::from(d), Value::from(e), Value::from(f)];
+        for place in 0..6 {
+            let with = |value: Value| {
+                let mut key = whole.clone();
+                key[place] = value;
+                key
+            };
+            assert_eq!(table.get(with(Value::Null)).unwrap_err().code(), "invalid-key");
+            assert_eq!(table.range(with(Value::Null)..).unwrap_err().code(), "invalid-key");
+            assert_eq!(table.get(with("x".into())).unwrap_err().code(), "invalid-key");
+            if place != 1 && place != 3 {
+                let (below, above) = (with(i64::MIN.into()), with(i64::MAX.into()));
+                assert!(table.get(&below).unwrap().is_none() && table.get(&above).unwrap().is_none());
+                let begin_so = |key: &&Key| (key.0, key.1, key.2, key.3, key.4) == (a, b, c, d, e);
+                if place == 5 {
+                    assert_eq!(table.range(below..above).unwrap().count(), stored.iter().filter(begin_so).count());
+                }
+            }
+            let begins = &whole[..place];
+            let expected = 32 >> [0, 1, 2, 2, 3, 4][place];
+            if begins.is_empty() {
+                assert_eq!(table.range(begins.to_vec()..).unwrap_err().code(), "invalid-key");
+            } else {
+                assert_eq!(table.get(begins).unwrap_err().code(), "invalid-key");
+                assert_eq!(table.range(begins.to_vec()..=begins.to_vec()).unwrap().count(), expected);
+                assert_eq!(table.range(begins.to_vec()..begins.to_vec()).unwrap().count(), 0);
+            }
+        }
+        let too_many: Vec<Value> = whole.iter().cloned().chain([0.into()]).collect();
+        assert_eq!(table.get(&too_many).unwrap_err().code(), "invalid-key");
+        assert_eq!(table.range(too_many..).unwrap_err().code(), "invalid-key");
+        let others = [(0, false, -3, 0, 7, 0), (1, true, i16::MIN, 0, 0, 0), (1, true, i16::MAX, -1, 0, 1)];
+        let bounds: Vec<Key> = stored.iter().step_by(5).copied().chain(others).collect();
+        check_ranges(&table, &bounds, |row| {
+            let (a, b, c, d, e, f, _): (u8, bool, i16, i64, u32, i8, u8) = row.decode().unwrap();
+            (a, b, c, d, e, f)
+        });
+        table.update(stored[7], &json!({ "n": 1 })).unwrap();
+        table.update(stored[8], &json!({ "f": 0 })).unwrap();
+        assert!(table.delete(stored[9]).unwrap() && !table.delete(stored[8]).unwrap());
+        assert_eq!((table.len().unwrap(), db.verify().unwrap()), (31, vec![]));
+        db.drop_table("t").unwrap();
+    }
 }
 
 #[test]
@@ -363,6 +494,37 @@ fn a_row_is_found_by_any_unique_column() {
         assert_eq!(table.find("n", (1, 2)).unwrap_err().code(), "invalid-key");
         db.drop_table("t").unwrap();
     }
+}
+
+#[test]
+fn a_unique_column_is_given_by_its_name_or_its_handle() {
+    let db = Database::in_memory();
+    let columns = |name: &str| {
+        let schema = Schema::builder(name).column(Column::u64("id").primary_key().auto_increment());
+        schema.column(Column::string("email").unique()).column(Column::u8("n"))
+    };
+    let table = db.create_table(columns("t").build().unwrap()).unwrap();
+    let other = db.create_table(columns("other").build().unwrap()).unwrap();
+    table.insert_many([json!({ "email": "a", "n": 1 }), json!({ "email": "b", "n": 1 })]).unwrap();
+    let id = |found: folio::Result<Option<Row<'_>>>| found.unwrap().map(|row| row.id());
+    let (name, email) = (String::from("email"), table.column::<str>("email").unwrap());
+    assert_eq!([id(table.find("email", "b")), id(table.find(&name, "b"))], [Some(2), Some(2)]);
+    assert_eq!([id(table.find(name, "b")), id(table.find(email, "b"))], [Some(2), Some(2)]);
+    let number = table.column::<u64>("id").unwrap();
+    assert_eq!([id(table.find(number, 1)), id(table.find("id", 3)), id(table.find("id", -1))], [Some(1), None, None]);
+    // One handle serves the table's snapshots, forks and transactions, and no other table.
+    assert_eq!(db.snapshot().table("t").unwrap().find(email, "b").unwrap().unwrap().id(), 2);
+    assert_eq!(db.fork().table("t").unwrap().find(email, "b").unwrap().unwrap().id(), 2);
+    db.transaction(|tx| Ok(assert!(tx.table("t")?.find(email, "b")?.is_some()))).unwrap();
+    assert_eq!(other.find(email, "b").unwrap_err().code(), "foreign-handle");
+    assert_eq!(other.find(number, 1).unwrap_err().code(), "foreign-handle");
+    let code = |answer: folio::Result<Option<Row<'_>>>| answer.unwrap_err().code();
+    assert_eq!([code(table.find("mail", "a")), code(table.find("n", 1))], ["no-such-column", "invalid-query"]);
+    for key in [vec![], vec![Value::from("a"), Value::from("b")], vec![Value::from(1)]] {
+        assert_eq!(code(table.find("email", &key)), "invalid-key", "{key:?}");
+    }
+    assert_eq!([code(table.find("id", "a")), code(table.find("id", (1, 2)))], ["invalid-key", "invalid-key"]);
+    assert_eq!(id(table.find("email", (Vec::<Value>::new(), "b"))), Some(2));
 }
 
 /// With an index that serves the order, and by sorting, for every type that a key can have in one word.

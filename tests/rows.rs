@@ -1,0 +1,188 @@
+//! Rows as they are read: what a row lends, which handles read it, and in which order rows come from both ends.
+
+#[path = "common/random.rs"]
+mod random;
+
+use folio::{Column, Database, Row, Schema, Table, Timestamp, Uuid, Value};
+use random::Random;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Bound;
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Lent<'a> {
+    name: &'a str,
+    body: &'a [u8],
+    #[serde(borrow)]
+    nick: Option<&'a str>,
+    n: i32,
+}
+
+/// Rows of columns of each kind; how many leave gaps in their page or have large values is the caller's.
+fn documents(db: &Database, name: &str) -> Table {
+    let schema = Schema::builder(name)
+        .column(Column::string("name"))
+        .column(Column::bytes("body"))
+        .column(Column::string("nick").nullable())
+        .column(Column::i32("n"))
+        .column(Column::json("doc").nullable())
+        .column(Column::uuid("uuid").nullable())
+        .column(Column::timestamp("at").nullable());
+    db.create_table(schema.build().unwrap()).unwrap()
+}
+
+/// Short values lie in the row's page and long ones in blocks of their own: both are lent as they lie.
+#[test]
+fn a_row_lends_its_text_and_bytes() {
+    let db = Database::in_memory();
+    let table = documents(&db, "t");
+    for len in [0, 1, 1_023, 1_024, 70_000] {
+        let (name, body) = ("é".repeat(len / 2), vec![7u8; len]);
+        let id = table.insert(&json!({ "name": name, "body": body, "n": -1 })).unwrap();
+        let row = table.get(id).unwrap().unwrap();
+        let lent: Lent<'_> = row.view().unwrap();
+        assert_eq!(lent, Lent { name: &name, body: &body, nick: None, n: -1 });
+        // It is the row's own memory, as often as it is asked for.
+        let again: Lent<'_> = row.view().unwrap();
+        assert_eq!((lent.name.as_ptr(), lent.body.as_ptr()), (again.name.as_ptr(), again.body.as_ptr()));
+        table.update(id, &json!({ "name": "other", "nick": "x" })).unwrap();
+        assert_eq!((lent.name, lent.nick), (&*name, None), "the row is of the version that it was read from");
+    }
+    let snapshot = db.snapshot();
+    let then = snapshot.table("t").unwrap();
+    let row = then.get(0).unwrap().unwrap();
+    assert_eq!(row.view::<Lent<'_>>().unwrap(), Lent { name: "other", body: &[], nick: Some("x"), n: -1 });
+    // In the order of the columns, and with what needs no memory of its own.
+    let text = "0198c5f0-0000-7000-8000-000000000000";
+    let row = json!({ "name": "a", "body": [], "nick": "b", "n": 1, "doc": "text", "uuid": text, "at": 5 });
+    let id = table.insert(&row).unwrap();
+    let row = table.get(id).unwrap().unwrap();
+    type Columns<'a> = (&'a str, &'a [u8], Option<&'a str>, i32, Option<&'a str>, Option<Uuid>, Option<Timestamp>);
+    let found: Columns<'_> = row.view().unwrap();
+    let (uuid, at) = (text.parse().unwrap(), Timestamp::from_micros(5));
+    assert_eq!(found, ("a", &[][..], Some("b"), 1, Some("text"), Some(uuid), Some(at)));
+}
+
+#[test]
+fn a_row_does_not_lend_what_it_does_not_have_as_such() {
+    let db = Database::in_memory();
+    let table = documents(&db, "t");
+    table.insert(&json!({ "name": "a", "body": [1], "n": 1, "doc": "two\nlines" })).unwrap();
+    let row = table.get(0).unwrap().unwrap();
+    #[derive(Debug, Deserialize)]
+    struct Missing<'a> {
+        #[serde(rename = "title")]
+        _title: &'a str,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Number<'a> {
+        #[serde(rename = "n")]
+        _n: &'a str,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Null<'a> {
+        #[serde(rename = "nick")]
+        _nick: &'a str,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Document<'a> {
+        #[serde(rename = "doc")]
+        _doc: &'a str,
+    }
+    let errors = [
+        (row.view::<Missing<'_>>().unwrap_err(), "title"),
+        (row.view::<Number<'_>>().unwrap_err(), "`t.n`"),
+        (row.view::<Null<'_>>().unwrap_err(), "`t.nick`"),
+        // Its line end is not there as such: the text of a document is lent if it has no escapes.
+        (row.view::<Document<'_>>().unwrap_err(), "`t.doc`"),
+    ];
+    for (error, named) in errors {
+        assert_eq!(error.kind(), folio::ErrorKind::Row, "{error}");
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    #[derive(Debug, Deserialize)]
+    struct Owned {
+        doc: String,
+    }
+    assert_eq!(row.view::<Owned>().unwrap().doc, "two\nlines");
+}
+
+/// In a page that is full, in one with gaps, and beside large values.
+#[test]
+fn the_handle_of_another_table_reads_nothing() {
+    let db = Database::in_memory();
+    let (table, other) = (documents(&db, "t"), documents(&db, "other"));
+    for n in 1..=80 {
+        let name = if n > 64 { "x".repeat(2_000) } else { "x".into() };
+        table.insert(&json!({ "name": name, "body": [n], "nick": "y", "n": n, "doc": [n] })).unwrap();
+    }
+    table.delete(40).unwrap();
+    let of = |table: &Table| {
+        let (name, body) = (table.column::<str>("name").unwrap(), table.column::<[u8]>("body").unwrap());
+        (name, body, table.column::<Option<String>>("nick").unwrap(), table.column::<i32>("n").unwrap())
+    };
+    let (own, foreign) = (of(&table), of(&other));
+    let read = |row: &Row<'_>, (name, body, nick, n): (folio::Field<str>, folio::Field<[u8]>, _, _)| {
+        (row.get(name).len(), row.get(body).len(), row.get::<Option<String>>(nick).is_some(), row.get::<i32>(n))
+    };
+    for row in table.iter().unwrap() {
+        let n = row.id() as i32 + 1;
+        let len = if n > 64 { 2_000 } else { 1 };
+        assert_eq!((read(&row, own), read(&row, foreign)), ((len, 1, true, n), (0, 0, false, 0)));
+        assert_eq!((row.try_get(own.3).unwrap(), row.try_get(own.0).unwrap().len()), (n, len));
+        let refused = [row.try_get(foreign.0).err(), row.try_get(foreign.2).err(), row.try_get(foreign.3).err()];
+        assert!(refused.into_iter().all(|error| error.unwrap().code() == "foreign-handle"));
+        assert_eq!((row.value("n").unwrap(), row.value("nick").unwrap()), (n.into(), Value::from("y")));
+        assert_eq!(row.value("m").unwrap_err().code(), "no-such-column");
+    }
+    for n in [1, 41, 70] {
+        let query = table.select().filter(|row: &Row<'_>| row.id() == n && row.get(foreign.3) == 0);
+        assert_eq!(query.count().unwrap_err().code(), "foreign-handle");
+        assert_eq!(table.modify(n, |row| row.set(own.3, row.get(foreign.3))).unwrap_err().code(), "foreign-handle");
+    }
+}
+
+/// From both ends in any turn, between any bounds, over pages that are full, have gaps, or are not there.
+#[test]
+fn rows_come_from_both_ends_in_any_turn() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::u64("id").primary_key().auto_increment()).column(Column::u8("n"));
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    let ends = [0, 1, u64::MAX - 40, u64::MAX - 1, u64::MAX];
+    let mut ids: BTreeSet<u64> = (30..140).chain([1_000, 1_023, 1_024, 1 << 20, 1 << 40]).chain(ends).collect();
+    for &id in &ids {
+        table.insert(&(id, 0)).unwrap();
+    }
+    for id in (40..90).filter(|id| id % 3 != 0).chain([96, 127]) {
+        assert!(table.delete(id).unwrap() && ids.remove(&id));
+    }
+    let mut random = Random(7);
+    let all: Vec<u64> = ids.iter().copied().collect();
+    for rank in 0..all.len() as u64 + 1 {
+        assert_eq!(table.nth(rank).unwrap().map(|row| row.id()), all.get(rank as usize).copied());
+    }
+    assert!(table.nth(u64::MAX).unwrap().is_none());
+    for _ in 0..400 {
+        let mut bound = || {
+            let id = all[random.below(all.len() as u64) as usize];
+            let id = [id, id.saturating_add(1), id.saturating_sub(1)][random.below(3) as usize];
+            [Bound::Included(id), Bound::Excluded(id), Bound::Unbounded][random.below(3) as usize]
+        };
+        let range = (bound(), bound());
+        let is_in = |id: &u64| std::ops::RangeBounds::contains(&range, id);
+        let mut expected: VecDeque<u64> = all.iter().copied().filter(is_in).collect();
+        let mut rows = table.range(range).unwrap();
+        let turns = random.below(4);
+        loop {
+            let at_front = if turns < 3 { random.below(4) > turns } else { random.below(16) == 0 };
+            let (row, id) =
+                if at_front { (rows.next(), expected.pop_front()) } else { (rows.next_back(), expected.pop_back()) };
+            assert_eq!(row.map(|row| row.id()), id, "{range:?}");
+            if id.is_none() {
+                break;
+            }
+        }
+        assert!(rows.next().is_none() && rows.next_back().is_none(), "{range:?}");
+    }
+}
