@@ -41,7 +41,8 @@ mod checker {
 
 use page_model::{read_nested, read_snapshot, read_twice, run, run_handover};
 
-const SCHEDULES: usize = 100_000;
+/// Of each model: two millions in all.
+const SCHEDULES: usize = 700_000;
 
 #[test]
 fn readers_of_all_kinds_and_the_writer() {
