@@ -206,18 +206,9 @@ impl<'g> TreeRef<'g> {
 
     /// Runs `visit` on the pages in which `self` (the older) and `other` differ: number, page here, page there. Subtrees
     /// that both share are skipped whole. Cost: O(log n) per differing page.
-    pub(crate) fn diff<B>(
-        self,
-        other: TreeRef<'g>,
-        visit: &mut impl FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
+    pub(crate) fn diff(self, other: TreeRef<'g>, visit: &mut VisitDifference<'_, 'g>) {
         let height = self.height.max(other.height);
-        let mut found = ControlFlow::Continue(());
-        let _ = diff_nodes(Raised::new(self, height), Raised::new(other, height), height, 0, &mut |number, a, b| {
-            found = visit(number, a, b);
-            if found.is_break() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        found
+        diff_nodes(Raised::new(self, height), Raised::new(other, height), height, 0, visit);
     }
 
     /// Runs `visit` on what this tree has become since the version with this stamp, an older one of the same store or of
@@ -330,19 +321,14 @@ impl<'g> Raised<'g> {
 }
 
 /// Is called with a page's number, and the page in either tree.
-type VisitDifference<'v, 'g> = dyn FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) -> ControlFlow<()> + 'v;
+pub(crate) type VisitDifference<'v, 'g> = dyn FnMut(u64, Option<BlockRef<'g>>, Option<BlockRef<'g>>) + 'v;
 
 /// As [`scan_node`], one function for all.
-fn diff_nodes<'g>(
-    a: Raised<'g>,
-    b: Raised<'g>,
-    level: u32,
-    number: u64,
-    visit: &mut VisitDifference<'_, 'g>,
-) -> ControlFlow<()> {
+fn diff_nodes<'g>(a: Raised<'g>, b: Raised<'g>, level: u32, number: u64, visit: &mut VisitDifference<'_, 'g>) {
     match (a.block, b.block) {
-        (None, None) => return ControlFlow::Continue(()),
-        (Some(x), Some(y)) if x.same(y) && a.missing == b.missing => return ControlFlow::Continue(()),
+        (None, None) => return,
+        // A block hangs at one level, whatever stands above it: as many levels are missing in both.
+        (Some(x), Some(y)) if x.same(y) => return,
         _ if level == 0 => return visit(number, a.block, b.block),
         (Some(x), Some(y)) if a.missing == 0 && b.missing == 0 && mask_of(x.bytes()) == mask_of(y.bytes()) => {
             return diff_children(x, y, level, number, visit);
@@ -350,20 +336,13 @@ fn diff_nodes<'g>(
         _ => {}
     }
     for index in 0..FAN_OUT {
-        diff_nodes(a.child(index), b.child(index), level - 1, number << BITS | index as u64, visit)?;
+        diff_nodes(a.child(index), b.child(index), level - 1, number << BITS | index as u64, visit);
     }
-    ControlFlow::Continue(())
 }
 
 /// The same for nodes with the same children present, as those of most commits are: links are compared where they stand,
 /// and only those that differ are followed or given their number.
-fn diff_children<'g>(
-    a: BlockRef<'g>,
-    b: BlockRef<'g>,
-    level: u32,
-    number: u64,
-    visit: &mut VisitDifference<'_, 'g>,
-) -> ControlFlow<()> {
+fn diff_children<'g>(a: BlockRef<'g>, b: BlockRef<'g>, level: u32, number: u64, visit: &mut VisitDifference<'_, 'g>) {
     let mut mask = mask_of(a.bytes());
     let mut passed = 0;
     for (position, (a, b)) in a.links().iter().zip(b.links()).enumerate() {
@@ -374,9 +353,8 @@ fn diff_children<'g>(
         (passed..position).for_each(|_| mask &= mask.wrapping_sub(1));
         passed = position;
         let child_number = number << BITS | u64::from(mask.trailing_zeros());
-        diff_nodes(Raised { block: a, missing: 0 }, Raised { block: b, missing: 0 }, level - 1, child_number, visit)?;
+        diff_nodes(Raised { block: a, missing: 0 }, Raised { block: b, missing: 0 }, level - 1, child_number, visit);
     }
-    ControlFlow::Continue(())
 }
 
 /// One function for all scans, whose `visit` is called once a page.

@@ -4,7 +4,6 @@ use super::layout::{Layout, PAGE_SHIFT, Place};
 use super::row_page::{PageRef, RowRef};
 use super::view::TableView;
 use crate::value::Columns;
-use std::ops::ControlFlow;
 
 /// Calls `visit` with each row in which `a` (the older) and `b`, tables of the same columns, differ: as it was, as it
 /// is. In the order of row ids. Cost: O(log n) per page that differs, and a comparison of its columns.
@@ -14,7 +13,7 @@ pub(crate) fn diff_rows<'a>(
     visit: &mut impl FnMut(Option<RowRef<'a>>, Option<RowRef<'a>>),
 ) {
     let layout = &a.def.layout;
-    let _ = a.rows().diff(b.rows(), &mut |number, old, new| {
+    a.rows().diff(b.rows(), &mut |number, old, new| {
         let (old, new) = (old.map(PageRef::new), new.map(PageRef::new));
         let mut differing = match (old, new) {
             (Some(old), Some(new)) => differing_rows(old, new, layout),
@@ -29,7 +28,6 @@ pub(crate) fn diff_rows<'a>(
                 visit(old, new);
             }
         }
-        ControlFlow::<()>::Continue(())
     });
 }
 
