@@ -21,6 +21,8 @@ use std::ptr::NonNull;
 
 /// Blocks looked at by one commit beside twice what it added.
 const SLICE_BLOCKS: usize = 256;
+/// Lists longer than this are given back when they are empty.
+pub(super) const LIST_KEPT: usize = 1 << 16;
 /// Garbage below both figures is left to a later commit: a look at the readers costs a fence.
 const PATIENCE_BLOCKS: usize = 48;
 const PATIENCE_BYTES: usize = 64 << 10;
@@ -182,7 +184,16 @@ impl Reclaimer {
                 None => drop(self.unsettled.pop()),
             }
         }
+        self.give_lists();
         full - budget
+    }
+
+    /// Gives the memory of long lists back, once they are empty.
+    fn give_lists(&mut self) {
+        let blocks = self.queue.capacity().max(self.deaths.capacity());
+        if self.is_idle() && blocks.max(self.deep.capacity()).max(self.abandoned.capacity()) > LIST_KEPT {
+            (self.queue, self.deaths, self.deep, self.abandoned) = Default::default();
+        }
     }
 
     /// Settles the blocks that died alone. Without snapshots, which is the usual case, they are freed in one go.

@@ -19,15 +19,12 @@
 use super::block::{BlockMut, BlockRef, Header, Link};
 use super::epoch::Slot;
 use super::heap::{Heap, OutOfMemory};
-use super::reclaim::{Abandoned, Reclaimer};
+use super::reclaim::{Abandoned, LIST_KEPT, Reclaimer};
 use super::store::{Guard, Store};
 use parking_lot::MutexGuard;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-
-/// Lists longer than this are given back after the write that needed them.
-const LIST_KEPT: usize = 1 << 16;
 
 /// Makes, changes and retires blocks for one write. With the private root, what the writer's lock protects.
 pub(crate) struct Pages {
@@ -322,11 +319,9 @@ fn end_lists(work: &mut Pages) -> usize {
     work.dead.clear();
     work.deep.clear();
     abandon_own(&mut work.reclaimer, &mut work.limbo, &mut work.abandoned);
-    if work.dead.capacity() > LIST_KEPT {
-        work.dead = Vec::new();
-    }
-    if work.limbo.capacity() > LIST_KEPT {
-        work.limbo = Vec::new();
+    let own = work.limbo.capacity().max(work.abandoned.capacity());
+    if own.max(work.dead.capacity()).max(work.deep.capacity()) > LIST_KEPT {
+        (work.dead, work.deep, work.limbo, work.abandoned) = Default::default();
     }
     added
 }
