@@ -133,6 +133,28 @@ fn commits_per_sync_is_an_average() {
     }
 }
 
+/// What a process left behind that was killed is durable once it is claimed, and nobody is told so before.
+#[test]
+fn nothing_is_made_durable_before_it_is_claimed() {
+    let storages: [Box<dyn Storage>; 2] = [
+        Box::new(InMemory(MemoryStorage::default(), Format::Binary)),
+        Box::new(Simulated(SimFiles::new(), FileOptions::default())),
+    ];
+    for storage in storages {
+        let engine = storage.open().unwrap();
+        engine.claim().unwrap();
+        append(&*engine, 1);
+        drop(engine);
+        let engine = storage.open().unwrap();
+        assert_eq!((engine.recovery().last, engine.durable()), (1, 0));
+        assert!(matches!(engine.sync(1), Err(Error::InvalidStorageCall { .. })));
+        assert_eq!(engine.durable(), 0);
+        engine.claim().unwrap();
+        assert_eq!(engine.durable(), 1);
+        engine.sync(1).unwrap();
+    }
+}
+
 #[test]
 fn a_released_version_is_refused_with_the_first_there_is() {
     for engine in engines() {

@@ -130,6 +130,19 @@ fn what_is_released_while_it_is_read_is_not_in_the_log() {
     assert_eq!(read_from(&engine, 5).unwrap(), [5, 6]);
 }
 
+/// Segments are released one by one, the oldest first: those behind it are still there.
+#[test]
+fn where_the_first_segment_goes_the_next_is_named() {
+    let files = Answering::over(&SimFiles::new(), |call, path| {
+        (call == Call::Open && path == FIRST).then(|| Err(io::ErrorKind::NotFound.into()))
+    });
+    let engine = FileEngine::open_on(files, options(false)).unwrap();
+    write(&engine);
+    let refused = read_from(&engine, 1);
+    assert!(matches!(refused, Err(Error::NotInLog { version: 1, first: 3 })), "{refused:?}");
+    assert_eq!(read_from(&engine, 3).unwrap(), [3, 4, 5, 6]);
+}
+
 /// A segment that is there and cannot be read is not one that was released; and memory that runs out is no damage.
 #[test]
 fn what_cannot_be_read_is_told_from_what_is_gone() {

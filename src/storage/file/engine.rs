@@ -270,10 +270,7 @@ impl StorageEngine for FileEngine {
         let manifest = self.manifest.lock();
         self.check_claimed()?;
         self.syncs.check()?;
-        match &manifest.stored {
-            Some(stored) => self.release(stored, through),
-            None => Ok(()),
-        }
+        manifest.stored.as_ref().map_or(Ok(()), |stored| self.release(stored, through))
     }
 
     fn create_object(&self, kind: ObjectKind, table: &str, placement: Placement) -> Result<Box<dyn ObjectWriter>> {
@@ -293,7 +290,7 @@ impl StorageEngine for FileEngine {
         let mut state = self.manifest.lock();
         self.check_claimed()?;
         self.syncs.check()?;
-        let Some(old) = state.stored.clone() else { return Err(not_claimed()) };
+        let old = state.stored.clone().ok_or_else(not_claimed)?;
         let found = old.manifest.generation;
         if found != expected {
             return Err(Error::Conflict { what: "the manifest", expected, found });

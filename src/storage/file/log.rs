@@ -177,7 +177,7 @@ impl Log {
         let rest = &batch.payload[copied.len()..];
         let rest_at = self.end + self.buffer.len() as u64;
         let end = rest_at + rest.len() as u64;
-        let Some(live) = &self.live else { return Err(not_claimed()) };
+        let live = self.live.as_ref().ok_or_else(not_claimed)?;
         let written = write_all(&**live, &self.buffer, self.end).and_then(|()| write_all(&**live, rest, rest_at));
         if let Err(error) = written {
             self.cut_back(end, syncs)?;
@@ -222,7 +222,7 @@ impl Log {
             return Ok(());
         }
         let _ = end;
-        let Some(live) = &self.live else { return Ok(()) };
+        let live = self.live.as_ref().ok_or_else(not_claimed)?;
         let turn = syncs.turn();
         set_length(&**live, self.end).map_err(|error| syncs.poison("cut", LIVE, error))?;
         self.filled = self.end;
@@ -245,7 +245,7 @@ impl Log {
     /// Ends the live segment, which has a batch, and lets appends go to the one that was prepared. Whoever has called this
     /// keeps the turn until [`Sealed::name_next`] has returned: until then nothing in the new segment is said to be durable.
     pub(super) fn switch_to(&mut self, prepared: Prepared, turn: &Turn<'_>, syncs: &Syncs) -> Result<Sealed> {
-        let Some(live) = self.live.clone() else { return Err(not_claimed()) };
+        let live = self.live.clone().ok_or_else(not_claimed)?;
         syncs.check()?;
         if syncs.durable() < self.last && !is_unsynced() {
             turn.sync()?;
@@ -279,7 +279,7 @@ impl Log {
 
     /// Cuts filler and syncs: the log as it is left.
     pub(super) fn close(&mut self, syncs: &Syncs) -> Result<()> {
-        let Some(live) = self.live.clone() else { return Ok(()) };
+        let live = self.live.clone().ok_or_else(not_claimed)?;
         let turn = syncs.turn();
         syncs.check()?;
         set_length(&*live, self.end).map_err(|error| failed("cut", LIVE, error))?;

@@ -104,7 +104,7 @@ impl Objects {
             return Err(Error::Limit { what: "a table's name in bytes".into(), limit, found });
         }
         self.syncs.check()?;
-        let Some(lock) = self.lock.lock().clone() else { return Err(not_claimed()) };
+        let lock = self.lock.lock().clone().ok_or_else(not_claimed)?;
         let table: Arc<str> = table.into();
         let mut state = self.state.lock();
         let newest =
@@ -125,9 +125,8 @@ impl Objects {
     fn add_to(self: &Arc<Self>, state: &mut State, key: Key, lock: Arc<dyn FileLock>) -> Result<Box<dyn ObjectWriter>> {
         let path = path(&key);
         let open = state.unsynced.iter().find(|(other, _)| *other == key).map(|(_, file)| Arc::clone(file));
-        let Some(found) = state.files.get_mut(&key) else {
-            return Err(Error::InvalidStorageCall { message: "no such file of objects" });
-        };
+        let found =
+            state.files.get_mut(&key).ok_or(Error::InvalidStorageCall { message: "no such file of objects" })?;
         let file = match open {
             Some(file) => file,
             None => uninterrupted(|| self.files.open(&path)).map_err(|error| failed("open", &path, error))?,

@@ -78,7 +78,7 @@ fn create_folders(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Err(_) => {}
     }
-    let Some(parent) = folder.parent() else { return Err(io::ErrorKind::NotFound.into()) };
+    let parent = folder.parent().ok_or(io::ErrorKind::NotFound)?;
     create_folders(parent)?;
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

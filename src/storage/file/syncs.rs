@@ -12,6 +12,7 @@
 
 use super::files::{Files, RandomAccessFile};
 use super::layout::LIVE;
+use super::log::not_claimed;
 use crate::error::{Error, Result};
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -225,7 +226,7 @@ impl Turn<'_> {
             }
             (state.live.clone(), syncs.appended(), syncs.batches())
         };
-        let Some(live) = live else { return Ok(()) };
+        let live = live.ok_or_else(not_claimed)?;
         let start = Instant::now();
         live.sync().map_err(|error| syncs.poison("sync", LIVE, error))?;
         let took = start.elapsed();

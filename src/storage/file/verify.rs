@@ -61,8 +61,9 @@ impl LogView {
         for (first, next) in needed {
             let path = archive_path(*first);
             let bytes = match read_file(files, &path) {
+                // Released meanwhile, as those behind it may be, one after the other.
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                    return Err(Error::NotInLog { version: version.max(*first), first: self.first });
+                    return Err(Error::NotInLog { version: version.max(*first), first: *next });
                 }
                 bytes => bytes?,
             };
