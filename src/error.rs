@@ -233,6 +233,12 @@ impl fmt::Display for SchemaProblem {
 const _: () = assert!(size_of::<Error>() <= 96);
 
 impl Error {
+    /// A schema without a JSON form. None is built that has none.
+    #[cold]
+    pub(crate) fn of_schema(table: &str, error: &serde_json::Error) -> Self {
+        Error::Encode { table: table.into(), column: None, message: error.to_string().into() }
+    }
+
     /// The user's own reason to roll back, from a message or an error.
     ///
     /// ```

@@ -166,3 +166,31 @@ impl Snapshot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Column, Schema};
+    use crate::table::version::Entry;
+
+    #[test]
+    fn a_table_that_does_not_agree_with_itself_is_told() {
+        let db = Database::in_memory();
+        db.create_table(Schema::builder("t").column(Column::u64("n")).build().unwrap()).unwrap().insert(&(1,)).unwrap();
+        let tx = db.core.begin().unwrap();
+        tx.write(|writer| {
+            let mut root = writer.pages.make_mut(&mut writer.root)?;
+            let mut entry = Entry::read(root.bytes(), 0);
+            entry.rows += 1;
+            entry.write(root.bytes(), 0);
+            Ok(())
+        })
+        .unwrap();
+        tx.commit().unwrap();
+        let damages = db.verify().unwrap();
+        assert!(
+            !damages.is_empty() && damages.iter().all(|damage| &*damage.file == "table `t` in memory"),
+            "{damages:?}"
+        );
+    }
+}

@@ -98,7 +98,7 @@ impl<'l, 'p> Restore<'l, 'p> {
     pub(super) fn check_ids(&self, at: u64, number: u64, live: u32) -> Result<(), PartError> {
         let last = number << PAGE_SHIFT | u64::from(live.checked_ilog2().unwrap_or(0));
         let last_max = self.table.last_id_stored();
-        if number > u64::MAX >> PAGE_SHIFT || last > last_max {
+        if last > last_max {
             return Err(mismatch(at, format!("row ids up to {last_max}"), format!("page {number}, row {last}")));
         }
         Ok(())

@@ -53,12 +53,11 @@ pub(super) struct Input<'i> {
     end: usize,
     /// Bytes of the part before `start`.
     taken: u64,
-    is_ended: bool,
 }
 
 impl<'i> Input<'i> {
     pub(super) fn new(read: &'i mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Self {
-        Self { read, buffer: Vec::new(), start: 0, end: 0, taken: 0, is_ended: false }
+        Self { read, buffer: Vec::new(), start: 0, end: 0, taken: 0 }
     }
 
     /// How many bytes of the part were taken.
@@ -124,9 +123,6 @@ impl<'i> Input<'i> {
 
     /// Asks for more bytes; no if there are none.
     fn more(&mut self) -> Result<bool, PartError> {
-        if self.is_ended {
-            return Ok(false);
-        }
         if self.end == self.buffer.len() {
             // What waits moves to the front, and the buffer grows where that is not half of it.
             self.buffer.copy_within(self.start..self.end, 0);
@@ -142,8 +138,7 @@ impl<'i> Input<'i> {
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         let (room_bytes, count) = (room.len(), (self.read)(room)?);
-        self.is_ended = count == 0;
         self.end += count.min(room_bytes);
-        Ok(!self.is_ended)
+        Ok(count > 0)
     }
 }

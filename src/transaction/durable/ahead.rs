@@ -76,7 +76,7 @@ struct Ahead {
 
 impl Ahead {
     fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        if self.at == self.chunk.len() && !self.is_ended && !into.is_empty() {
+        if self.at == self.chunk.len() && !self.is_ended {
             let ended = Error::InvalidStorageCall { message: "an object is not read on after an error" };
             let chunk = self.chunks.recv().unwrap_or(Err(ended))?;
             self.is_ended = chunk.is_empty();

@@ -9,7 +9,7 @@
 //! half of what is read at opening, and of what is on disk, is alive.
 
 use super::parts::{Contents, TableContents, image_format};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::page::Pinned;
 #[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
@@ -106,7 +106,7 @@ impl Log {
                 return Err(error);
             }
         };
-        let checkpoint = describe(version, &tables)?;
+        let checkpoint = describe(version, &tables);
         #[cfg(feature = "testing")]
         if is_planted(Plant::ReleaseBeforeManifest) {
             self.engine.release_log(version)?;
@@ -167,9 +167,10 @@ impl Log {
     /// The manifest in use, written anew, names none of it, and what it does not name goes before it is written.
     fn forget_unsaved(&self, saved: &mut Saved) {
         if self.check().is_ok()
-            && let Ok(checkpoint) = describe(saved.version, &saved.tables)
-            && let Ok(generation) =
-                self.engine.replace_manifest(saved.generation, checkpoint).map_err(|error| self.note(error))
+            && let Ok(generation) = self
+                .engine
+                .replace_manifest(saved.generation, describe(saved.version, &saved.tables))
+                .map_err(|error| self.note(error))
         {
             saved.generation = generation;
         }
@@ -187,7 +188,7 @@ pub(crate) fn save_whole(
     for (name, listed) in &catalog.tables {
         tables.insert(name.clone(), save_table(engine, pinned, listed, None, 0, Extent::Whole)?);
     }
-    let checkpoint = describe(version_number(pinned.root()), &tables)?;
+    let checkpoint = describe(version_number(pinned.root()), &tables);
     engine.replace_manifest(generation, checkpoint).map(drop)
 }
 
@@ -231,11 +232,7 @@ fn save_table(
 }
 
 fn write_schema(engine: &dyn StorageEngine, def: &TableDef) -> Result<Object> {
-    let mut text = serde_json::to_vec_pretty(&def.schema).map_err(|error| crate::error::Error::Encode {
-        table: def.name().into(),
-        column: None,
-        message: error.to_string().into(),
-    })?;
+    let mut text = serde_json::to_vec_pretty(&def.schema).map_err(|error| Error::of_schema(def.name(), &error))?;
     text.push(b'\n');
     let mut object = engine.create_object(ObjectKind::Schema, def.name(), Placement::Replace)?;
     object.write(&text)?;
@@ -256,7 +253,7 @@ fn write_rows(
 }
 
 /// What the manifest shall say.
-fn describe(version: u64, tables: &SortedMap<Box<str>, SavedTable>) -> Result<Checkpoint> {
+fn describe(version: u64, tables: &SortedMap<Box<str>, SavedTable>) -> Checkpoint {
     let mut objects = Vec::new();
     let mut contents = Contents::default();
     for (name, table) in tables {
@@ -264,5 +261,5 @@ fn describe(version: u64, tables: &SortedMap<Box<str>, SavedTable>) -> Result<Ch
         objects.push(table.schema.clone());
         objects.extend(table.parts.iter().cloned());
     }
-    Ok(Checkpoint { version, objects, content: contents.to_json()? })
+    Checkpoint { version, objects, content: contents.to_json() }
 }

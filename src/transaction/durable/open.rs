@@ -71,11 +71,8 @@ pub(crate) fn open(engine: Arc<dyn StorageEngine>, options: &Options) -> Result<
     let log = Arc::new(Log::new(engine, options.durability, options.checkpoint_bytes, saved, unsaved_bytes));
     core.log = Some(Arc::clone(&log));
     if options.has_threads {
-        log.start_background(|| core.newest()).map_err(|source| Error::Io {
-            operation: "start",
-            file: "a background thread".into(),
-            source,
-        })?;
+        let failed = |source| Error::Io { operation: "start", file: "a background thread".into(), source };
+        log.start_background(|| core.newest()).map_err(failed)?;
     }
     Ok((Arc::new(core), opening))
 }
@@ -286,9 +283,7 @@ fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -
         bytes += batch.payload.len();
         if bytes >= REPLAY_BYTES {
             bytes = 0;
-            if let Some(tx) = running.take() {
-                tx.commit_replayed(version)?;
-            }
+            running.take().map_or(Ok(()), |tx| tx.commit_replayed(version))?;
         }
         Ok(())
     })?;

@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::storage::{Format, Manifest, Object, ObjectKind};
 use crate::table::image;
 use crate::table::version::TABLES_MAX;
-use crate::value::{SortedMap, read_form, write_form};
+use crate::value::{SortedMap, read_form};
+use serde_json::json;
 
 /// The newest form that this version reads.
 const FORM: u64 = 1;
@@ -24,7 +25,6 @@ pub(super) struct TableContents {
 }
 
 read_form!(impl<'de> for TableContents, { name: "name", slot: "slot", parts: "parts" }, {});
-write_form!(TableContents, { name: "name", slot: "slot", parts: "parts" }, {});
 
 /// A table as a manifest names it.
 #[derive(Debug)]
@@ -36,11 +36,10 @@ pub(super) struct NamedTable<'m> {
 }
 
 impl Contents {
-    pub(super) fn to_json(&self) -> Result<serde_json::Value> {
-        let unwritten = |error: serde_json::Error| damaged("tables", error.to_string());
-        let tables = serde_json::to_string(&self.tables).map_err(unwritten)?;
-        let tables: serde_json::Value = serde_json::from_str(&tables).map_err(unwritten)?;
-        Ok(serde_json::json!({ "form": FORM, "tables": tables }))
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let table =
+            |TableContents { name, slot, parts }: &TableContents| json!({ "name": name, "slot": slot, "parts": parts });
+        json!({ "form": FORM, "tables": self.tables.iter().map(table).collect::<Vec<_>>() })
     }
 
     /// What the manifest's content says. A new storage's has nothing.

@@ -51,11 +51,10 @@ pub(crate) fn salvage(remains: &Remains, report: &mut dyn FnMut(Damage)) -> Resu
             }
             Err(error) => {
                 (salvage.report)(as_damage(error)?);
-                salvage.restore_files()?;
+                salvage.restore_without_checkpoint()?;
             }
         },
-        None if remains.has_first_version() => salvage.replay(0)?,
-        None => salvage.restore_files()?,
+        None => salvage.restore_without_checkpoint()?,
     }
     Ok(core)
 }
@@ -171,9 +170,7 @@ impl Salvage<'_> {
             bytes += batch.payload.len();
             if bytes >= REPLAY_BYTES {
                 bytes = 0;
-                if let Some(tx) = running.take() {
-                    tx.commit_replayed(version)?;
-                }
+                running.take().map_or(Ok(()), |tx| tx.commit_replayed(version))?;
             }
             Ok(())
         };
@@ -190,6 +187,11 @@ impl Salvage<'_> {
 
     fn lost_versions(&mut self, expected: String, found: &str) {
         (self.report)(Damage { file: "wal".into(), offset: 0, expected: expected.into(), found: found.into() });
+    }
+
+    /// Restores what there is without a manifest that says what the tables are.
+    fn restore_without_checkpoint(&mut self) -> Result<()> {
+        if self.remains.has_first_version() { self.replay(0) } else { self.restore_files() }
     }
 
     /// Restores what the files of objects hold, of which no manifest says what it is.

@@ -38,11 +38,7 @@ fn put_number(out: &mut Vec<u8>, number: u64) {
 
 /// A schema as JSON.
 pub(super) fn schema_text(schema: &Schema) -> Result<String> {
-    serde_json::to_string(schema).map_err(|error| Error::Encode {
-        table: schema.name().into(),
-        column: None,
-        message: error.to_string().into(),
-    })
+    serde_json::to_string(schema).map_err(|error| Error::of_schema(schema.name(), &error))
 }
 
 /// Appends records.
