@@ -64,6 +64,15 @@ fn a_commit_is_seen_at_once_and_written_by_itself() {
 }
 
 #[test]
+fn in_memory_nothing_is_left_to_write() {
+    let db = Database::in_memory();
+    db.create_table(names()).unwrap().insert(&json!({ "name": "a" })).unwrap();
+    write_log(&db).unwrap();
+    db.sync().unwrap();
+    assert!(db.stats().storage.is_none() && db.opening().is_none());
+}
+
+#[test]
 fn commits_between_two_writes_go_into_one_batch() {
     for format in [Format::Binary, Format::JsonLines] {
         let files = SimFiles::new();
