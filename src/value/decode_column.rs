@@ -98,9 +98,9 @@ impl<'de> Deserializer<'de> for ColumnDeserializer<'de> {
         match self.ty {
             Type::Json => through_json!(bytes, deserialize_any(visitor)),
             // A sequence, so that formats without bytes, such as JSON, can hold it.
-            Type::Bytes => visitor.visit_seq(Elements { scalar: Scalar::U8, bytes, width: 1 }),
+            Type::Bytes => visit_elements(Elements { scalar: Scalar::U8, bytes, width: 1 }, visitor),
             Type::Array(array) => {
-                visitor.visit_seq(Elements { scalar: array.element(), bytes, width: array.element().width() })
+                visit_elements(Elements { scalar: array.element(), bytes, width: array.element().width() }, visitor)
             }
             ty => visit_value(ty, ty.unpack(bytes), visitor),
         }
@@ -142,7 +142,7 @@ impl<'de> Deserializer<'de> for ColumnDeserializer<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
         match (self.ty, self.bytes) {
-            (Type::Uuid, Some(bytes)) => visitor.visit_seq(Elements { scalar: Scalar::U8, bytes, width: 1 }),
+            (Type::Uuid, Some(bytes)) => visit_elements(Elements { scalar: Scalar::U8, bytes, width: 1 }, visitor),
             (Type::Json, Some(json)) => through_json!(json, deserialize_seq(visitor)),
             _ => self.deserialize_any(visitor),
         }
@@ -226,6 +226,17 @@ struct Elements<'de> {
     scalar: Scalar,
     bytes: &'de [u8],
     width: usize,
+}
+
+/// Lets a type take the elements, and see that it takes all: what it leaves would be lost without a word.
+fn visit_elements<'de, V: Visitor<'de>>(mut elements: Elements<'de>, visitor: V) -> Result<V::Value, RowError> {
+    let count = |elements: &Elements<'_>| elements.bytes.len() / elements.width;
+    let expected = count(&elements);
+    let value = visitor.visit_seq(&mut elements)?;
+    match count(&elements) {
+        0 => Ok(value),
+        left => Err(RowErrorKind::WrongArity { expected, found: expected - left }.into()),
+    }
 }
 
 impl<'de> SeqAccess<'de> for Elements<'de> {
