@@ -305,6 +305,49 @@ fn arrays_and_bytes_are_read_by_types_of_their_length() {
     assert_eq!(read::<[u8; 3]>("bytes", [1, 2]).unwrap_err().code(), "wrong-arity");
 }
 
+/// As formats have it, JSON among them: what a type leaves of a sequence is not lost without a word.
+#[test]
+fn a_sequence_that_is_longer_than_what_reads_it_is_an_error() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Point {
+        x: f32,
+        y: f32,
+    }
+    let point = |ty, floats: &[f32]| {
+        let table = column(ty);
+        table.insert(&V { v: floats }).unwrap();
+        table.get(1).unwrap().unwrap().decode::<(u64, Point)>()
+    };
+    assert_eq!(point("2xf32", &[1.0, 2.0]).unwrap(), (1, Point { x: 1.0, y: 2.0 }));
+    let error = point("3xf32", &[1.0, 2.0, 3.0]).unwrap_err();
+    assert!(error.to_string().ends_with("expected 3 values, found 2"), "{error}");
+    for len in [15, 16, 17, 32] {
+        assert_eq!(read::<Uuid>("bytes", vec![7u8; len]).is_ok(), len == 16, "{len}");
+    }
+    assert!(read::<Uuid>("17xu8", [7u8; 17]).is_err() && read::<Uuid>("16xu8", [7u8; 16]).is_ok());
+    assert!(read::<serde::de::IgnoredAny>("3xf32", [1.0, 2.0, 3.0]).is_ok());
+}
+
+/// Whichever way it comes.
+#[test]
+fn what_is_wrong_with_an_element_names_it() -> Result<()> {
+    let table = column("3xu8");
+    let v = table.column::<Option<[u8; 3]>>("v")?;
+    for (element, found) in [(Value::Null, "null"), (Value::from(256), "256"), (Value::from("a"), "string")] {
+        let array = Value::Array(vec![Value::from(1), element, Value::from(2)]);
+        let errors =
+            [table.insert(&V { v: &array }).unwrap_err(), table.select().filter(v.eq(array)).count().unwrap_err()];
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.contains("expected u8") && text.contains("as element 1"), "{text}");
+            assert!(text.contains(found), "{text}");
+        }
+    }
+    let text = column("bytes").insert(&V { v: [1, 2, 256] }).unwrap_err().to_string();
+    assert!(text.contains("256") && text.contains("as element 2"), "{text}");
+    Ok(())
+}
+
 /// A sequence or a tuple may be the row, where the one column holds no sequence.
 #[test]
 fn a_lone_value_is_a_row_of_one() -> Result<()> {
@@ -478,8 +521,9 @@ fn values_are_equal_by_what_they_say() {
         (Value::from([1u8]), Value::from(None::<u8>), Value::from(1usize), Value::from(json!(null)));
     let document = json!({ "a": [1, 2.5, -0.0, "é"], "b": null });
     let text = "{ \"b\":null, \"a\":[1,25e-1,0.0,\"\\u00e9\"] }";
+    let tree = json!(null);
     let groups: Vec<Vec<ValueRef<'_>>> = vec![
-        vec![ValueRef::Null, ValueRef::from(&null), ValueRef::from(&no_json)],
+        vec![ValueRef::Null, ValueRef::from(&null), ValueRef::from(&no_json), ValueRef::JsonTree(&tree)],
         vec![ValueRef::from(1u8), ValueRef::from(1i64), ValueRef::from(&number)],
         vec![ValueRef::from(-1i8), ValueRef::from(-1i64)],
         vec![ValueRef::from(u64::MAX)],

@@ -366,9 +366,9 @@ struct BytesSink<'a> {
     out: &'a mut Vec<u8>,
 }
 
-impl Sink for BytesSink<'_> {
+impl<'a> Sink for BytesSink<'a> {
     type Ok = Written;
-    type Seq = Self;
+    type Seq = ByteSeq<'a>;
 
     fn expected(&self) -> String {
         Type::Bytes.to_string()
@@ -383,17 +383,25 @@ impl Sink for BytesSink<'_> {
         Ok(Written::Value)
     }
 
-    fn seq(self) -> Result<Self, RowError> {
-        Ok(self)
+    fn seq(self) -> Result<ByteSeq<'a>, RowError> {
+        Ok(ByteSeq { out: self.out, len: 0 })
     }
 }
 
-impl SinkSeq for BytesSink<'_> {
+/// Bytes as a sequence of numbers.
+struct ByteSeq<'a> {
+    out: &'a mut Vec<u8>,
+    len: usize,
+}
+
+impl SinkSeq for ByteSeq<'_> {
     type Ok = Written;
 
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), RowError> {
-        append(self.out, &[encode_byte(value)?]).map_err(RowError::from)
+        let byte = encode_byte(value).map_err(|error| error.in_element(self.len))?;
+        self.len += 1;
+        append(self.out, &[byte]).map_err(RowError::from)
     }
 
     fn end(self) -> Result<Written, RowError> {

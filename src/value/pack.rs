@@ -99,7 +99,6 @@ pub(super) fn pack_scalar(scalar: Scalar, value: ValueRef<'_>, place: &mut [u8])
         ValueRef::Bytes(bytes) => pack_bytes(scalar, bytes, place),
         ValueRef::Uuid(uuid) if scalar == Scalar::Uuid => store(place, *uuid.as_bytes()),
         ValueRef::Timestamp(time) if scalar == Scalar::Timestamp => store(place, time.as_micros().to_le_bytes()),
-        value if value.is_null() => Err(RowErrorKind::NullNotAllowed.into()),
         value => wrong_type(scalar, value.kind()),
     }
 }
@@ -306,8 +305,10 @@ fn pack_array(element: Scalar, len: usize, values: ArrayRef<'_>, out: &mut Vec<u
     }
     let width = element.width();
     append_with(out, len * width, |place| {
-        let mut places = place.chunks_exact_mut(width).zip(values.iter());
-        places.try_for_each(|(place, value)| pack_scalar(element, value, place))
+        let mut places = place.chunks_exact_mut(width).zip(values.iter()).enumerate();
+        places.try_for_each(|(at, (place, value))| {
+            pack_scalar(element, value, place).map_err(|error| error.in_element(at))
+        })
     })
 }
 
