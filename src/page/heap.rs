@@ -238,8 +238,18 @@ impl Heap {
     /// Whether what is kept for who frees memory has been used in part. Then nothing is to be added before it is whole again,
     /// also where there is room: rows that come and go leave room in ever more sizes, and in the end none in that of a page.
     #[inline]
-    pub(super) fn is_short(&self) -> bool {
-        self.is_tight && self.spans_free.len() < self.reserve()
+    pub(super) fn is_short(&mut self) -> bool {
+        self.is_tight && self.spans_free.len() < self.reserve() && self.is_short_of_empty_spans()
+    }
+
+    /// The same when classes have given up the empty spans that they have kept: while nothing is added, nobody else asks
+    /// them to.
+    #[cold]
+    #[inline(never)]
+    fn is_short_of_empty_spans(&mut self) -> bool {
+        self.give_empty_spans();
+        self.is_tight = self.spans_free.len() < self.reserve();
+        self.is_tight
     }
 
     /// How many free spans are to be left for who frees memory: none as long as as many more may be taken.

@@ -361,7 +361,7 @@ impl Pages {
 
     /// Refuses to add anything while what is kept for those who free some is not whole.
     #[inline]
-    pub(crate) fn check_reserve(&self) -> Result<(), OutOfMemory> {
+    pub(crate) fn check_reserve(&mut self) -> Result<(), OutOfMemory> {
         if self.heap.is_short() { Err(OutOfMemory { bytes: self.heap.reserve_bytes() }) } else { Ok(()) }
     }
 
