@@ -130,13 +130,15 @@ fn keys_that_number_the_rows_move_within_an_update_to_where_none_stays() {
         (table.column::<u64>("id").unwrap(), table.column::<u64>("v").unwrap(), table.column::<str>("pad").unwrap());
     let rows = |table: &Table| table.iter().unwrap().map(|row| (row.id(), row.get(v), row.get(pad).len())).collect();
     // The rows of an update, each with the number and the value that it is to get, and what is said of it.
-    let cases: [(&Moves, std::result::Result<[(u64, u64, usize); 5], (&str, &str)>); 11] = [
+    let cases: [(&Moves, std::result::Result<[(u64, u64, usize); 5], (&str, &str)>); 12] = [
         (&[(1, 9, 10), (2, 9, 20)], Err(("id", "9"))),
         (&[(1, 2, 10), (2, 3, 20), (3, 4, 30)], Err(("id", "4"))),
         (&[(1, 2, 10), (2, 2, 20)], Err(("id", "2"))),
         (&[(1, 3, 10), (2, 3, 20), (3, 3, 30)], Err(("id", "3"))),
         (&[(1, 3, 10), (2, 3, 20), (3, 9, 30)], Err(("id", "3"))),
         (&[(1, 9, 20)], Err(("v", "20"))),
+        // What gives way is not in the way.
+        (&[(1, 2, 10), (2, 0, 20), (5, 1, 20)], Err(("v", "20"))),
         (&[(1, 9, 20), (2, 2, 50)], Err(("v", "50"))),
         (&[(1, 3, 20), (2, 1, 30), (3, 2, 20)], Err(("v", "20"))),
         (&[(1, 3, 10), (2, 1, 20), (3, 2, 30)], Ok([(1, 20, 2), (2, 30, 3), (3, 10, 1), (4, 40, 4), (5, 50, 5)])),

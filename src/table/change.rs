@@ -435,13 +435,13 @@ impl TableMut<'_, '_> {
     }
 
     #[cold]
-    fn key_taken(&self, id: u64) -> Error {
+    pub(super) fn key_taken(&self, id: u64) -> Error {
         let column = self.def.row_id.map_or("row id", |column| self.def.column_name(column));
         Error::Unique { table: self.def.name().into(), columns: column.into(), value: id.to_string().into() }
     }
 
     #[cold]
-    fn no_row(&self, id: u64) -> Error {
+    pub(super) fn no_row(&self, id: u64) -> Error {
         Error::NoSuchRow { table: self.def.name().into(), key: id.to_string().into() }
     }
 

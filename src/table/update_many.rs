@@ -31,7 +31,8 @@ impl<'i> UpdateMany<'i> {
     /// [`TableMut::replace`] does, or none if it waits.
     pub(crate) fn replace(&mut self, table: &mut TableMut<'_, '_>, id: u64, row: &mut RowBuf) -> Result<Option<u64>> {
         match table.replace(id, row) {
-            Err(Error::Unique { .. }) if self.must_wait(table, id, row)? => {
+            Err(Error::Unique { .. }) => {
+                self.check_way(table, id, row)?;
                 self.waiting.push((id, row.clone()));
                 Ok(None)
             }
@@ -39,10 +40,11 @@ impl<'i> UpdateMany<'i> {
         }
     }
 
-    /// Makes the row whole. Answers whether all rows that have what it is to get are still to change.
-    fn must_wait(&self, table: &TableMut<'_, '_>, id: u64, row: &mut RowBuf) -> Result<bool> {
+    /// Makes the row whole. Refuses it if one of the rows that have what it is to get does not change any more: what such a
+    /// one has is in the way, which need not be what was found first.
+    fn check_way(&self, table: &TableMut<'_, '_>, id: u64, row: &mut RowBuf) -> Result<()> {
         let (def, view) = (table.def, table.view());
-        let Some(old) = view.row(id) else { return Ok(false) };
+        let Some(old) = view.row(id) else { return Err(table.no_row(id)) };
         fill(def, row, &old)?;
         let makes_way = |rival: u64| {
             rival > id && self.ids.binary_search(&rival).is_ok()
@@ -50,15 +52,15 @@ impl<'i> UpdateMany<'i> {
         };
         let wanted = table.id_of(id, row)?;
         if wanted != id && view.row(wanted).is_some() && !makes_way(wanted) {
-            return Ok(false);
+            return Err(table.key_taken(wanted));
         }
         for (index, plan) in def.indexes.iter().enumerate().filter(|(_, plan)| plan.unique) {
             let rival = view.conflict(index, &checked_key(def, plan, row)?, row, Some(id));
             if rival.is_some_and(|rival| !makes_way(rival.id())) {
-                return Ok(false);
+                return Err(table.unique_error(plan, row));
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Changes the rows that wait. After an error the write must be rolled back.
