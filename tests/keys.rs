@@ -1,6 +1,6 @@
 //! Keys: what a write answers, which values are one key, and what an index over the key holds.
 
-use folio::{Column, Database, Error, Index, Row, Schema, SchemaBuilder, Table, ToKey, Value};
+use folio::{Column, Database, Error, Index, Row, Schema, SchemaBuilder, Table, Timestamp, ToKey, Value};
 use serde_json::json;
 use std::ops::{Bound, RangeBounds};
 
@@ -155,6 +155,28 @@ fn a_key_that_does_not_fit_is_told_beside_what_would() {
     let two = t().column(Column::u8("a")).column(Column::string("b")).primary_key(["a", "b"]);
     let wanted = "u8 (`a`), string (`b`)";
     told(two, &[(values(&[1]), wanted, "1 value"), (vec![1.into(), Value::Null], wanted, "null")]);
+}
+
+/// Instants, which integers are taken for, among them.
+#[test]
+fn no_row_has_an_integer_that_the_key_cannot_hold() {
+    for at in [Column::timestamp("at").primary_key(), Column::timestamp("at").unique()] {
+        let schema = Schema::builder("t").column(at).column(Column::u8("n")).index(Index::ordered(["at"])).build();
+        let table = Database::in_memory().create_table(schema.unwrap()).unwrap();
+        table.insert_many([(i64::MIN, 0), (5, 1), (i64::MAX, 2)]).unwrap();
+        let at = table.column::<Timestamp>("at").unwrap();
+        assert!(table.find("at", 5).unwrap().is_some() && table.find("at", u64::MAX).unwrap().is_none());
+        let count = |predicate| table.select().filter(predicate).count().unwrap();
+        assert_eq!((count(at.lt(Value::UInt(u64::MAX))), count(at.ge(Value::UInt(u64::MAX)))), (3, 0));
+        assert_eq!((count(at.eq(Value::UInt(u64::MAX))), count(at.ge(Value::Int(5)))), (0, 2));
+    }
+    let schema =
+        Schema::builder("t").column(Column::timestamp("at").primary_key()).index(Index::ordered(["at"])).build();
+    let table = Database::in_memory().create_table(schema.unwrap()).unwrap();
+    table.insert_many([(i64::MIN,), (5,), (i64::MAX,)]).unwrap();
+    assert!(table.contains(5).unwrap() && !table.contains(u64::MAX).unwrap());
+    assert!(table.get(u64::MAX).unwrap().is_none() && !table.delete(u64::MAX).unwrap());
+    assert_eq!((table.range(..u64::MAX).unwrap().count(), table.range(u64::MAX..).unwrap().count()), (3, 0));
 }
 
 /// More columns than are kept at hand.

@@ -216,14 +216,17 @@ impl Type {
         matches!(self, Type::F32 | Type::F64)
     }
 
-    /// On which side of all that an integer type holds `value` lies; `None` if it is none of the integers beyond it.
+    /// On which side of all that a type which takes integers as they are holds `value` lies; `None` if it is none of the
+    /// integers beyond it.
     pub(crate) fn beyond(self, value: ValueRef<'_>) -> Option<Beyond> {
         let integer = match value {
             ValueRef::Int(value) => i128::from(value),
             ValueRef::UInt(value) => i128::from(value),
             _ => return None,
         };
-        match self.integer_range()? {
+        // An instant is given by its microseconds, too.
+        let ty = if self == Type::Timestamp { Type::I64 } else { self };
+        match ty.integer_range()? {
             (min, _) if integer < min => Some(Beyond::Below),
             (_, max) if integer > max => Some(Beyond::Above),
             _ => None,
