@@ -105,6 +105,21 @@ fn no_document_is_compared_with_what_is_not_finite() {
     }
 }
 
+/// Within a document they are null, as JSON has them: in rows and in what rows are compared with.
+#[test]
+fn what_is_not_finite_within_a_document_is_null() {
+    let (table, doc) = table();
+    for float in NOT_FINITE {
+        let id = table.insert(&Doc { doc: [1.0, float] }).unwrap();
+        assert_eq!(table.get(id).unwrap().unwrap().get(doc).unwrap(), json!([1.0, null]));
+        let floats = || folio::Value::from([1.0, float]);
+        for found in [doc.eq(floats()), doc.is_in([floats()]), doc.eq(json!([1.0, null])), !doc.ne(floats())] {
+            assert_eq!(table.select().filter(found).ids().unwrap(), [id]);
+        }
+        table.clear().unwrap();
+    }
+}
+
 // Numbers.
 
 /// The float as a document, within one, and as a default: each comes back to the bit.

@@ -294,7 +294,6 @@ fn range<'q>(
     lower: &Bound<Value>,
     upper: &Bound<Value>,
 ) -> Result<Expr<'q>> {
-    let is_equality = matches!((lower, upper), (Bound::Included(low), Bound::Included(high)) if low == high);
     let pack = |bound: &Bound<Value>| -> Result<Bound<Operand>> {
         Ok(match bound {
             Bound::Included(value) => Bound::Included(operand(def, column, ty, value)?),
@@ -304,7 +303,11 @@ fn range<'q>(
     };
     // Both are looked at before either decides, so that an error does not hide behind an empty range.
     let (lower, upper) = (pack(lower)?, pack(upper)?);
-    // Behind the operands: NaN, which is not equal to itself, is null to a document, and told as that.
+    // Told from the operands: NaN, which is not equal to itself, is null in a document.
+    let is_equality = matches!(
+        (&lower, &upper),
+        (Bound::Included(Operand::Value(low)), Bound::Included(Operand::Value(high))) if low == high
+    );
     if !is_equality {
         check_ordered(def, (column, ty))?;
     }

@@ -151,7 +151,7 @@ impl PartialEq for ValueRef<'_> {
     fn eq(&self, other: &ValueRef<'_>) -> bool {
         use ValueRef::*;
         match (self, other) {
-            (Null, Null) => true,
+            (a, b) if a.is_null() || b.is_null() => a.is_null() && b.is_null(),
             (Bool(a), Bool(b)) => a == b,
             (Int(a), Int(b)) => a == b,
             (UInt(a), UInt(b)) => a == b,
