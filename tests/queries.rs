@@ -719,6 +719,8 @@ fn predicates_nest_two_hundred_levels_deep_and_no_deeper() -> Result<()> {
     assert_eq!((count(levels(198))?, count(levels(200))?), (10, 0));
     assert_eq!((count(!levels(198))?, count(!!levels(198))?), (0, 10));
     assert_eq!((count(!levels(198) & n.lt(3))?, count(!levels(198) | n.lt(3))?), (0, 3));
+    // What is joined to the outermost chain, be it as deep as any, makes it no deeper.
+    assert_eq!((count(levels(200) & n.lt(3))?, count(n.lt(3) & levels(200))?), (0, 0));
     let too_deep = [
         !levels(200),
         !!levels(200),

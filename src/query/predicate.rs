@@ -113,16 +113,15 @@ impl<'a> Predicate<'a> {
         parts: fn(Node<'a>) -> Result<Vec<Node<'a>>, Node<'a>>,
         join: fn(Vec<Node<'a>>) -> Node<'a>,
     ) -> Self {
-        let depth = self.depth.max(other.depth) + 1;
-        if depth > DEPTH_MAX {
-            return Self { node: Node::TooDeep, depth: DEPTH_MAX };
-        }
         let is_flat =
             |node: &Node<'a>, joined: &Node<'a>| std::mem::discriminant(node) == std::mem::discriminant(joined);
         let empty = join(Vec::new());
         // Chains of one operator stay one level, however long they are.
         let deepest = |side: &Self| if is_flat(&side.node, &empty) { side.depth } else { side.depth + 1 };
-        let depth = deepest(&self).max(deepest(&other)).min(depth);
+        let depth = deepest(&self).max(deepest(&other));
+        if depth > DEPTH_MAX {
+            return Self { node: Node::TooDeep, depth: DEPTH_MAX };
+        }
         let mut all = parts(self.node).unwrap_or_else(|node| vec![node]);
         match parts(other.node) {
             Ok(more) => all.extend(more),
