@@ -441,6 +441,11 @@ fn csv_tells_null_from_empty() {
         written(|out| table.export_csv(out)),
         "s,n,b,i,d\n\"\",,,,7\n\"\",\"\",\"\",,7\n  x ,\"a\r\nb\"\"\",00,2,1\nend,,,4,3\n"
     );
+    // Blanks are no value but in text.
+    table.clear().unwrap();
+    let blank = "s,n,b,i,d\n , , ,\t, \n\" \",\" \",\" \",\" \",\" \"\n";
+    assert_eq!(table.import_csv(blank.as_bytes(), &stop()).unwrap().rows, 2);
+    assert_eq!(written(|out| table.export_csv(out)), "s,n,b,i,d\n , ,,,7\n , ,\"\",,7\n");
     let one = db.create_table(Schema::builder("one").column(Column::string("s").nullable()).build().unwrap()).unwrap();
     assert_eq!(one.import_csv(&b"s\n\n\"\"\n\n"[..], &stop()).unwrap().rows, 3);
     assert_eq!(written(|out| one.export_csv(out)), "s\n\n\"\"\n\n");
@@ -756,7 +761,7 @@ fn a_line_of_blanks_above_the_longest_is_a_record_that_is_too_long() {
     let text = format!("{{\"name\":\"B\"}}\n{}\n \t \n{{\"name\":\"C\"}}\n", " ".repeat(1000));
     let table = people(&Database::in_memory());
     let error = LINES(&table, text.as_bytes(), &stop().record_bytes_max(500)).unwrap_err();
-    assert!(error.to_string().starts_with("file:2:") && error.code() == "limit", "{error}");
+    assert!(error.to_string().starts_with("file:2:1: ") && error.code() == "limit", "{error}");
     let imported = LINES(&table, text.as_bytes(), &skip().record_bytes_max(500)).unwrap();
     assert_eq!((imported.rows, imported.skipped), (2, 1));
     assert_eq!(LINES(&people(&Database::in_memory()), text.as_bytes(), &stop()).unwrap().rows, 2);

@@ -354,15 +354,13 @@ fn read_row<R: Read>(
         let Some(column) = def.schema.shape().column(*index) else { continue };
         reader.claim(def, *index, start)?;
         let at = (*index, start);
+        let text = if column.ty == Type::String { text } else { text.trim_ascii() };
         let has_empty = matches!(column.ty, Type::String | Type::Bytes);
         let is_quoted = record.text.get(start) == Some(&b'"');
         if text.is_empty() && !(has_empty && is_quoted) && column.nullable {
             row.set_null(def.schema.shape(), *index);
         } else if !text.is_empty() || has_empty {
-            reader.set(def, at, row, |ty, packed| match ty {
-                Type::String => read_text(ty, text, packed),
-                ty => read_text(ty, text.trim_ascii(), packed),
-            })?;
+            reader.set(def, at, row, |ty, packed| read_text(ty, text, packed))?;
         }
     }
     reader.finish(def, row)

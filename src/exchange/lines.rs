@@ -89,8 +89,12 @@ impl<R: Read> Session<R> {
     fn line(&mut self) -> Result<Option<Range<usize>>> {
         while self.input.line(&mut self.record)? {
             let text = &self.record.text;
+            // Of one that is too long only the beginning is there.
+            if self.input.check_length(&self.record).is_err() {
+                return Ok(Some(0..text.len()));
+            }
             let part = text.len() - text.trim_ascii_start().len()..text.trim_ascii_end().len();
-            if !part.is_empty() || self.input.check_length(&self.record).is_err() {
+            if !part.is_empty() {
                 return Ok(Some(part));
             }
         }
