@@ -119,6 +119,7 @@ fn values_can_move_from_row_to_row_of_one_update() {
 #[test]
 fn keys_that_number_the_rows_move_within_an_update_to_where_none_stays() {
     type Moves = [(u64, u64, u64)];
+    type Ends = std::result::Result<[(u64, u64, usize); 5], (&'static str, &'static str)>;
     let db = Database::in_memory();
     let schema = Schema::builder("t")
         .column(Column::u64("id").primary_key().auto_increment())
@@ -130,7 +131,7 @@ fn keys_that_number_the_rows_move_within_an_update_to_where_none_stays() {
         (table.column::<u64>("id").unwrap(), table.column::<u64>("v").unwrap(), table.column::<str>("pad").unwrap());
     let rows = |table: &Table| table.iter().unwrap().map(|row| (row.id(), row.get(v), row.get(pad).len())).collect();
     // The rows of an update, each with the number and the value that it is to get, and what is said of it.
-    let cases: [(&Moves, std::result::Result<[(u64, u64, usize); 5], (&str, &str)>); 12] = [
+    let cases: [(&Moves, Ends); 12] = [
         (&[(1, 9, 10), (2, 9, 20)], Err(("id", "9"))),
         (&[(1, 2, 10), (2, 3, 20), (3, 4, 30)], Err(("id", "4"))),
         (&[(1, 2, 10), (2, 2, 20)], Err(("id", "2"))),

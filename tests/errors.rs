@@ -347,7 +347,10 @@ fn handles_print_what_they_stand_for() {
     db.transaction(|tx| {
         assert_eq!(format!("{tx:?}"), "Transaction { .. }");
         assert_eq!(format!("{:?}", tx.table("people")?), "TransactionTable { table: \"people\", .. }");
-        let print = |row: &mut RowMut<'_>| Ok(assert_eq!(format!("{row:?}"), "RowMut { table: \"people\", .. }"));
+        let print = |row: &mut RowMut<'_>| {
+            assert_eq!(format!("{row:?}"), "RowMut { table: \"people\", .. }");
+            Ok(())
+        };
         tx.table("people")?.modify_where(|_: &Row<'_>| true, print)
     })
     .unwrap();

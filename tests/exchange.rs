@@ -931,7 +931,8 @@ fn an_export_stops_where_the_writer_does() {
     let table = db.create_table(Schema::builder("t").column(Column::string("s")).build().unwrap()).unwrap();
     table.insert_many((0..5000).map(|n| (format!("{n} {}", "x".repeat(200)),))).unwrap();
     let snapshot = db.snapshot();
-    let exports: [&dyn Fn(&mut dyn io::Write) -> Result<folio::Exported>; 5] = [
+    type Export<'a> = &'a dyn Fn(&mut dyn io::Write) -> Result<folio::Exported>;
+    let exports: [Export<'_>; 5] = [
         &|out| snapshot.export_json(out),
         &|out| snapshot.export_json_lines(out),
         &|out| table.export_json(out),

@@ -537,7 +537,7 @@ fn a_unique_column_is_given_by_its_name_or_its_handle() {
     // One handle serves the table's snapshots, forks and transactions, and no other table.
     assert_eq!(db.snapshot().table("t").unwrap().find(email, "b").unwrap().unwrap().id(), 2);
     assert_eq!(db.fork().table("t").unwrap().find(email, "b").unwrap().unwrap().id(), 2);
-    db.transaction(|tx| Ok(assert!(tx.table("t")?.find(email, "b")?.is_some()))).unwrap();
+    assert!(db.transaction(|tx| Ok(tx.table("t")?.find(email, "b")?.is_some())).unwrap());
     assert_eq!(other.find(email, "b").unwrap_err().code(), "foreign-handle");
     assert_eq!(other.find(number, 1).unwrap_err().code(), "foreign-handle");
     let code = |answer: folio::Result<Option<Row<'_>>>| answer.unwrap_err().code();

@@ -7,6 +7,7 @@ mod random;
 use folio::{Column, Database, Field, Index, Predicate, Result, Row, Schema, Table, Type, Value, count};
 use random::Random;
 use serde_json::json;
+use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -306,8 +307,8 @@ fn arrays_of_wide_floats_compare_up_to_a_nan() -> Result<()> {
             (v.ge(with), |v, with| v >= with),
             (v.eq(with), |v, with| v == with),
             (v.ne(with), |v, with| v != with),
-            (!v.lt(with), |v, with| !(v < with)),
-            (v.lt(with) | v.gt(with), |v, with| v < with || v > with),
+            (!v.lt(with), |v, with| v.partial_cmp(&with).is_none_or(Ordering::is_ge)),
+            (v.lt(with) | v.gt(with), |v, with| v.partial_cmp(&with).is_some_and(Ordering::is_ne)),
             (v.ge(with) & v.le([2.0, 0.0]), |v, with| v >= with && v <= [2.0, 0.0]),
             (v.lt(all_nan) | v.ge(all_nan), |_, _| false),
         ] {
@@ -505,7 +506,7 @@ fn orders_of_several_nullable_columns_are_the_same_with_any_index() -> Result<()
                         (left, right) => right.is_some().cmp(&left.is_some()),
                     }
                 });
-                orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(left.0.cmp(&right.0))
+                orders.fold(Ordering::Equal, Ordering::then).then(left.0.cmp(&right.0))
             });
             let all: Vec<u64> = expected.iter().map(|row| row.0).collect();
             let page: Vec<u64> = all.iter().copied().skip(offset as usize).take(limit as usize).collect();
@@ -573,7 +574,7 @@ fn long_lists_find_the_same_with_any_index() -> Result<()> {
         let schema = Schema::builder("t").column(Column::u64("id").primary_key().auto_increment());
         let schema = schema.column(Column::u32("a")).column(Column::u32("b").nullable()).column(Column::string("s"));
         let table = table(&db, if let Some(index) = index { schema.index(index) } else { schema });
-        let row = |n: u32| (None::<u64>, n, (n % 7 > 0).then_some(n % 100), format!("{}", n % 10));
+        let row = |n: u32| (None::<u64>, n, (!n.is_multiple_of(7)).then_some(n % 100), format!("{}", n % 10));
         table.insert_many((0..3000).map(row))?;
         let (id, a) = (table.column::<u64>("id")?, table.column::<u32>("a")?);
         let (b, s) = (table.column::<Option<u32>>("b")?, table.column::<str>("s")?);

@@ -305,10 +305,6 @@ fn byte_ranges(def: &TableDef, plan: &IndexPlan, conditions: &Conditions<'_>) ->
                     encode_key(column.ty, nullable, *value, &mut lead);
                     lead
                 });
-                if fixed == 0 || leads.len() > 1 {
-                    // What follows several values is in no one order, but still narrows.
-                    continue;
-                }
             }
             Some((place, Held::Within(lower, upper))) => {
                 answers.push(place);
