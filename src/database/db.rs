@@ -4,7 +4,7 @@ use super::builder::DatabaseBuilder;
 use super::live::Table;
 use super::snapshot::Snapshot;
 use super::stats::{Stats, stats_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema::{Index, Schema};
 use crate::transaction::core::Core;
 use crate::transaction::durable::checkpoint::Extent;
@@ -258,10 +258,19 @@ impl Database {
     /// # Errors
     /// The error of `body`; [`Error::abort`](crate::Error::abort) makes one of any reason.
     pub fn transaction<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let (mut body, mut answer) = (Some(body), None);
+        self.transaction_once(&mut |transaction| {
+            answer = body.take().map(|body| body(transaction)).transpose()?;
+            Ok(())
+        })?;
+        answer.ok_or(Error::TransactionFailed)
+    }
+
+    /// The same of an object: compiled once, and not again for each closure.
+    fn transaction_once(&self, body: &mut dyn FnMut(&Transaction<'_>) -> Result<()>) -> Result<()> {
         let transaction = self.core.begin()?;
-        let answer = body(&transaction)?;
-        transaction.commit()?;
-        Ok(answer)
+        body(&transaction)?;
+        transaction.commit()
     }
 
     /// The newest version, kept for as long as the snapshot lives; it never changes. Cost: O(1).

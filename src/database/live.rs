@@ -1,7 +1,7 @@
 //! The table handle: reads of the newest version, and writes that are transactions of their own.
 
 use super::snapshot::{Snapshot, SnapshotTable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::page::Guard;
 use crate::query::Filter;
 use crate::table::definition::TableDef;
@@ -95,11 +95,20 @@ impl Table {
     /// Runs one operation as a transaction.
     #[inline]
     pub(crate) fn write<T>(&self, operation: impl FnOnce(&TransactionTable<'_>) -> Result<T>) -> Result<T> {
+        let (mut operation, mut answer) = (Some(operation), None);
+        self.write_once(&mut |table| {
+            answer = operation.take().map(|operation| operation(table)).transpose()?;
+            Ok(())
+        })?;
+        answer.ok_or(Error::TransactionFailed)
+    }
+
+    /// The same of an object: compiled once, and not again for each type of rows.
+    fn write_once(&self, operation: &mut dyn FnMut(&TransactionTable<'_>) -> Result<()>) -> Result<()> {
         let Live { core, slot, state } = &self.reader.source;
         let transaction = core.begin_in(*slot, state)?;
-        let answer = operation(&TransactionTable::borrowed(&transaction, *slot, state)?)?;
-        transaction.commit()?;
-        Ok(answer)
+        operation(&TransactionTable::borrowed(&transaction, *slot, state)?)?;
+        transaction.commit()
     }
 
     /// Stores a row and answers its key: the primary key where that is one integer (a negative one in two's

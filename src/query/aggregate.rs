@@ -257,32 +257,32 @@ impl Select<'_> {
     }
 
     pub(super) fn extreme<T: ReadOwned + ?Sized>(&self, field: Field<T>, greatest: bool) -> Result<Option<T::Bare>> {
+        let found = self.packed_extreme(field.retyped(), greatest)?;
+        Ok(found.map(|bytes| T::read_bare(field.ty, &bytes)))
+    }
+
+    fn packed_extreme(&self, field: Field<()>, greatest: bool) -> Result<Option<Vec<u8>>> {
         if let Some(first) = self.first_in_index(field, greatest)? {
             return Ok(first);
         }
         let what = if greatest { What::Max } else { What::Min };
-        let found = extreme(self.gather(what, field.into())?);
-        Ok(found.map(|bytes| T::read_bare(field.ty, &bytes)))
+        self.gather(what, field.into()).map(extreme)
     }
 
     /// The end of an ordered index, in a query of all rows; `None` if that is not where the answer is.
-    fn first_in_index<T: ReadOwned + ?Sized>(
-        &self,
-        field: Field<T>,
-        greatest: bool,
-    ) -> Result<Option<Option<T::Bare>>> {
+    fn first_in_index(&self, field: Field<()>, greatest: bool) -> Result<Option<Option<Vec<u8>>>> {
         let Some(first) = self.end_of_index(field, greatest)? else { return Ok(None) };
         // By its place in the order, as gathering has it: zeros of both signs have one.
-        let bare = |bytes: &[u8]| match key_u64(field.ty, bytes).and_then(|word| packed(field.ty, word)) {
-            Some(zeros_alike) => T::read_bare(field.ty, &zeros_alike),
-            None => T::read_bare(field.ty, bytes),
+        let zeros_alike = |bytes: &[u8]| {
+            let found = key_u64(field.ty, bytes).and_then(|word| packed(field.ty, word));
+            found.map_or_else(|| bytes.to_vec(), |bytes| bytes.to_vec())
         };
-        let found = first.map(|row| row.packed(field).map(bare))?;
+        let found = first.map(|row| row.packed(field).map(zeros_alike))?;
         Ok(Some(found.into_iter().next().flatten()))
     }
 
     /// A query for the row at the end of an ordered index that begins with the column.
-    pub(super) fn end_of_index<T: ?Sized>(&self, field: Field<T>, greatest: bool) -> Result<Option<Select<'_>>> {
+    pub(super) fn end_of_index(&self, field: Field<()>, greatest: bool) -> Result<Option<Select<'_>>> {
         let is_all =
             self.filters.is_empty() && self.limits.offset == 0 && self.limits.limit.is_none() && !self.distinct;
         let opened = self.open()?;

@@ -1,11 +1,13 @@
 //! Grouping: the rows of a query, taken together by the values of some columns.
 
-use super::aggregate::{Aggregate, accumulator, count};
+use super::accumulate::{Accumulator, What};
+use super::aggregate::{Aggregate, Gathered, accumulator, count};
 use super::execute::Execution;
 use super::grouper::Grouper;
 use super::number::Number;
 use super::page::PageRows;
 use super::pick::{Pick, ReadOwned};
+use super::predicate::Handle;
 use super::select::Select;
 use crate::error::Result;
 use crate::table::row::{Field, Row};
@@ -97,34 +99,12 @@ impl<K: Pick> Groups<'_, K> {
     /// # Errors
     /// As [`sum`](Groups::sum).
     pub fn aggregate<A: Aggregate>(&self, aggregates: A) -> Result<Vec<(K::Output, A::Output)>> {
-        let opened = self.select.open()?;
-        let def = opened.def;
-        let mut accumulators = Vec::new();
-        for (what, handle) in aggregates.wants() {
-            accumulators.push(accumulator(def, what, handle)?);
-        }
-        let mut grouper = Grouper::new(def, &self.key)?;
-        let chosen = self.select.projection(&opened)?;
-        let mut slots = [0; 32];
-        Execution::new(&self.select, &opened, chosen.as_deref())?.reading(None).in_any_order().run(
-            &mut |rows: &PageRows<'_>, mask| {
-                grouper.slots(rows, mask, &mut slots);
-                for accumulator in &mut accumulators {
-                    accumulator.grow(grouper.len());
-                    accumulator.add(rows, mask, &slots);
-                }
-                ControlFlow::Continue(())
-            },
-        )?;
+        let (mut grouper, mut accumulators) = gather(&self.select, &self.key.handles(), &aggregates.wants())?;
         let order = grouper.sorted();
         let mut answers = Vec::with_capacity(order.len());
         for group in order {
-            let mut gather = accumulators.iter_mut();
-            let mut gathered = || match gather.next() {
-                Some(accumulator) => accumulator.gathered(group),
-                None => super::aggregate::Gathered::Count(0),
-            };
-            let answer = aggregates.answer(&mut gathered)?;
+            let mut next = accumulators.iter_mut();
+            let answer = aggregates.answer(&mut || gathered(next.next(), group))?;
             answers.push((grouper.key_of(&self.key, group), answer));
         }
         Ok(answers)
@@ -135,24 +115,64 @@ impl<K: Pick> Groups<'_, K> {
     /// # Errors
     /// Of the query.
     pub fn fold<A: Clone>(&self, first: A, mut fold: impl FnMut(&mut A, &Row<'_>)) -> Result<Vec<(K::Output, A)>> {
-        let opened = self.select.open()?;
-        let mut grouper = Grouper::new(opened.def, &self.key)?;
-        let chosen = self.select.projection(&opened)?;
-        let mut slots = [0; 32];
         let mut states: Vec<Option<A>> = Vec::new();
-        Execution::new(&self.select, &opened, chosen.as_deref())?.reading(None).run(
-            &mut |rows: &PageRows<'_>, mask| {
-                grouper.slots(rows, mask, &mut slots);
-                states.resize_with(grouper.len(), || Some(first.clone()));
-                rows.for_each(mask, |position, row| {
-                    if let Some(Some(state)) = states.get_mut(slots[position] as usize) {
-                        fold(state, row);
-                    }
-                });
-                ControlFlow::Continue(())
-            },
-        )?;
+        let mut grouper = each_grouped(&self.select, &self.key.handles(), &mut |group, row| {
+            if group >= states.len() {
+                states.resize_with(group + 1, || Some(first.clone()));
+            }
+            if let Some(Some(state)) = states.get_mut(group) {
+                fold(state, row);
+            }
+        })?;
         let order = grouper.sorted().into_iter();
         Ok(order.filter_map(|group| Some((grouper.key_of(&self.key, group), states.get_mut(group)?.take()?))).collect())
     }
+}
+
+// Not generic: compiled once, and not again for each key that a program groups by.
+
+/// Numbers the rows' groups by the columns `key`, and gathers what is wanted of each.
+fn gather(
+    select: &Select<'_>,
+    key: &[Handle],
+    wants: &[(What, Option<Handle>)],
+) -> Result<(Grouper, Vec<Accumulator>)> {
+    let opened = select.open()?;
+    let def = opened.def;
+    let mut accumulators = Vec::with_capacity(wants.len());
+    for &(what, handle) in wants {
+        accumulators.push(accumulator(def, what, handle)?);
+    }
+    let mut grouper = Grouper::new(def, key)?;
+    let chosen = select.projection(&opened)?;
+    let mut slots = [0; 32];
+    Execution::new(select, &opened, chosen.as_deref())?.reading(None).in_any_order().run(
+        &mut |rows: &PageRows<'_>, mask| {
+            grouper.slots(rows, mask, &mut slots);
+            for accumulator in &mut accumulators {
+                accumulator.grow(grouper.len());
+                accumulator.add(rows, mask, &slots);
+            }
+            ControlFlow::Continue(())
+        },
+    )?;
+    Ok((grouper, accumulators))
+}
+
+fn gathered(accumulator: Option<&mut Accumulator>, group: usize) -> Gathered {
+    accumulator.map_or(Gathered::Count(0), |accumulator| accumulator.gathered(group))
+}
+
+/// Runs `visit` on the rows, each with the number of its group.
+fn each_grouped(select: &Select<'_>, key: &[Handle], visit: &mut dyn FnMut(usize, &Row<'_>)) -> Result<Grouper> {
+    let opened = select.open()?;
+    let mut grouper = Grouper::new(opened.def, key)?;
+    let chosen = select.projection(&opened)?;
+    let mut slots = [0; 32];
+    Execution::new(select, &opened, chosen.as_deref())?.reading(None).run(&mut |rows: &PageRows<'_>, mask| {
+        grouper.slots(rows, mask, &mut slots);
+        rows.for_each(mask, |position, row| visit(slots[position] as usize, row));
+        ControlFlow::Continue(())
+    })?;
+    Ok(grouper)
 }

@@ -7,6 +7,7 @@ use super::accumulate::Slots;
 use super::condition::column_of;
 use super::page::PageRows;
 use super::pick::Pick;
+use super::predicate::Handle;
 use super::sort::distinct_key;
 use super::words::{each_position, each_word, word_bytes};
 use crate::error::Result;
@@ -43,9 +44,8 @@ enum Numbers {
 }
 
 impl Grouper {
-    pub(super) fn new(def: &TableDef, key: &impl Pick) -> Result<Self> {
-        let places =
-            key.handles().into_iter().map(|handle| Ok(column_of(def, handle)?.0)).collect::<Result<Vec<_>>>()?;
+    pub(super) fn new(def: &TableDef, key: &[Handle]) -> Result<Self> {
+        let places = key.iter().map(|&handle| Ok(column_of(def, handle)?.0)).collect::<Result<Vec<_>>>()?;
         let columns: Vec<ColumnPlace> = places.iter().filter_map(|&place| def.layout.column(place).copied()).collect();
         let hasher = FixedState::with_seed(super::seed());
         let (mut bits, mut shifts) = (0, Vec::new());
@@ -137,7 +137,11 @@ impl Grouper {
 
     /// The key of a group.
     pub(super) fn key_of<K: Pick>(&mut self, key: &K, group: usize) -> K::Output {
-        let mut parts = self.keys.get_mut(group).map(std::mem::take).unwrap_or_default().into_iter();
+        let mut parts = self.take_key(group);
         key.of_parts(&mut || parts.next().flatten())
+    }
+
+    fn take_key(&mut self, group: usize) -> std::vec::IntoIter<Option<Vec<u8>>> {
+        self.keys.get_mut(group).map(std::mem::take).unwrap_or_default().into_iter()
     }
 }

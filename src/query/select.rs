@@ -145,28 +145,13 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Runs the query, row by row.
-    fn each_row(
-        &self,
-        opened: &Opened<'a>,
-        columns: Option<&[usize]>,
-        mut visit: impl FnMut(&Row<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let mut failure = None;
-        let execution = Execution::new(self, opened, columns)?;
-        execution.run(&mut |rows: &PageRows<'_>, mask| {
-            let mut flow = ControlFlow::Continue(());
-            rows.for_each(mask, |_, row| {
-                if flow.is_continue()
-                    && let Err(error) = visit(row)
-                {
-                    failure = Some(error);
-                    flow = ControlFlow::Break(());
-                }
-            });
-            flow
-        })?;
-        failure.map_or(Ok(()), Err)
+    /// Runs the query, page by page, with the places of the projected columns. Compiled once, and not again for each type
+    /// that rows are read into.
+    fn each_page(&self, visit: VisitPage<'_>) -> Result<()> {
+        let opened = self.open()?;
+        let columns = self.projection(&opened)?;
+        let execution = Execution::new(self, &opened, columns.as_deref())?;
+        execution.run(&mut |rows: &PageRows<'_>, mask| visit(columns.as_deref(), rows, mask))
     }
 
     /// The rows as any type that serde can deserialize: structs, maps, tuples in column order.
@@ -174,17 +159,19 @@ impl<'a> Select<'a> {
     /// # Errors
     /// Of the query, see [`Select`]; [`Error::Decode`](crate::Error::Decode) if a row does not fit `T`.
     pub fn fetch<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        let opened = self.open()?;
-        let columns = self.projection(&opened)?;
-        let mut all = Vec::new();
-        self.each_row(&opened, columns.as_deref(), |row| {
-            all.push(match &columns {
-                Some(columns) => row.decode_columns(columns)?,
-                None => row.decode()?,
+        let (mut all, mut failure) = (Vec::new(), None);
+        self.each_page(&mut |columns, rows, mask| {
+            rows.for_each(mask, |_, row| {
+                if failure.is_none() {
+                    match decode(row, columns) {
+                        Ok(row) => all.push(row),
+                        Err(error) => failure = Some(error),
+                    }
+                }
             });
-            Ok(())
+            if failure.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        Ok(all)
+        failure.map_or(Ok(all), Err)
     }
 
     /// The first row, if there is one, as any type that serde can deserialize.
@@ -192,20 +179,20 @@ impl<'a> Select<'a> {
     /// # Errors
     /// As [`fetch`](Select::fetch).
     pub fn first<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let mut found = None;
+        self.first_row(&mut |columns, row| found = Some(decode(row, columns)))?;
+        found.transpose()
+    }
+
+    /// Runs `visit` on the first row, with the places of the projected columns.
+    fn first_row(&self, visit: &mut dyn FnMut(Option<&[usize]>, &Row<'_>)) -> Result<()> {
         let opened = self.open()?;
         let columns = self.projection(&opened)?;
-        let mut found = None;
         let execution = Execution::first(self, &opened, columns.as_deref())?;
         execution.run(&mut |rows: &PageRows<'_>, mask| {
-            rows.for_each(mask, |_, row| {
-                found = Some(match &columns {
-                    Some(columns) => row.decode_columns(columns),
-                    None => row.decode(),
-                });
-            });
+            rows.for_each(mask, |_, row| visit(columns.as_deref(), row));
             ControlFlow::Break(())
-        })?;
-        found.transpose()
+        })
     }
 
     /// The rows where they lie, not copied. Which rows they are is settled now; they are read one by one.
@@ -249,9 +236,7 @@ impl<'a> Select<'a> {
     /// # Errors
     /// Of the query, see [`Select`].
     pub fn for_each(&self, mut visit: impl FnMut(&Row<'_>)) -> Result<()> {
-        let opened = self.open()?;
-        let columns = self.projection(&opened)?;
-        Execution::new(self, &opened, columns.as_deref())?.run(&mut |rows: &PageRows<'_>, mask| {
+        self.each_page(&mut |_, rows, mask| {
             rows.for_each(mask, |_, row| visit(row));
             ControlFlow::Continue(())
         })
@@ -320,5 +305,16 @@ impl<'a> Select<'a> {
     /// Of the query, see [`Select`].
     pub fn max<T: ReadOwned + ?Sized>(&self, field: Field<T>) -> Result<Option<T::Bare>> {
         self.extreme(field, true)
+    }
+}
+
+/// Takes the places of the projected columns, a page, and the mask of the rows of it that were found.
+type VisitPage<'v> = &'v mut dyn FnMut(Option<&[usize]>, &PageRows<'_>, u32) -> ControlFlow<()>;
+
+/// A row, or the columns at these places of it.
+fn decode<T: DeserializeOwned>(row: &Row<'_>, columns: Option<&[usize]>) -> Result<T> {
+    match columns {
+        Some(columns) => row.decode_columns(columns),
+        None => row.decode(),
     }
 }

@@ -129,11 +129,11 @@ fn the_ends_of_a_column_are_looked_up_in_an_index_that_begins_with_it() -> Resul
     let (a, b) = (table.column::<Option<i32>>("a")?, table.column::<Option<&str>>("b")?);
     for greatest in [false, true] {
         let all = table.select();
-        let plan = all.end_of_index(a, greatest)?.unwrap().explain()?;
+        let plan = all.end_of_index(a.retyped(), greatest)?.unwrap().explain()?;
         assert!(plan.contains("access: index t_by_a_b_c, 1 range") && !plan.contains("filter"), "{plan}");
         assert!(plan.contains("as the index has it\nlimit: 1"), "{plan}");
-        assert!(table.select().end_of_index(b, greatest)?.is_none());
-        assert!(table.select().limit(5).end_of_index(a, greatest)?.is_none());
+        assert!(table.select().end_of_index(b.retyped(), greatest)?.is_none());
+        assert!(table.select().limit(5).end_of_index(a.retyped(), greatest)?.is_none());
     }
     assert_eq!((table.select().min(a)?, table.select().max(a)?), (Some(1), Some(1999)));
     Ok(())

@@ -57,7 +57,7 @@ impl KeyBuf {
     /// # Errors
     /// The number of the value that does not fit its column, and why.
     #[inline]
-    pub(crate) fn pack(def: &TableDef, columns: &[usize], key: &(impl ToKey + ?Sized)) -> Result<Self, RowErrorKind> {
+    pub(crate) fn pack(def: &TableDef, columns: &[usize], key: &dyn ToKey) -> Result<Self, RowErrorKind> {
         let ends = Parts::Few { ends: [(0, false); 4], len: 0 };
         let mut packed = Self { short: [0; 32], long: Vec::new(), ends, beyond: None };
         let (mut used, mut failure, mut next) = (0, None, 0);

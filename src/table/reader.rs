@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::page::{BlockRef, Guard, Held};
 use crate::schema::Schema;
 use crate::value::{Readable, RowErrorKind, ToKey, ValueRef, excerpt_of};
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 
 /// Where a table's rows are read from.
 #[allow(private_interfaces)] // sealed: what it speaks of is nobody's business outside
@@ -203,7 +203,7 @@ impl<S: Source> Reader<S> {
 
     /// The way of keys that are no row ids, of rows that are not there, and of handles made before a schema change.
     #[inline(never)]
-    fn get_slow(&self, key: &impl ToKey) -> Result<Option<Found<'_>>> {
+    fn get_slow(&self, key: &dyn ToKey) -> Result<Option<Found<'_>>> {
         let opened = self.open()?;
         if !opened.def.has_key_index {
             return Ok(row_id_of(opened.def, key)?.and_then(|id| find_id(opened, id)));
@@ -305,7 +305,7 @@ impl<S: Source> Reader<S> {
     }
 
     #[inline(never)]
-    fn find_slow(&self, column: &impl ColumnName, value: &impl ToKey) -> Result<Option<Found<'_>>> {
+    fn find_slow(&self, column: &dyn ColumnName, value: &dyn ToKey) -> Result<Option<Found<'_>>> {
         let opened = self.open()?;
         let (def, index) = (opened.def, column.resolve(opened.def)?);
         if def.row_id == Some(index) {
@@ -369,8 +369,15 @@ impl<S: Source> Reader<S> {
     /// # Errors
     /// [`Error::InvalidKey`] if a bound is of another type than the key, or has a null; [`Error::NoSuchTable`].
     pub fn range<K: ToKey>(&self, keys: impl RangeBounds<K>) -> Result<Rows<'_>> {
+        fn erased<K: ToKey>(key: &K) -> &dyn ToKey {
+            key
+        }
+        self.range_of(keys.start_bound().map(erased), keys.end_bound().map(erased))
+    }
+
+    fn range_of(&self, lower: Bound<&dyn ToKey>, upper: Bound<&dyn ToKey>) -> Result<Rows<'_>> {
         let opened = self.open()?;
-        let span = KeySpan::new(opened.def, keys.start_bound(), keys.end_bound())?;
+        let span = KeySpan::new(opened.def, lower, upper)?;
         Ok(Rows::in_key_order(opened, span))
     }
 
@@ -489,7 +496,7 @@ fn find_value<'a>(opened: Opened<'a>, index: usize, column: &ColumnPlace, wanted
 
 /// The row id that `key` names, if any can: negative integers name none.
 #[inline(always)]
-pub(crate) fn row_id_of(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
+pub(crate) fn row_id_of(def: &TableDef, key: &dyn ToKey) -> Result<Option<u64>> {
     match key.as_u64() {
         Some(id) => Ok(Some(id)),
         None => row_id_slow(def, key),
@@ -497,7 +504,7 @@ pub(crate) fn row_id_of(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>>
 }
 
 #[cold]
-fn row_id_slow(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
+fn row_id_slow(def: &TableDef, key: &dyn ToKey) -> Result<Option<u64>> {
     let mut is_integer = key.key_len() == 1;
     let mut found = String::new();
     key.visit_parts(&mut |part| {
@@ -521,18 +528,18 @@ fn row_id_slow(def: &TableDef, key: &impl ToKey) -> Result<Option<u64>> {
 
 /// The packed primary key of a table whose key is no row id: whole, without nulls.
 #[inline]
-pub(crate) fn pack_key(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
+pub(crate) fn pack_key(def: &TableDef, key: &dyn ToKey) -> Result<KeyBuf> {
     pack_key_of(def, key, def.schema.primary_key().len())
 }
 
 /// The same for a bound of keys, which may be of the key's first columns alone.
-pub(crate) fn pack_bound(def: &TableDef, key: &impl ToKey) -> Result<KeyBuf> {
+pub(crate) fn pack_bound(def: &TableDef, key: &dyn ToKey) -> Result<KeyBuf> {
     pack_key_of(def, key, 1)
 }
 
 /// With values for at least so many columns.
 #[inline]
-fn pack_key_of(def: &TableDef, key: &impl ToKey, least: usize) -> Result<KeyBuf> {
+fn pack_key_of(def: &TableDef, key: &dyn ToKey, least: usize) -> Result<KeyBuf> {
     let columns = def.schema.primary_key();
     let packed = KeyBuf::pack(def, columns, key).map_err(|kind| invalid_key(def, columns, &kind))?;
     if packed.len() < least {

@@ -47,23 +47,42 @@ impl<T: ?Sized> fmt::Debug for Field<T> {
 impl<T: Readable + ?Sized> Field<T> {
     /// The handle of the table's column `name`.
     pub(crate) fn of(def: &TableDef, name: &str) -> Result<Self> {
-        let index = column_index(def, name)?;
-        let column = def.layout.columns()[index];
-        let nullable = column.nulls.is_some();
-        if !T::accepts(column.ty, nullable) {
-            return Err(Error::WrongHandle {
-                table: def.name().into(),
-                column: name.into(),
-                requested: T::expected().into(),
-                expected: spelling(column.ty, nullable).into(),
-            });
-        }
-        let (plain_at, width) = match column.place {
-            Place::Fixed { width, .. } if !nullable => (column.full_at as u32, width as u32),
-            _ => (NOT_PLAIN, 0),
-        };
-        Ok(Self { table: def.table, index: index as u32, plain_at, width, ty: column.ty, reads: PhantomData })
+        find_field(def, name, T::accepts, T::expected).map(Field::retyped)
     }
+}
+
+impl<T: ?Sized> Field<T> {
+    /// The same column, for a reader of its bytes who knows what they are.
+    #[inline(always)]
+    pub(crate) fn retyped<U: ?Sized>(self) -> Field<U> {
+        let Self { table, index, plain_at, width, ty, .. } = self;
+        Field { table, index, plain_at, width, ty, reads: PhantomData }
+    }
+}
+
+/// The column `name`, if it can be read as the type that `accepts` and `expected` speak for.
+fn find_field(
+    def: &TableDef,
+    name: &str,
+    accepts: fn(Type, bool) -> bool,
+    expected: fn() -> String,
+) -> Result<Field<()>> {
+    let index = column_index(def, name)?;
+    let column = def.layout.columns()[index];
+    let nullable = column.nulls.is_some();
+    if !accepts(column.ty, nullable) {
+        return Err(Error::WrongHandle {
+            table: def.name().into(),
+            column: name.into(),
+            requested: expected().into(),
+            expected: spelling(column.ty, nullable).into(),
+        });
+    }
+    let (plain_at, width) = match column.place {
+        Place::Fixed { width, .. } if !nullable => (column.full_at as u32, width as u32),
+        _ => (NOT_PLAIN, 0),
+    };
+    Ok(Field { table: def.table, index: index as u32, plain_at, width, ty: column.ty, reads: PhantomData })
 }
 
 /// The place of the column `name` in the schema.

@@ -186,13 +186,13 @@ impl DoubleEndedIterator for Rows<'_> {
 
 impl KeySpan {
     /// What a user's bounds mean for this table's key.
-    pub(crate) fn new<K: ToKey>(def: &TableDef, lower: Bound<&K>, upper: Bound<&K>) -> Result<Self> {
+    pub(crate) fn new(def: &TableDef, lower: Bound<&dyn ToKey>, upper: Bound<&dyn ToKey>) -> Result<Self> {
         // Both are looked at before either decides, so that an error does not hide behind an empty span.
         if def.has_key_index {
-            let pack = |key: &K| pack_bound(def, key);
+            let pack = |key: &dyn ToKey| pack_bound(def, key);
             Ok(Self::encoded(def, try_map(lower, pack)?, try_map(upper, pack)?))
         } else {
-            let id = |key: &K| row_id_of(def, key);
+            let id = |key: &dyn ToKey| row_id_of(def, key);
             Ok(Self::ids(try_map(lower, id)?, try_map(upper, id)?))
         }
     }
@@ -243,7 +243,7 @@ fn encoded(def: &TableDef, bound: &Bound<KeyBuf>, end: End) -> Option<Bound<Vec<
     Some(if end == End::Lower { Bound::Included(place) } else { Bound::Excluded(place) })
 }
 
-fn try_map<K, T>(bound: Bound<&K>, map: impl Fn(&K) -> Result<T>) -> Result<Bound<T>> {
+fn try_map<T>(bound: Bound<&dyn ToKey>, map: impl Fn(&dyn ToKey) -> Result<T>) -> Result<Bound<T>> {
     Ok(match bound {
         Bound::Included(key) => Bound::Included(map(key)?),
         Bound::Excluded(key) => Bound::Excluded(map(key)?),

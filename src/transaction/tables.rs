@@ -4,7 +4,7 @@ use super::row_mut::RowMut;
 use super::tx::Transaction;
 use crate::error::{Error, Result};
 use crate::page::Guard;
-use crate::query::Filter;
+use crate::query::{Filter, Predicate};
 use crate::schema::Schema;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
@@ -16,7 +16,7 @@ use crate::table::row::{ForeignReads, Row};
 use crate::table::state::TableState;
 use crate::table::update_many::UpdateMany;
 use crate::table::version::Entry;
-use crate::value::{Columns, RowBuf, ToKey, ValueRef, excerpt_of};
+use crate::value::{Columns, RowBuf, RowError, Shape, ToKey, ValueRef, excerpt_of};
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use std::cell::Cell;
@@ -114,6 +114,15 @@ thread_local! {
     static BATCH: Cell<Vec<RowBuf>> = const { Cell::new(Vec::new()) };
 }
 
+/// Writes a user's row, or what is to change of one, into a buffer.
+///
+/// What is generic in the rows' type ends with it: all else here is compiled once, with this crate, and not again for each
+/// type of rows that a program has.
+type Encode<'e> = &'e dyn Fn(&Shape, &mut RowBuf) -> std::result::Result<(), RowError>;
+
+/// The same for the rows of a batch, one after the other; `None` when there are no more.
+type EncodeNext<'e> = &'e mut dyn FnMut(&Shape, &mut RowBuf) -> Option<std::result::Result<(), RowError>>;
+
 /// A buffer that a large row, or a large batch of the log, has made larger than this is given back.
 pub(super) const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
@@ -150,6 +159,7 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// Runs one change of the table on the private root.
+    #[inline(always)]
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>) -> Result<R> {
         let source = &self.reader.source;
         self.transaction().change_table(source.slot, source.state(), change)
@@ -185,14 +195,15 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// Replaces a stored row. Where its key changes, and with it its id, two rows do.
-    #[inline]
+    #[inline(always)]
     fn replace_row(&self, id: u64, row: &mut RowBuf) -> Result<u64> {
         self.change_row(|table| table.replace(id, row), |new| (*new == id).then_some(id))
     }
 
-    fn encode<R: Serialize + ?Sized>(&self, row: &R, buffer: &mut RowBuf) -> Result<()> {
+    #[inline]
+    fn encode(&self, encode: Encode<'_>, buffer: &mut RowBuf) -> Result<()> {
         let def = self.def();
-        buffer.encode(def.schema.shape(), row).map_err(|error| error.in_table(def.name()))
+        encode(def.schema.shape(), buffer).map_err(|error| error.in_table(def.name()))
     }
 
     /// Fills in defaults and runs the checks.
@@ -248,8 +259,12 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::insert`](crate::Table::insert).
     pub fn insert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
+        self.insert_encoded(&|shape, buffer| buffer.encode(shape, row))
+    }
+
+    fn insert_encoded(&self, encode: Encode<'_>) -> Result<u64> {
         with_buffer(|buffer| {
-            self.encode(row, buffer)?;
+            self.encode(encode, buffer)?;
             self.finish_new(buffer, 0)?;
             let id = self.insert_row(buffer)?;
             Ok(self.key_of(buffer, id))
@@ -258,27 +273,46 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::insert_returning`](crate::Table::insert_returning).
     pub fn insert_returning<R: Serialize + ?Sized, T: DeserializeOwned>(&self, row: &R) -> Result<T> {
-        // The row is read when it is stored: where that fails, it goes again.
+        let mut answer = None;
+        self.insert_then(&|shape, buffer| buffer.encode(shape, row), &mut |shape, stored| {
+            answer = Some(crate::value::decode(shape, stored)?);
+            Ok(())
+        })?;
+        answer.ok_or(Error::TransactionFailed)
+    }
+
+    /// Stores a new row, then reads it: where that fails, it goes again.
+    fn insert_then(
+        &self,
+        encode: Encode<'_>,
+        read: &mut dyn FnMut(&Shape, &RowBuf) -> std::result::Result<(), RowError>,
+    ) -> Result<()> {
         self.transaction().atomic(|| {
             with_buffer(|buffer| {
-                self.encode(row, buffer)?;
+                self.encode(encode, buffer)?;
                 self.finish_new(buffer, 0)?;
                 self.insert_row(buffer)?;
                 let def = self.def();
-                crate::value::decode(def.schema.shape(), &*buffer).map_err(|error| error.in_table(def.name()))
+                read(def.schema.shape(), buffer).map_err(|error| error.in_table(def.name()))
             })
         })
     }
 
     /// See [`Table::insert_many`](crate::Table::insert_many).
     pub fn insert_many<R: Serialize>(&self, rows: impl IntoIterator<Item = R>) -> Result<u64> {
+        let mut rows = rows.into_iter();
+        self.insert_each(&mut |shape, buffer| rows.next().map(|row| buffer.encode(shape, &row)))
+    }
+
+    fn insert_each(&self, encode_next: EncodeNext<'_>) -> Result<u64> {
         self.transaction().atomic(|| {
             let rows_kept = BATCH.try_with(Cell::take).unwrap_or_default();
             let mut batch = Batch { rows: rows_kept, used: 0, room: self.append_room()?, stored: 0 };
-            for row in rows {
+            let def = self.def();
+            while let Some(encoded) = encode_next(def.schema.shape(), batch.next()) {
                 let ahead = batch.used as u64;
+                let encoded = encoded.map_err(|error| error.in_table(def.name()));
                 let buffer = batch.next();
-                let encoded = self.encode(&row, buffer);
                 let has_own_id = self.def().row_id.is_some_and(|column| buffer.has_value(column));
                 let finished = encoded.and_then(|()| self.finish_new(buffer, ahead));
                 finished.map_err(|error| in_batch(batch.stored + ahead, error))?;
@@ -381,8 +415,12 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::upsert`](crate::Table::upsert).
     pub fn upsert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
+        self.upsert_encoded(&|shape, buffer| buffer.encode(shape, row))
+    }
+
+    fn upsert_encoded(&self, encode: Encode<'_>) -> Result<u64> {
         with_buffer(|buffer| {
-            self.encode(row, buffer)?;
+            self.encode(encode, buffer)?;
             self.finish_new(buffer, 0)?;
             match self.id_of_key_in(buffer)? {
                 Some(id) => {
@@ -399,8 +437,12 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::replace`](crate::Table::replace).
     pub fn replace<R: Serialize + ?Sized>(&self, row: &R) -> Result<()> {
+        self.replace_encoded(&|shape, buffer| buffer.encode(shape, row))
+    }
+
+    fn replace_encoded(&self, encode: Encode<'_>) -> Result<()> {
         with_buffer(|buffer| {
-            self.encode(row, buffer)?;
+            self.encode(encode, buffer)?;
             self.finish(buffer)?;
             let Some(id) = self.id_of_key_in(buffer)? else {
                 let def = self.def();
@@ -431,36 +473,51 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::update`](crate::Table::update).
     pub fn update<P: Serialize + ?Sized>(&self, key: impl ToKey, patch: &P) -> Result<()> {
+        self.update_encoded(&key, &|shape, buffer| buffer.encode_partial(shape, patch))
+    }
+
+    fn update_encoded(&self, key: &dyn ToKey, encode: Encode<'_>) -> Result<()> {
         with_buffer(|buffer| {
-            let def = self.def();
-            buffer.encode_partial(def.schema.shape(), patch).map_err(|error| error.in_table(def.name()))?;
-            let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
-            self.store_patch(row, buffer)
+            self.encode(encode, buffer)?;
+            self.store_patch(self.row_of(key)?, buffer)
         })
+    }
+
+    /// The row with this key, which is to change.
+    #[inline(always)]
+    fn row_of(&self, key: &dyn ToKey) -> Result<Row<'_>> {
+        self.reader.get(key)?.ok_or_else(|| self.no_row(key))
     }
 
     /// See [`Table::modify`](crate::Table::modify).
     pub fn modify<T>(&self, key: impl ToKey, change: impl FnOnce(&mut RowMut<'_>) -> Result<T>) -> Result<T> {
-        let row = self.reader.get(&key)?.ok_or_else(|| self.no_row(&key))?;
+        let (mut change, mut answer) = (Some(change), None);
+        self.modify_once(&key, &mut |row| {
+            answer = change.take().map(|change| change(row)).transpose()?;
+            Ok(())
+        })?;
+        answer.ok_or(Error::TransactionFailed)
+    }
+
+    fn modify_once(&self, key: &dyn ToKey, change: &mut dyn FnMut(&mut RowMut<'_>) -> Result<()>) -> Result<()> {
+        let row = self.row_of(key)?;
         with_buffer(|buffer| {
-            buffer.reset(self.def().schema.shape());
-            let answer = self.run_change(&row, buffer, change)?;
-            self.store_patch(row, buffer)?;
-            Ok(answer)
+            self.run_change(&row, buffer, change)?;
+            self.store_patch(row, buffer)
         })
     }
 
     /// Lets the user's closure set what is to change. What it has read with another table's handle is no value.
-    fn run_change<T>(
+    fn run_change(
         &self,
         old: &Row<'_>,
         row: &mut RowBuf,
-        change: impl FnOnce(&mut RowMut<'_>) -> Result<T>,
-    ) -> Result<T> {
+        change: &mut dyn FnMut(&mut RowMut<'_>) -> Result<()>,
+    ) -> Result<()> {
+        row.reset(self.def().schema.shape());
         let foreign_reads = ForeignReads::watch();
-        let answer = self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row, old }))?;
-        foreign_reads.check(self.def())?;
-        Ok(answer)
+        self.transaction().read_only(|| change(&mut RowMut { def: self.def(), row, old }))?;
+        foreign_reads.check(self.def())
     }
 
     /// Runs the checks on a stored row with the values that `patch` sets.
@@ -471,6 +528,7 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// Gives a stored row the values that `buffer` sets.
+    #[inline]
     fn store_patch(&self, row: Row<'_>, buffer: &mut RowBuf) -> Result<()> {
         self.check_patch(&row, buffer)?;
         let id = row.id();
@@ -481,7 +539,11 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::delete`](crate::Table::delete).
     pub fn delete(&self, key: impl ToKey) -> Result<bool> {
-        let Some(id) = self.reader.get(&key)?.map(|row| row.id()) else { return Ok(false) };
+        self.delete_row(&key)
+    }
+
+    fn delete_row(&self, key: &dyn ToKey) -> Result<bool> {
+        let Some(id) = self.reader.get(key)?.map(|row| row.id()) else { return Ok(false) };
         self.change_row(|table| table.remove(id), |_| Some(id))
     }
 
@@ -491,8 +553,8 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// The ids of the rows that a filter finds. Its view has ended when rows change: while one is open, pages are copied.
-    fn ids_where<'f>(&self, filter: impl Filter<'f>) -> Result<Vec<u64>> {
-        self.transaction().read_only(|| self.reader.select().filter(filter.into_predicate()).ids())
+    fn ids_where(&self, predicate: Predicate<'_>) -> Result<Vec<u64>> {
+        self.transaction().read_only(|| self.reader.select().filter(predicate).ids())
     }
 
     /// See [`Table::update_where`](crate::Table::update_where).
@@ -500,11 +562,14 @@ impl<'t> TransactionTable<'t> {
     where
         P: Serialize + ?Sized,
     {
-        let def = self.def();
+        self.update_where_encoded(filter.into_predicate(), &|shape, buffer| buffer.encode_partial(shape, patch))
+    }
+
+    fn update_where_encoded(&self, predicate: Predicate<'_>, encode: Encode<'_>) -> Result<u64> {
         let mut encoded = RowBuf::new();
         // Encoded once and ahead: a patch that does not fit is an error whether or not a row is found.
-        encoded.encode_partial(def.schema.shape(), patch).map_err(|error| error.in_table(def.name()))?;
-        self.change_where(filter, |_, buffer| {
+        self.encode(encode, &mut encoded)?;
+        self.change_where(predicate, &mut |_, buffer| {
             buffer.clone_from(&encoded);
             Ok(())
         })
@@ -516,19 +581,16 @@ impl<'t> TransactionTable<'t> {
         filter: impl Filter<'f>,
         mut change: impl FnMut(&mut RowMut<'_>) -> Result<()>,
     ) -> Result<u64> {
-        self.change_where(filter, |row, buffer| {
-            buffer.reset(self.def().schema.shape());
-            self.run_change(row, buffer, &mut change)
-        })
+        self.change_where(filter.into_predicate(), &mut |row, buffer| self.run_change(row, buffer, &mut change))
     }
 
     /// Gives rows the values that `change` sets in the buffer.
-    fn change_where<'f>(
+    fn change_where(
         &self,
-        filter: impl Filter<'f>,
-        mut change: impl FnMut(&Row<'_>, &mut RowBuf) -> Result<()>,
+        predicate: Predicate<'_>,
+        change: &mut dyn FnMut(&Row<'_>, &mut RowBuf) -> Result<()>,
     ) -> Result<u64> {
-        let ids = self.ids_where(filter)?;
+        let ids = self.ids_where(predicate)?;
         self.transaction().atomic(|| {
             with_buffer(|buffer| {
                 let (mut changed, mut update) = (0, UpdateMany::new(&ids));
@@ -550,10 +612,13 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::delete_where`](crate::Table::delete_where).
     pub fn delete_where<'f>(&self, filter: impl Filter<'f>) -> Result<u64> {
-        let ids = self.ids_where(filter)?;
+        self.delete_all(self.ids_where(filter.into_predicate())?)
+    }
+
+    fn delete_all(&self, ids: Vec<u64>) -> Result<u64> {
         self.transaction().atomic(|| {
             let mut deleted = 0;
-            for &id in &ids {
+            for id in ids {
                 deleted += u64::from(self.change(|table| table.remove(id))?);
             }
             Ok(deleted)
@@ -561,7 +626,7 @@ impl<'t> TransactionTable<'t> {
     }
 
     #[cold]
-    fn no_row(&self, key: &impl ToKey) -> Error {
+    fn no_row(&self, key: &dyn ToKey) -> Error {
         let mut parts = Vec::new();
         key.visit_parts(&mut |part| parts.push(excerpt_of(part)));
         let key = if parts.len() == 1 { parts.remove(0) } else { format!("({})", parts.join(", ")) };

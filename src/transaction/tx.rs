@@ -263,16 +263,21 @@ impl<'d> Transaction<'d> {
     /// # Errors
     /// The error of `body`; [`Error::Reentrant`] from inside another operation's closure.
     pub fn savepoint<T>(&self, body: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let undo = self.undo()?;
+        let answer = body(self)?;
+        undo.is_kept.set(true);
+        Ok(answer)
+    }
+
+    /// Undoes on drop what is done from here on.
+    fn undo(&self) -> Result<Undo<'_, 'd>> {
         self.check_writable()?;
-        let undo = Undo {
+        Ok(Undo {
             transaction: self,
             point: self.page.savepoint()?,
             pending: self.pending.borrow().clone(),
             is_kept: Cell::new(false),
-        };
-        let answer = body(self)?;
-        undo.is_kept.set(true);
-        Ok(answer)
+        })
     }
 
     /// Runs `body` so that an error leaves nothing of it. A single operation is dropped as a whole anyway.
