@@ -17,6 +17,8 @@ mod misreads;
 mod model;
 #[path = "crash/order.rs"]
 mod order;
+#[path = "common/planted.rs"]
+mod planted;
 #[path = "crash/plants.rs"]
 mod plants;
 #[path = "common/random.rs"]

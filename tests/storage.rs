@@ -20,6 +20,8 @@ mod hooked;
 mod objects;
 #[path = "storage/oracle.rs"]
 mod oracle;
+#[path = "common/planted.rs"]
+mod planted;
 #[path = "storage/plants.rs"]
 mod plants;
 #[path = "storage/remains.rs"]

@@ -4,6 +4,7 @@ use super::faults::fail_everywhere;
 use super::images::{Extent, crash_everywhere};
 use super::misreads::misreads_find;
 use super::order::{overtaken, seen_too_early};
+use super::planted::{Planted, all_are_found, planted};
 use super::workload::{Setting, run};
 use folio::Durability;
 use folio::storage::Format;
@@ -52,22 +53,9 @@ fn readers_find(bug: Plant) -> Option<String> {
 
 #[test]
 fn planted_bugs_are_found() {
-    std::panic::set_hook(Box::new(|_| {}));
     assert_eq!(crashes_find(None, None), None, "without a bug nothing is found");
-    let mut missed = Vec::new();
-    let mut count = 0;
-    let mut note = |name: String, found: Option<String>| {
-        println!("{name}: {}", found.as_deref().unwrap_or("MISSED"));
-        count += 1;
-        if found.is_none() {
-            missed.push(name);
-        }
-    };
-    for device in [DevicePlant::SkipLogSync, DevicePlant::SkipFolderSync, DevicePlant::RenameBeforeSync] {
-        note(format!("{device:?}"), crashes_find(Some(device), None));
-    }
-    note("RetryFailedSync".into(), faults_find(Some(DevicePlant::RetryFailedSync), None));
-    for bug in [
+    let by_crashes_of_devices = [DevicePlant::SkipLogSync, DevicePlant::SkipFolderSync, DevicePlant::RenameBeforeSync];
+    let by_crashes = [
         Plant::BlessTornBatch,
         Plant::WrapLength,
         Plant::ManifestBeforeObjects,
@@ -76,16 +64,15 @@ fn planted_bugs_are_found() {
         Plant::SaveTooLate,
         Plant::SaveUnwritten,
         Plant::SkipLastBatch,
-    ] {
-        note(format!("{bug:?}"), crashes_find(None, Some(bug)));
-    }
-    for bug in [Plant::TrustPageCache, Plant::AppendBehindGarbage, Plant::PublishRefused] {
-        note(format!("{bug:?}"), faults_find(None, Some(bug)));
-    }
-    note("PublishUnsynced".into(), readers_find(Plant::PublishUnsynced));
-    note("PublishOutOfTurn".into(), overtaken(false, Some(Plant::PublishOutOfTurn)));
-    note("CutDurableBatch".into(), misreads_find(Plant::CutDurableBatch));
-    let _ = std::panic::take_hook();
-    println!("planted bugs: {count}");
-    assert!(missed.is_empty() && count >= 18, "missed: {missed:?}");
+    ];
+    let by_faults = [Plant::TrustPageCache, Plant::AppendBehindGarbage, Plant::PublishRefused];
+    let mut bugs: Vec<Planted> = Vec::new();
+    bugs.extend(by_crashes_of_devices.map(|bug| planted(bug, move || crashes_find(Some(bug), None))));
+    bugs.extend(by_crashes.map(|bug| planted(bug, move || crashes_find(None, Some(bug)))));
+    bugs.extend(by_faults.map(|bug| planted(bug, move || faults_find(None, Some(bug)))));
+    bugs.push(planted(DevicePlant::RetryFailedSync, || faults_find(Some(DevicePlant::RetryFailedSync), None)));
+    bugs.push(planted(Plant::PublishUnsynced, || readers_find(Plant::PublishUnsynced)));
+    bugs.push(planted(Plant::PublishOutOfTurn, || overtaken(false, Some(Plant::PublishOutOfTurn))));
+    bugs.push(planted(Plant::CutDurableBatch, || misreads_find(Plant::CutDurableBatch)));
+    all_are_found(bugs, 18);
 }

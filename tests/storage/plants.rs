@@ -3,6 +3,7 @@
 use super::crash::crash_everywhere;
 use super::damage::damage_everywhere;
 use super::faults::fail_everywhere;
+use super::planted::{Planted, all_are_found, planted};
 use super::sealing::nothing_is_durable_before_its_segment_has_a_name;
 use super::workload::{options, run};
 use folio::storage::Format;
@@ -32,38 +33,29 @@ fn faults_find(device: Option<DevicePlant>, bug: Option<Plant>) -> Option<String
     outcome.wrong.map(|(fault, error)| format!("{fault:?}: {error}"))
 }
 
-#[test]
-fn planted_bugs_are_found() {
-    std::panic::set_hook(Box::new(|_| {}));
-    assert_eq!(crashes_find(None, None), None, "without a bug nothing is found");
-    let mut missed = Vec::new();
-    let mut count = 0;
-    let mut note = |name: String, found: Option<String>| {
-        println!("{name}: {}", found.as_deref().unwrap_or("MISSED"));
-        count += 1;
-        if found.is_none() {
-            missed.push(name);
-        }
-    };
-    for device in [DevicePlant::SkipLogSync, DevicePlant::SkipFolderSync, DevicePlant::RenameBeforeSync] {
-        note(format!("{device:?}"), crashes_find(Some(device), None));
-    }
-    note("RetryFailedSync".into(), faults_find(Some(DevicePlant::RetryFailedSync), None));
-    for bug in [Plant::BlessTornBatch, Plant::WrapLength, Plant::ManifestBeforeObjects, Plant::RotateUnsynced] {
-        note(format!("{bug:?}"), crashes_find(None, Some(bug)));
-    }
+fn damage_finds(bug: Plant) -> Option<String> {
     let found = std::panic::catch_unwind(|| {
-        plant(Some(Plant::CutDurableBatch));
+        plant(Some(bug));
         damage_everywhere(Format::Binary, true);
     });
     plant(None);
-    note("CutDurableBatch".into(), found.err().map(|_| "damage that was cut".into()));
-    for bug in [Plant::TrustPageCache, Plant::AppendBehindGarbage] {
-        note(format!("{bug:?}"), faults_find(None, Some(bug)));
-    }
-    let bug = Plant::TurnBeforeName;
-    note(format!("{bug:?}"), nothing_is_durable_before_its_segment_has_a_name(Some(bug)).err());
-    let _ = std::panic::take_hook();
-    println!("planted bugs: {count}");
-    assert!(missed.is_empty() && count >= 12, "missed: {missed:?}");
+    found.err().map(|_| "damage that was cut".into())
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    assert_eq!(crashes_find(None, None), None, "without a bug nothing is found");
+    let by_crashes = [Plant::BlessTornBatch, Plant::WrapLength, Plant::ManifestBeforeObjects, Plant::RotateUnsynced];
+    let by_crashes_of_devices = [DevicePlant::SkipLogSync, DevicePlant::SkipFolderSync, DevicePlant::RenameBeforeSync];
+    let by_faults = [Plant::TrustPageCache, Plant::AppendBehindGarbage];
+    let mut bugs: Vec<Planted> = Vec::new();
+    bugs.extend(by_crashes_of_devices.map(|bug| planted(bug, move || crashes_find(Some(bug), None))));
+    bugs.extend(by_crashes.map(|bug| planted(bug, move || crashes_find(None, Some(bug)))));
+    bugs.extend(by_faults.map(|bug| planted(bug, move || faults_find(None, Some(bug)))));
+    bugs.push(planted(DevicePlant::RetryFailedSync, || faults_find(Some(DevicePlant::RetryFailedSync), None)));
+    bugs.push(planted(Plant::CutDurableBatch, || damage_finds(Plant::CutDurableBatch)));
+    bugs.push(planted(Plant::TurnBeforeName, || {
+        nothing_is_durable_before_its_segment_has_a_name(Some(Plant::TurnBeforeName)).err()
+    }));
+    all_are_found(bugs, 12);
 }
