@@ -145,7 +145,7 @@ fn main() -> Result<()> {
     let after = db.snapshot();
     let diff = before.diff(&after)?;
     println!("since the snapshot, {} rows changed:", diff.len());
-    for change in diff.table("students") {
+    for change in diff.table("students")? {
         if let Change::Updated { old, new } = change {
             println!("  {}: advisor {:?} -> {:?}", new.get(name), old.get(advisor), new.get(advisor));
             assert_eq!((old.get(advisor), new.get(advisor)), (None, Some("Dr. Gray")));

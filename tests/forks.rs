@@ -269,7 +269,7 @@ fn a_difference_is_told_table_by_table() {
 
     let told = |from: &Snapshot, to: &Snapshot, name: &str| -> Vec<(char, u64)> {
         let diff = from.diff(to).unwrap();
-        let told: Vec<_> = diff.table(name).map(kind_and_id).collect();
+        let told: Vec<_> = diff.table(name).unwrap().map(kind_and_id).collect();
         assert!(
             diff.iter().filter(|(table, _)| *table == name).map(|(_, change)| kind_and_id(change)).eq(told.clone())
         );
@@ -286,10 +286,31 @@ fn a_difference_is_told_table_by_table() {
     assert!(told(&before, &between, "gone").into_iter().eq(all('-')));
     assert!(told(&after, &before, "gone").into_iter().eq(all('+')));
     assert_eq!(told(&before, &after, "new"), [('+', 1)]);
-    for name in ["same", "none", "never", "", "T"] {
+    for name in ["same", "none"] {
         assert_eq!(told(&before, &after, name), []);
     }
+    for name in ["never", "", "T"] {
+        assert!(before.diff(&after).unwrap().table(name).is_err());
+    }
     assert!(before.diff(&before).unwrap().is_empty() && before.diff(&db.snapshot()).unwrap().is_empty());
+}
+
+/// A misspelt name is no table without changes.
+#[test]
+fn a_diff_knows_which_tables_there_are() {
+    let db = Database::in_memory();
+    let schema = |name| Schema::builder(name).column(Column::u64("n")).build().unwrap();
+    db.create_table(schema("goes")).unwrap().insert(&(1,)).unwrap();
+    db.create_table(schema("stays")).unwrap();
+    let before = db.snapshot();
+    db.drop_table("goes").unwrap();
+    db.create_table(schema("comes")).unwrap().insert(&(2,)).unwrap();
+    let after = db.snapshot();
+    let diff = before.diff(&after).unwrap();
+    let count = |name: &str| diff.table(name).map(Iterator::count);
+    assert_eq!((count("goes").unwrap(), count("stays").unwrap(), count("comes").unwrap()), (1, 0, 1));
+    let error = count("stay").unwrap_err();
+    assert_eq!(error.to_string(), "no table `stay`; did you mean `stays`?");
 }
 
 fn kind_and_id(change: &Change<'_>) -> (char, u64) {

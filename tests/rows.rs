@@ -186,3 +186,63 @@ fn rows_come_from_both_ends_in_any_turn() {
         assert!(rows.next().is_none() && rows.next_back().is_none(), "{range:?}");
     }
 }
+
+/// A row is itself something that serde can serialize: into JSON, and into a table of the same columns.
+#[test]
+fn a_row_is_written_as_it_is_read() {
+    let db = Database::in_memory();
+    let schema = |name| {
+        let types = [
+            "i8",
+            "i16",
+            "i32",
+            "i64",
+            "u8",
+            "u16",
+            "u32",
+            "u64",
+            "f32",
+            "f64",
+            "bool",
+            "string",
+            "bytes",
+            "uuid",
+            "timestamp",
+            "json",
+            "3xf32",
+            "2xu8",
+            "2xbool",
+        ];
+        let mut schema = Schema::builder(name).column(Column::u64("id").primary_key().auto_increment());
+        for (number, ty) in types.iter().enumerate() {
+            let column = format!("c{number}");
+            schema = schema.column(Column::new(&column, ty.parse().unwrap()).nullable());
+        }
+        schema.build().unwrap()
+    };
+    let (from, to) = (db.create_table(schema("from")).unwrap(), db.create_table(schema("to")).unwrap());
+    let names: Vec<String> = (0..19).map(|number| format!("c{number}")).chain(["id".into()]).collect();
+    let values = |row: &Row<'_>| -> Vec<Value> { names.iter().map(|name| row.value(name).unwrap()).collect() };
+    let uuid = "0198c5f0-0000-7000-8000-000000000000";
+    let full = json!([
+        7, -8, -300, -70_000, i64::MIN, 255, 65_535, u32::MAX, u64::MAX, 0.1f32, 0.1, true, "é\"", [0, 255], uuid,
+        "2024-02-29T12:00:00.000001Z", { "b": [1, null], "a": 1e300 }, [0.1, -0.0, 1e-45], [1, 2], [true, false]
+    ]);
+    from.insert(&full).unwrap();
+    from.insert(&json!({ "id": 9 })).unwrap();
+    to.insert_many(from.iter().unwrap()).unwrap();
+    for (row, copy) in from.iter().unwrap().zip(to.iter().unwrap()) {
+        assert_eq!(values(&row), values(&copy));
+        let text = serde_json::to_string(&row).unwrap();
+        assert_eq!(text, serde_json::to_string(&copy).unwrap());
+        // And so it comes back from there.
+        to.replace(&serde_json::from_str::<serde_json::Value>(&text).unwrap()).unwrap();
+        let again = to.get(row.id()).unwrap().unwrap();
+        assert_eq!(values(&row), values(&again), "{text}");
+    }
+    let text = serde_json::to_string(&from.get(7).unwrap().unwrap()).unwrap();
+    assert!(text.starts_with(r#"{"id":7,"c0":-8,"c1":-300,"#) && text.contains(r#""c8":0.1,"c9":0.1,"#), "{text}");
+    assert!(text.contains(r#""c16":[0.1,-0.0,1e-45],"#), "{text}");
+    let nulls = serde_json::to_value(from.get(9).unwrap().unwrap()).unwrap();
+    assert_eq!(nulls.as_object().map(|row| row.values().filter(|value| value.is_null()).count()), Some(19));
+}

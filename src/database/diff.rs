@@ -1,6 +1,7 @@
 //! What differs between two versions, found by walking both page trees side by side and skipping what they share.
 
 use super::snapshot::Snapshot;
+use crate::error::Result;
 use crate::table::definition::TableDef;
 use crate::table::diff::diff_rows;
 use crate::table::layout::page_ids;
@@ -36,6 +37,8 @@ pub enum Change<'a> {
 /// The rows that differ between two snapshots; see [`Snapshot::diff`].
 #[derive(Debug)]
 pub struct Diff<'a> {
+    earlier: &'a Snapshot,
+    later: &'a Snapshot,
     tables: Vec<(&'a str, Vec<Change<'a>>)>,
 }
 
@@ -62,7 +65,7 @@ impl<'a> Diff<'a> {
                 tables.push((&**name, changes));
             }
         }
-        Self { tables }
+        Self { earlier, later, tables }
     }
 
     /// How many rows differ.
@@ -76,8 +79,14 @@ impl<'a> Diff<'a> {
     }
 
     /// The changes of one table, in the order of row ids.
-    pub fn table(&self, name: &str) -> impl Iterator<Item = &Change<'a>> {
-        self.tables.iter().filter(move |(table, _)| *table == name).flat_map(|(_, changes)| changes)
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`](crate::Error::NoSuchTable) if neither version has it.
+    pub fn table(&self, name: &str) -> Result<impl Iterator<Item = &Change<'a>>> {
+        if !self.earlier.catalog.tables.contains_key(name) {
+            self.later.catalog.find(name)?;
+        }
+        Ok(self.tables.iter().filter(move |(table, _)| *table == name).flat_map(|(_, changes)| changes))
     }
 
     /// All changes, each with its table's name.

@@ -346,7 +346,7 @@ impl<S: Source> Reader<S> {
     }
 
     /// The rows whose primary key lies in `keys`, in its order; see [`iter`](Reader::iter). A bound may be an integer that
-    /// the key cannot hold, such as -1 where it has no sign. Of a key of several columns a bound may be the first ones
+    /// the key cannot hold, such as -1 where it has no sign, or a NaN, which lies behind all numbers. Of a key of several columns a bound may be the first ones
     /// alone, which stands for all keys that begin so.
     ///
     /// ```

@@ -6,8 +6,10 @@ use super::row_page::{PageRef, inside};
 use super::spot::Spot;
 use crate::error::{Error, Result};
 use crate::page::{BlockRef, Held};
-use crate::value::{Columns, Readable, Type, Value, ValueRef, decode, decode_columns, spelling};
+use crate::value::{Columns, Readable, Type, Typed, Value, ValueRef, decode, decode_columns, spelling};
 use serde_core::de::DeserializeOwned;
+use serde_core::ser::SerializeMap;
+use serde_core::{Serialize, Serializer};
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -273,6 +275,34 @@ impl<'a> Row<'a> {
     /// Some columns, in the order of `columns`, as any type that serde can deserialize.
     pub(crate) fn decode_columns<T: DeserializeOwned>(&self, columns: &[usize]) -> Result<T> {
         decode_columns(self.def.schema.shape(), columns, self).map_err(|error| error.in_table(self.def.name()))
+    }
+}
+
+/// A row is a map from its columns' names to their values, in the schema's order: what a web service answers with, and what
+/// [`insert`](crate::Table::insert) of a table of the same columns takes.
+///
+/// ```
+/// # use folio::{Column, Database, Schema};
+/// # let db = Database::in_memory();
+/// # let cities = db.create_table(Schema::builder("cities").column(Column::u64("id").primary_key().auto_increment())
+/// #     .column(Column::string("name")).column(Column::f32("height").nullable()).build()?)?;
+/// cities.insert(&serde_json::json!({ "name": "Quito", "height": 2850.3 }))?;
+/// let row = cities.get(1)?.expect("just inserted");
+/// assert_eq!(serde_json::to_string(&row).unwrap(), r#"{"id":1,"name":"Quito","height":2850.3}"#);
+/// # Ok::<(), folio::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of the serializer.
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let columns = self.def.schema.shape().columns();
+        let mut map = serializer.serialize_map(Some(columns.len()))?;
+        for (index, column) in columns.iter().enumerate() {
+            let value = self.column_bytes(index).map_or(ValueRef::Null, |bytes| column.ty.unpack(bytes));
+            map.serialize_entry(&*column.name, &Typed(column.ty, value))?;
+        }
+        map.end()
     }
 }
 
