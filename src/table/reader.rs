@@ -346,8 +346,8 @@ impl<S: Source> Reader<S> {
     }
 
     /// The rows whose primary key lies in `keys`, in its order; see [`iter`](Reader::iter). A bound may be an integer that
-    /// the key cannot hold, such as -1 where it has no sign, or a NaN, which lies behind all numbers. Of a key of several columns a bound may be the first ones
-    /// alone, which stands for all keys that begin so.
+    /// the key cannot hold, such as -1 where it has no sign. NaN lies behind all numbers. Of a key of several columns a
+    /// bound may be the first ones alone, which stands for all keys that begin so.
     ///
     /// ```
     /// # use folio::{Column, Database, Schema};
@@ -487,10 +487,7 @@ fn find_key<'a>(opened: Opened<'a>, index: usize, key: &KeyBuf) -> Option<Found<
 #[inline(always)]
 fn find_value<'a>(opened: Opened<'a>, index: usize, column: &ColumnPlace, wanted: impl Wanted) -> Option<Found<'a>> {
     let Opened { guard, slot, def } = opened;
-    let (held, (spot, id)) = guard.hold(|root, _| {
-        let (block, id) = view_of(root, slot, def).find_value(index, column, wanted)?;
-        Some((block, (Spot::find(block, id)?, id)))
-    })?;
+    let (held, (spot, id)) = guard.hold(|root, _| view_of(root, slot, def).find_value(index, column, wanted))?;
     Some(Found { id, spot, def, held })
 }
 
