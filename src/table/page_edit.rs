@@ -427,6 +427,7 @@ fn copy_short(place: &mut [u8], value: &[u8]) {
 
 /// Overwrites values of one row that take no more and no less room than the old ones: fixed-width columns, bools,
 /// nulls of these. Written are the columns that `row` sets.
+#[inline]
 pub(crate) fn overwrite(
     pages: &mut Pages,
     layout: &Layout,

@@ -173,7 +173,7 @@ impl<'t> TransactionTable<'t> {
     }
 
     /// Runs a change, of which `row` finds in its answer the one row that it was of, if it was of one alone.
-    #[inline]
+    #[inline(always)]
     fn change_row<R>(
         &self,
         change: impl FnOnce(&mut TableMut<'_, '_>) -> Result<R>,
