@@ -7,6 +7,8 @@
 
 #[path = "crash/check.rs"]
 mod check;
+#[path = "common/device.rs"]
+mod device;
 #[path = "crash/faults.rs"]
 mod faults;
 #[path = "crash/images.rs"]

@@ -2,20 +2,18 @@
 //! planted to see that all this finds them.
 #![cfg(any(unix, windows))]
 
-#[path = "storage/answering.rs"]
-mod answering;
 #[path = "storage/crash.rs"]
 mod crash;
 #[path = "storage/damage.rs"]
 mod damage;
+#[path = "common/device.rs"]
+mod device;
 #[path = "storage/failing.rs"]
 mod failing;
 #[path = "storage/faults.rs"]
 mod faults;
 #[path = "storage/forged.rs"]
 mod forged;
-#[path = "storage/hooked.rs"]
-mod hooked;
 #[path = "storage/objects.rs"]
 mod objects;
 #[path = "storage/oracle.rs"]

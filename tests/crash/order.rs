@@ -1,18 +1,17 @@
 //! What readers may see, and when: nothing that the log has not, in the order of the log, and only what is as durable as the
 //! commit was to be.
 
+use super::device::{Call, Device};
 use super::model::Kind;
 use super::workload::Setting;
-use folio::storage::{DirEntry, FileLock, Files, Format, RandomAccessFile, StorageEngine};
+use folio::storage::{FileEngine, Format, StorageEngine};
 use folio::testing::{Fault, FaultKind, Plant, SimFiles, plant};
 use folio::{Database, Durability};
 use parking_lot::Mutex;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A device that asks somebody before each write and each sync of a file.
-#[derive(Clone)]
 struct Watched {
     files: SimFiles,
     watch: Arc<Mutex<Option<Watch>>>,
@@ -21,82 +20,12 @@ struct Watched {
 /// Told whether it is a sync.
 type Watch = Box<dyn FnMut(bool) + Send>;
 
-struct WatchedFile(Arc<dyn RandomAccessFile>, Arc<Mutex<Option<Watch>>>);
-
-impl WatchedFile {
-    fn ask(&self, is_sync: bool) {
-        // Taken meanwhile: what it does may come back to the device.
-        let watch = self.1.lock().take();
-        if let Some(mut watch) = watch {
-            watch(is_sync);
-            self.1.lock().get_or_insert(watch);
-        }
-    }
-}
-
-impl RandomAccessFile for WatchedFile {
-    fn length(&self) -> io::Result<u64> {
-        self.0.length()
-    }
-
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(into, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.ask(false);
-        self.0.write_at(bytes, offset)
-    }
-
-    fn set_length(&self, length: u64) -> io::Result<()> {
-        self.0.set_length(length)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.ask(true);
-        self.0.sync()
-    }
-}
-
-impl Files for Watched {
-    fn describe(&self) -> String {
-        self.files.describe()
-    }
-
-    fn create_folder(&self, path: &str) -> io::Result<()> {
-        self.files.create_folder(path)
-    }
-
-    fn remove_folder(&self, path: &str) -> io::Result<()> {
-        self.files.remove_folder(path)
-    }
-
-    fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
-        self.files.list(folder)
-    }
-
-    fn open(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
-        Ok(Arc::new(WatchedFile(self.files.open(path)?, Arc::clone(&self.watch))))
-    }
-
-    fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
-        Ok(Arc::new(WatchedFile(self.files.create(path)?, Arc::clone(&self.watch))))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-
-    fn remove(&self, path: &str) -> io::Result<()> {
-        self.files.remove(path)
-    }
-
-    fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        self.files.sync_folder(folder)
-    }
-
-    fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
-        self.files.lock(path)
+fn ask(watch: &Mutex<Option<Watch>>, is_sync: bool) {
+    // Taken meanwhile: what it does may come back to the device.
+    let taken = watch.lock().take();
+    if let Some(mut taken) = taken {
+        taken(is_sync);
+        watch.lock().get_or_insert(taken);
     }
 }
 
@@ -107,7 +36,14 @@ fn setting(durability: Durability) -> Setting {
 /// A database with a table, its engine, and the device that it is on.
 fn database(durability: Durability) -> (Database, Arc<dyn StorageEngine>, Watched) {
     let device = Watched { files: SimFiles::new(), watch: Arc::default() };
-    let engine: Arc<dyn StorageEngine> = Arc::new(setting(durability).engine(device.clone()).unwrap());
+    let watch = Arc::clone(&device.watch);
+    let files = Device::watched(&device.files, move |call, _| {
+        if matches!(call, Call::Write | Call::Sync) {
+            ask(&watch, call == Call::Sync);
+        }
+        Ok(())
+    });
+    let engine: Arc<dyn StorageEngine> = Arc::new(FileEngine::open_on(files, setting(durability).options()).unwrap());
     let db = setting(durability).database(Arc::clone(&engine)).unwrap();
     db.create_table(Kind::Bare.schema()).unwrap();
     (db, engine, device)

@@ -18,7 +18,7 @@ pub(crate) struct Setting {
 
 impl Setting {
     /// Small segments and steps, so that a short trace has many rotations.
-    fn options(self) -> FileOptions {
+    pub(crate) fn options(self) -> FileOptions {
         let (segment_bytes, preallocate_bytes) = match self.format {
             Format::Binary => (700, 300),
             Format::JsonLines => (1_400, 600),

@@ -1,7 +1,6 @@
 //! Failures at moments of their own: what is answered then, and what is left.
 
-use super::answering::{Answering, Call};
-use super::hooked::{Hooked, Step};
+use super::device::{Call, Device};
 use super::workload::{open, options};
 use folio::Error;
 use folio::storage::{
@@ -23,7 +22,7 @@ const EIO: i32 = 5;
 fn a_device_that_takes_no_bytes_fails_the_append() {
     let files = SimFiles::new();
     let is_armed = Arc::new(AtomicBool::new(false));
-    let device = Answering::over(&files, {
+    let device = Device::answering(&files, {
         let is_armed = Arc::clone(&is_armed);
         move |call, _| (call == Call::Write && is_armed.load(Ordering::Relaxed)).then_some(Ok(0))
     });
@@ -50,10 +49,10 @@ fn a_device_that_takes_no_bytes_fails_the_append() {
 fn who_waits_for_a_sync_that_will_not_be_is_told_why() {
     for error in [|| io::Error::from_raw_os_error(EIO), || io::Error::other("a bad block")] {
         let is_armed = Arc::new(AtomicBool::new(false));
-        let hooked = Hooked::over(&SimFiles::new(), {
+        let hooked = Device::watched(&SimFiles::new(), {
             let is_armed = Arc::clone(&is_armed);
-            move |step| match step {
-                Step::SyncFolder("wal") if is_armed.load(Ordering::Relaxed) => Err(error()),
+            move |call, path| match (call, path) {
+                (Call::SyncFolder, "wal") if is_armed.load(Ordering::Relaxed) => Err(error()),
                 _ => Ok(()),
             }
         });
@@ -86,7 +85,7 @@ fn after_a_failed_sync_of_an_object_the_log_is_not_synced() {
     let writer: Arc<Mutex<Option<Box<dyn ObjectWriter>>>> = Arc::default();
     let finished = Arc::new(Mutex::new(None));
     let log_syncs = Arc::new(AtomicU64::new(0));
-    let device = Answering::over(&files, {
+    let device = Device::answering(&files, {
         let (writer, finished, log_syncs) = (Arc::clone(&writer), Arc::clone(&finished), Arc::clone(&log_syncs));
         move |call, path| match call {
             Call::Sync if path.starts_with("data/") => Some(Err(io::Error::other("a bad block"))),
@@ -135,12 +134,12 @@ fn a_claim_whose_release_cannot_be_made_durable_fails() {
     engine.replace_manifest(engine.manifest().unwrap().generation, checkpoint).unwrap();
     drop(engine);
     let is_removed = AtomicBool::new(false);
-    let hooked = Hooked::over(&files, move |step| match step {
-        Step::Remove("wal/transaction.00000000000000000001.log") => {
+    let hooked = Device::watched(&files, move |call, path| match (call, path) {
+        (Call::Remove, "wal/transaction.00000000000000000001.log") => {
             is_removed.store(true, Ordering::Relaxed);
             Ok(())
         }
-        Step::SyncFolder("wal") if is_removed.load(Ordering::Relaxed) => Err(io::Error::other("a bad block")),
+        (Call::SyncFolder, "wal") if is_removed.load(Ordering::Relaxed) => Err(io::Error::other("a bad block")),
         _ => Ok(()),
     });
     let engine = FileEngine::open_on(hooked, options(Format::Binary)).unwrap();

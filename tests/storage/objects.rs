@@ -1,6 +1,6 @@
 //! The files of objects: more than are kept open to be synced, shared ones, ones that are cut, foreign and in the way.
 
-use super::hooked::{Hooked, Step};
+use super::device::{Call, Device};
 use super::workload::{open, options};
 use folio::Error;
 use folio::storage::{Checkpoint, FileEngine, Files, Format, Object, ObjectKind, Placement, StorageEngine};
@@ -131,10 +131,10 @@ fn what_a_manifest_does_not_name_is_cut_behind_what_it_names() {
 fn what_was_to_go_and_could_not_is_not_named_again() {
     let files = SimFiles::new();
     let is_armed = Arc::new(AtomicBool::new(false));
-    let hooked = Hooked::over(&files, {
+    let hooked = Device::watched(&files, {
         let is_armed = Arc::clone(&is_armed);
-        move |step| match step {
-            Step::Remove("data/t.records") if is_armed.load(Ordering::Relaxed) => Err(io::Error::other("is in use")),
+        move |call, path| match (call, path) {
+            (Call::Remove, "data/t.records") if is_armed.load(Ordering::Relaxed) => Err(io::Error::other("is in use")),
             _ => Ok(()),
         }
     });

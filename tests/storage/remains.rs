@@ -1,6 +1,6 @@
 //! What is saved of a log and of files that opening refuses.
 
-use super::answering::{Answering, Call};
+use super::device::{Call, Device};
 use super::forged::{frame, log};
 use folio::storage::{Damage, FileEngine, FileOptions, Files};
 use folio::testing::{Image, SimFiles};
@@ -149,7 +149,7 @@ fn what_the_disk_cannot_read_is_damage() {
     let image = database(false);
     let bad = |call, path: &'static str, from: u64| {
         let met = AtomicU64::new(0);
-        Answering::over(&SimFiles::mount(&image), move |asked, at| {
+        Device::answering(&SimFiles::mount(&image), move |asked, at| {
             let is_met = (asked, at) == (call, path) && met.fetch_add(1, Ordering::Relaxed) >= from;
             is_met.then(|| Err(io::Error::other("a bad block")))
         })
@@ -170,7 +170,7 @@ fn what_the_disk_cannot_read_is_damage() {
 fn a_file_that_is_shorter_than_the_system_says_is_read_to_its_end() {
     let image = database(false).with("manifest", None);
     let length = image.get(ROWS).unwrap().len() as u64;
-    let device = Answering::over(&SimFiles::mount(&image), move |call, path| {
+    let device = Device::answering(&SimFiles::mount(&image), move |call, path| {
         (call == Call::Length && path == ROWS).then_some(Ok(length + 10))
     });
     assert_eq!(salvage_on(device).0, [0]);

@@ -1,7 +1,7 @@
 //! Appends while a segment is being sealed: what the end of the process, and a crash, leave of them.
 
 use super::crash::crash_everywhere;
-use super::hooked::{Hooked, Step};
+use super::device::{Call, Device};
 use super::workload::{Journal, Named, Written, open, options, payload};
 use folio::Error;
 use folio::storage::{
@@ -40,9 +40,11 @@ impl Beside {
         journal.check(&SimFiles::mount(&image), self.options, journal.all(), true).unwrap();
     }
 
-    fn step(&self, step: Step<'_>) -> io::Result<()> {
-        let is_named =
-            matches!(step, Step::Rename("wal/transaction.next.log") | Step::SyncFolder(_) | Step::SyncedFolder);
+    fn step(&self, call: Call, path: &str) -> io::Result<()> {
+        let is_named = matches!(
+            (call, path),
+            (Call::Rename, "wal/transaction.next.log") | (Call::SyncFolder, _) | (Call::SyncedFolder, _)
+        );
         if is_named && self.is_sealing.load(Ordering::Relaxed) {
             self.append();
         }
@@ -63,9 +65,9 @@ fn appends_go_on_while_a_segment_is_sealed() {
             is_sealing: AtomicBool::new(false),
             unnamed: AtomicU64::new(0),
         });
-        let hooked = Hooked::over(&device.files, {
+        let hooked = Device::watched(&device.files, {
             let device = Arc::clone(&device);
-            move |step| device.step(step)
+            move |call, path| device.step(call, path)
         });
         let engine = Arc::new(FileEngine::open_on(hooked, options(format)).unwrap());
         engine.claim().unwrap();
@@ -94,14 +96,18 @@ pub(crate) fn nothing_is_durable_before_its_segment_has_a_name(bug: Option<Plant
     let found = [Format::Binary, Format::JsonLines].into_iter().try_for_each(|format| {
         let engine: Arc<OnceLock<Weak<FileEngine>>> = Arc::default();
         let (waiting, too_early) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
-        let hooked = Hooked::over(&SimFiles::new(), {
+        let hooked = Device::watched(&SimFiles::new(), {
             let (engine, waiting, too_early) = (Arc::clone(&engine), Arc::clone(&waiting), Arc::clone(&too_early));
-            move |step| {
+            move |call, path| {
                 let Some(engine) = engine.get().and_then(Weak::upgrade) else { return Ok(()) };
+                // What is done here comes back with other calls.
+                if !matches!(call, Call::Rename | Call::SyncFolder) {
+                    return Ok(());
+                }
                 let waiting = &mut *waiting.lock().unwrap();
-                match (step, &waiting) {
+                match (call, path, &waiting) {
                     // The first sync of the folder behind the change of the archive's name.
-                    (Step::Rename("wal/transaction.next.log"), None) => {
+                    (Call::Rename, "wal/transaction.next.log", None) => {
                         let payload = payload(format, 2, 40);
                         let batch = Batch { first: 2, count: 1, payload: &payload };
                         assert_eq!(engine.append(batch).unwrap(), Appended::At(2));
@@ -116,7 +122,7 @@ pub(crate) fn nothing_is_durable_before_its_segment_has_a_name(bug: Option<Plant
                         }
                         *waiting = Some(waiter);
                     }
-                    (Step::SyncFolder("wal"), Some(_)) => {
+                    (Call::SyncFolder, "wal", Some(_)) => {
                         too_early.fetch_or(engine.durable() >= 2, Ordering::Relaxed);
                     }
                     _ => {}
@@ -157,14 +163,14 @@ struct Failing {
 }
 
 impl Failing {
-    fn step(&self, step: Step<'_>) -> io::Result<()> {
-        match step {
+    fn step(&self, call: Call, path: &str) -> io::Result<()> {
+        match (call, path) {
             _ if !self.is_armed.load(Ordering::Relaxed) => {}
-            Step::SyncFolder("data") => {
+            (Call::SyncFolder, "data") => {
                 self.gate.wait();
                 self.gate.wait();
             }
-            Step::SyncFolder("wal") if self.syncs_left.fetch_sub(1, Ordering::Relaxed) == 0 => {
+            (Call::SyncFolder, "wal") if self.syncs_left.fetch_sub(1, Ordering::Relaxed) == 0 => {
                 return Err(io::Error::other("a bad block"));
             }
             _ => {}
@@ -185,9 +191,9 @@ fn a_manifest_does_not_vouch_for_a_segment_whose_name_may_be_lost() {
             // The new segment's first name, and the old one's archive name; then the new one's second name.
             syncs_left: AtomicU64::new(2),
         });
-        let hooked = Hooked::over(&device.files, {
+        let hooked = Device::watched(&device.files, {
             let device = Arc::clone(&device);
-            move |step| device.step(step)
+            move |call, path| device.step(call, path)
         });
         let engine = FileEngine::open_on(hooked, options(format)).unwrap();
         engine.claim().unwrap();
@@ -269,10 +275,10 @@ fn a_segment_beside_its_archived_copy_opens() {
 fn a_change_of_segments_counts_in_the_longest_sync() {
     const SLOW: Duration = Duration::from_millis(20);
     let is_slow = Arc::new(AtomicBool::new(false));
-    let hooked = Hooked::over(&SimFiles::new(), {
+    let hooked = Device::watched(&SimFiles::new(), {
         let is_slow = Arc::clone(&is_slow);
-        move |step| {
-            if matches!(step, Step::SyncFolder("wal")) && is_slow.load(Ordering::Relaxed) {
+        move |call, path| {
+            if matches!((call, path), (Call::SyncFolder, "wal")) && is_slow.load(Ordering::Relaxed) {
                 std::thread::sleep(SLOW);
             }
             Ok(())
@@ -300,10 +306,10 @@ fn a_full_disk_that_removes_nothing_can_be_opened() {
     drop(engine);
     let files = SimFiles::mount(&files.image());
     let refused = Arc::new(AtomicU64::new(0));
-    let hooked = Hooked::over(&files, {
+    let hooked = Device::watched(&files, {
         let refused = Arc::clone(&refused);
-        move |step| match step {
-            Step::Remove(path) if path.starts_with("wal/") => {
+        move |call, path| match (call, path) {
+            (Call::Remove, path) if path.starts_with("wal/") => {
                 refused.fetch_add(1, Ordering::Relaxed);
                 Err(io::ErrorKind::StorageFull.into())
             }

@@ -1,6 +1,6 @@
 //! What is damaged, removed or released while an engine has it open.
 
-use super::answering::{Answering, Call};
+use super::device::{Call, Device};
 use super::workload::open;
 use folio::Error;
 use folio::storage::{Appended, Batch, Checkpoint, Damage, FileEngine, FileOptions, Files, StorageEngine};
@@ -133,7 +133,7 @@ fn what_is_released_while_it_is_read_is_not_in_the_log() {
 /// Segments are released one by one, the oldest first: those behind it are still there.
 #[test]
 fn where_the_first_segment_goes_the_next_is_named() {
-    let files = Answering::over(&SimFiles::new(), |call, path| {
+    let files = Device::answering(&SimFiles::new(), |call, path| {
         (call == Call::Open && path == FIRST).then(|| Err(io::ErrorKind::NotFound.into()))
     });
     let engine = FileEngine::open_on(files, options(false)).unwrap();
@@ -147,7 +147,7 @@ fn where_the_first_segment_goes_the_next_is_named() {
 #[test]
 fn what_cannot_be_read_is_told_from_what_is_gone() {
     let (is_unreadable, is_endless) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let device = Answering::over(&SimFiles::new(), {
+    let device = Device::answering(&SimFiles::new(), {
         let (is_unreadable, is_endless) = (Arc::clone(&is_unreadable), Arc::clone(&is_endless));
         move |call, path| match call {
             Call::Open if path == FIRST && is_unreadable.load(Ordering::Relaxed) => {

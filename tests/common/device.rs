@@ -1,4 +1,4 @@
-//! A simulated device that answers single calls as a test wants.
+//! A simulated device with a test's own code at its calls.
 
 use folio::storage::{DirEntry, FileLock, Files, RandomAccessFile};
 use folio::testing::SimFiles;
@@ -9,6 +9,12 @@ use std::sync::Arc;
 pub(crate) enum Call {
     List,
     Open,
+    /// From this name.
+    Rename,
+    Remove,
+    SyncFolder,
+    /// The folder has been synced.
+    SyncedFolder,
     Length,
     Write,
     Sync,
@@ -18,12 +24,12 @@ pub(crate) enum Call {
 /// number for an answer goes through unless that is an error.
 type Answer = dyn Fn(Call, &str) -> Option<io::Result<u64>> + Send + Sync;
 
-pub(crate) struct Answering {
+pub(crate) struct Device {
     files: SimFiles,
     answer: Arc<Answer>,
 }
 
-struct AnsweringFile {
+struct DeviceFile {
     path: String,
     file: Arc<dyn RandomAccessFile>,
     answer: Arc<Answer>,
@@ -33,20 +39,33 @@ fn let_through(answer: Option<io::Result<u64>>) -> io::Result<()> {
     answer.map_or(Ok(()), |answer| answer.map(drop))
 }
 
-impl Answering {
-    pub(crate) fn over(
+impl Device {
+    /// That answers as `answer` does.
+    pub(crate) fn answering(
         files: &SimFiles,
         answer: impl Fn(Call, &str) -> Option<io::Result<u64>> + Send + Sync + 'static,
     ) -> Arc<dyn Files> {
         Arc::new(Self { files: files.clone(), answer: Arc::new(answer) })
     }
 
+    /// That runs `step` ahead of each call, which fails with its error.
+    pub(crate) fn watched(
+        files: &SimFiles,
+        step: impl Fn(Call, &str) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Arc<dyn Files> {
+        Self::answering(files, move |call, path| step(call, path).err().map(Err))
+    }
+
+    fn ask(&self, call: Call, path: &str) -> io::Result<()> {
+        let_through((self.answer)(call, path))
+    }
+
     fn file(&self, path: &str, file: Arc<dyn RandomAccessFile>) -> Arc<dyn RandomAccessFile> {
-        Arc::new(AnsweringFile { path: path.into(), file, answer: Arc::clone(&self.answer) })
+        Arc::new(DeviceFile { path: path.into(), file, answer: Arc::clone(&self.answer) })
     }
 }
 
-impl Files for Answering {
+impl Files for Device {
     fn describe(&self) -> String {
         self.files.describe()
     }
@@ -60,12 +79,12 @@ impl Files for Answering {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
-        let_through((self.answer)(Call::List, folder))?;
+        self.ask(Call::List, folder)?;
         self.files.list(folder)
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
-        let_through((self.answer)(Call::Open, path))?;
+        self.ask(Call::Open, path)?;
         Ok(self.file(path, self.files.open(path)?))
     }
 
@@ -74,15 +93,19 @@ impl Files for Answering {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.ask(Call::Rename, from)?;
         self.files.rename(from, to)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.ask(Call::Remove, path)?;
         self.files.remove(path)
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        self.files.sync_folder(folder)
+        self.ask(Call::SyncFolder, folder)?;
+        self.files.sync_folder(folder)?;
+        self.ask(Call::SyncedFolder, folder)
     }
 
     fn lock(&self, path: &str) -> io::Result<Option<Box<dyn FileLock>>> {
@@ -90,7 +113,7 @@ impl Files for Answering {
     }
 }
 
-impl RandomAccessFile for AnsweringFile {
+impl RandomAccessFile for DeviceFile {
     fn length(&self) -> io::Result<u64> {
         (self.answer)(Call::Length, &self.path).unwrap_or_else(|| self.file.length())
     }
