@@ -3,7 +3,7 @@
 # transactions and recovery. Those that none can run, or only by chance, are in scripts/coverage-exceptions.txt, each with
 # its reason. Ends with an error at any other line, and at more than two in a hundred other sides.
 #
-#   scripts/coverage.sh             runs the tests, but for the crash images, which take hours so; about half an hour
+#   scripts/coverage.sh             runs the tests, but for the crash images, which take hours so; half an hour on two cores
 #   scripts/coverage.sh --report    only lists, from the last run
 #
 # Needs nightly Rust, cargo-llvm-cov, jq, and LLVM's tools (LLVM_COV, LLVM_PROFDATA; else those of llvm-19). Skipped, with
