@@ -106,6 +106,31 @@ fn what_is_rolled_back_leaves_no_bytes() {
 }
 
 #[test]
+fn figures_wait_for_no_transaction() {
+    let db = Database::in_memory();
+    notes(&db, "notes");
+    fill(&db, "notes", 100);
+    let before = db.stats();
+    db.transaction(|tx| {
+        tx.table("notes")?.insert_many((100..5_000).map(note))?;
+        let within = db.stats();
+        let beside = std::thread::scope(|scope| scope.spawn(|| db.stats()).join().unwrap());
+        for stats in [within, beside] {
+            assert_eq!((stats.version, &stats.tables, stats.memory), (before.version, &before.tables, before.memory));
+        }
+        Ok(())
+    })
+    .unwrap();
+    let after = db.stats();
+    assert!(after.memory.used_bytes > 10 * before.memory.used_bytes && after.tables[0].rows == 5_000, "{after:?}");
+    db.table("notes").unwrap().clear().unwrap();
+    db.reclaim();
+    let (memory, table) = (db.stats().memory, &db.stats().tables[0]);
+    assert_eq!(memory.waiting_bytes, 0);
+    assert!(memory.used_bytes < before.memory.used_bytes && table.rows == 0, "{memory:?}");
+}
+
+#[test]
 fn a_fork_has_its_own_figures() {
     let db = Database::in_memory();
     notes(&db, "notes");

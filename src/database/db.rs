@@ -285,9 +285,10 @@ impl Database {
         self.snapshot().fork()
     }
 
-    /// Figures: versions; rows, indexes and bytes of each table; memory. Waits for the running write, and makes nobody
-    /// wait. Cost: O(tables, their indexes and their parts on disk); with snapshots or forks also O(tables) for each of
-    /// them, and O(pages written since the oldest) for all; in a fork O(pages written in it) for each.
+    /// Figures: versions; rows, indexes and bytes of each table; memory. Waits for no transaction, and makes nobody wait;
+    /// on disk it waits for a running [`verify`](Database::verify). Cost: O(tables, their indexes and their parts on disk);
+    /// with snapshots or forks also O(tables) for each of them, and O(pages written since the oldest) for all; in a fork
+    /// O(pages written in it) for each.
     pub fn stats(&self) -> Stats {
         stats_of(&self.core)
     }

@@ -74,7 +74,7 @@ pub struct DurableStats {
 }
 
 /// Where the memory of a database is, in bytes. Pages shared with the database that this one was forked from count
-/// there, not here.
+/// there, not here. As the last write to end has left it: what a running one has made since is not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryStats {
@@ -114,8 +114,7 @@ pub(super) fn stats_of(core: &Core) -> Stats {
     });
     let (tables, version) = (tables.collect(), version_number(pinned.root()));
     drop(pinned);
-    let memory = core.store.memory_use().map(|memory| (memory, held.bytes));
-    let (memory, held_bytes) = memory.unwrap_or_default();
+    let memory = core.store.memory_use();
     Stats {
         version,
         tables,
@@ -123,7 +122,7 @@ pub(super) fn stats_of(core: &Core) -> Stats {
             reserved_bytes: memory.reserved_bytes,
             used_bytes: memory.used_bytes,
             waiting_bytes: memory.waiting_bytes,
-            held_bytes,
+            held_bytes: held.bytes,
         },
         snapshots: memory.snapshots.saturating_sub(usize::from(core.log.as_ref().is_some_and(|log| log.is_behind()))),
         storage: core.log.as_ref().map(|log| DurableStats {

@@ -57,8 +57,18 @@ pub(crate) struct Store {
     closed: AtomicBool,
     /// The thread inside a write, by the address of its token; 0 for none.
     pub(super) owner: AtomicUsize,
+    memory: MemoryFigures,
     /// Kept for S2.
     origin: Option<Pinned>,
+}
+
+/// What the memory was used for when the running write began, for whoever asks beside it.
+#[derive(Default)]
+struct MemoryFigures {
+    used_bytes: AtomicUsize,
+    reserved_bytes: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    blocks: AtomicUsize,
 }
 
 static NEXT_STORE: AtomicU64 = AtomicU64::new(1);
@@ -107,6 +117,7 @@ impl Store {
             publishing,
             closed: AtomicBool::new(false),
             owner: AtomicUsize::new(0),
+            memory: MemoryFigures::default(),
             origin,
         })
     }
@@ -199,6 +210,16 @@ impl Store {
         work.reclaimer.slice(&mut work.heap, horizon, &snapshots, dropped, added)
     }
 
+    /// Lets everyone know what the memory is used for now.
+    #[inline]
+    pub(super) fn note_memory(&self, work: &Pages) {
+        let memory = &self.memory;
+        memory.used_bytes.store(work.heap.used_bytes(), Ordering::Relaxed);
+        memory.reserved_bytes.store(work.heap.reserved_bytes(), Ordering::Relaxed);
+        memory.waiting_bytes.store(work.reclaimer.queue_bytes(), Ordering::Relaxed);
+        memory.blocks.store(work.heap.used_blocks(), Ordering::Relaxed);
+    }
+
     /// The same at the end of a write that has added so much. Where memory is used up, nothing that can be freed is left.
     pub(super) fn reclaim_behind(&self, work: &mut Pages, added: usize) {
         while self.reclaim(work, added) > 0 && work.heap.is_tight() && !work.reclaimer.is_idle() {}
@@ -256,21 +277,16 @@ impl Store {
         self.writer.lock().get_mut().pages.heap.limit(bytes);
     }
 
-    /// Waits for the running write, if any, unless it is this thread's: then answers nothing.
-    pub(crate) fn memory_use(&self) -> Option<MemoryUse> {
-        if self.is_writing_here() {
-            return None;
+    /// As the last write to end has left it: a running one is neither waited for nor counted. Cost: O(named versions).
+    pub(crate) fn memory_use(&self) -> MemoryUse {
+        if let Some(mut writer) = self.writer.try_lock() {
+            self.note_memory(&writer.get_mut().pages);
         }
-        let mut writer = self.writer.lock();
-        Some(self.memory_use_of(&writer.get_mut().pages))
-    }
-
-    pub(super) fn memory_use_of(&self, work: &Pages) -> MemoryUse {
         MemoryUse {
-            used_bytes: work.heap.used_bytes(),
-            reserved_bytes: work.heap.reserved_bytes(),
-            waiting_bytes: work.reclaimer.queue_bytes(),
-            blocks: work.heap.used_blocks(),
+            used_bytes: self.memory.used_bytes.load(Ordering::Relaxed),
+            reserved_bytes: self.memory.reserved_bytes.load(Ordering::Relaxed),
+            waiting_bytes: self.memory.waiting_bytes.load(Ordering::Relaxed),
+            blocks: self.memory.blocks.load(Ordering::Relaxed),
             snapshots: self.snapshots.lock().iter().map(|named| named.count).sum(),
             reader_slots: self.epochs.slot_count(),
         }

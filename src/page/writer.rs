@@ -122,6 +122,7 @@ impl<'s> Transaction<'s> {
         pages.start_blocks = pages.heap.used_blocks();
         pages.savepoints = 0;
         pages.stamp += 1;
+        store.note_memory(pages);
         Self { store, views: Slot::new(), writer, base, ended: false }
     }
 
