@@ -1,6 +1,6 @@
 //! Transactions and what may happen inside their closures.
 
-use folio::{Column, Database, Error, Index, Result, Row, Schema};
+use folio::{Column, Database, Error, Index, Result, Row, Schema, TransactionTable};
 use serde_json::json;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -39,6 +39,71 @@ fn a_batch_whose_iterator_writes_to_the_same_table_stores_all_of_both() {
         assert!(stored.into_iter().eq(0..of_batch));
         assert_eq!(table.select().filter(n.ge(1_000)).count().unwrap(), before + of_batch);
     }
+}
+
+/// Draws rows and writes on its own: where it begins, and where it is dropped.
+struct Writes<'t> {
+    table: &'t TransactionTable<'t>,
+    left: u64,
+    /// Instead of a last row.
+    panics: bool,
+}
+
+impl Writes<'_> {
+    fn write(&self) {
+        self.table.insert(&json!({ "n": 1_000 })).unwrap();
+    }
+}
+
+impl Drop for Writes<'_> {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
+/// Makes an iterator, and writes.
+struct Begins<'t>(Writes<'t>);
+
+impl<'t> IntoIterator for Begins<'t> {
+    type Item = serde_json::Value;
+    type IntoIter = Writes<'t>;
+
+    fn into_iter(self) -> Writes<'t> {
+        self.0.write();
+        self.0
+    }
+}
+
+impl Iterator for Writes<'_> {
+    type Item = serde_json::Value;
+
+    fn next(&mut self) -> Option<serde_json::Value> {
+        self.left = self.left.checked_sub(1)?;
+        assert!(self.left > 0 || !self.panics, "as was wanted");
+        // The last is refused.
+        Some(if self.left > 0 { json!({ "n": self.left }) } else { json!({ "n": -1 }) })
+    }
+}
+
+/// What the iterator of a batch writes is part of the batch, from its making to its end.
+#[test]
+fn a_batch_that_fails_leaves_nothing_of_what_its_iterator_wrote() {
+    let db = numbers();
+    db.transaction(|tx| {
+        let table = tx.table("numbers")?;
+        table.insert(&json!({ "n": 1 }))?;
+        for left in [1, 5, 80] {
+            let rows = |panics| Begins(Writes { table: &table, left, panics });
+            assert!(catch_unwind(AssertUnwindSafe(|| table.insert_many(rows(true)))).is_err());
+            assert_eq!(table.len()?, 1);
+            assert_eq!(table.insert_many(rows(false)).unwrap_err().code(), "out-of-range");
+            assert_eq!(table.len()?, 1);
+        }
+        let left = 0;
+        table.insert_many(Begins(Writes { table: &table, left, panics: false })).map(drop)
+    })
+    .unwrap();
+    assert_eq!(db.table("numbers").unwrap().len().unwrap(), 3);
 }
 
 /// As it is outside a transaction: a row is checked as it was when its closure began.

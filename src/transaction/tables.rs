@@ -300,42 +300,51 @@ impl<'t> TransactionTable<'t> {
 
     /// See [`Table::insert_many`](crate::Table::insert_many).
     pub fn insert_many<R: Serialize>(&self, rows: impl IntoIterator<Item = R>) -> Result<u64> {
-        let mut rows = rows.into_iter();
-        self.insert_each(&mut |shape, buffer| rows.next().map(|row| buffer.encode(shape, &row)))
+        // The iterator's own code, where it begins and where it is dropped, may write too: that is undone with the batch.
+        self.transaction().atomic(|| {
+            let mut rows = Some(rows.into_iter());
+            self.insert_each(&mut |shape, buffer| {
+                let Some(row) = rows.as_mut()?.next() else {
+                    // What it borrows is given back before the last rows are stored.
+                    rows = None;
+                    return None;
+                };
+                Some(buffer.encode(shape, &row))
+            })
+        })
     }
 
+    /// Undone by the caller where it fails.
     fn insert_each(&self, encode_next: EncodeNext<'_>) -> Result<u64> {
-        self.transaction().atomic(|| {
-            let rows_kept = BATCH.try_with(Cell::take).unwrap_or_default();
-            let mut batch = Batch { rows: rows_kept, used: 0, room: self.append_room()?, stored: 0 };
-            let def = self.def();
-            while let Some(encoded) = encode_next(def.schema.shape(), batch.next()) {
-                let ahead = batch.used as u64;
-                let encoded = encoded.map_err(|error| error.in_table(def.name()));
-                let buffer = batch.next();
-                let has_own_id = self.def().row_id.is_some_and(|column| buffer.has_value(column));
-                let finished = encoded.and_then(|()| self.finish_new(buffer, ahead));
-                finished.map_err(|error| in_batch(batch.stored + ahead, error))?;
-                if has_own_id {
-                    self.flush(&mut batch)?;
-                    let (stored, last) = (batch.stored, batch.used);
-                    let own = &mut batch.rows[last];
-                    self.change(|table| table.insert(own)).map_err(|error| in_batch(stored, error))?;
-                    batch.stored += 1;
-                    batch.room = self.append_room()?;
-                    continue;
-                }
-                batch.used += 1;
-                if batch.used == batch.room {
-                    self.flush(&mut batch)?;
-                    batch.room = self.append_room()?;
-                }
+        let rows_kept = BATCH.try_with(Cell::take).unwrap_or_default();
+        let mut batch = Batch { rows: rows_kept, used: 0, room: self.append_room()?, stored: 0 };
+        let def = self.def();
+        while let Some(encoded) = encode_next(def.schema.shape(), batch.next()) {
+            let ahead = batch.used as u64;
+            let encoded = encoded.map_err(|error| error.in_table(def.name()));
+            let buffer = batch.next();
+            let has_own_id = self.def().row_id.is_some_and(|column| buffer.has_value(column));
+            let finished = encoded.and_then(|()| self.finish_new(buffer, ahead));
+            finished.map_err(|error| in_batch(batch.stored + ahead, error))?;
+            if has_own_id {
+                self.flush(&mut batch)?;
+                let (stored, last) = (batch.stored, batch.used);
+                let own = &mut batch.rows[last];
+                self.change(|table| table.insert(own)).map_err(|error| in_batch(stored, error))?;
+                batch.stored += 1;
+                batch.room = self.append_room()?;
+                continue;
             }
-            self.flush(&mut batch)?;
-            batch.rows.retain(|row| row.held_bytes() <= BUFFER_BYTES_KEPT);
-            let _ = BATCH.try_with(|place| place.set(std::mem::take(&mut batch.rows)));
-            Ok(batch.stored)
-        })
+            batch.used += 1;
+            if batch.used == batch.room {
+                self.flush(&mut batch)?;
+                batch.room = self.append_room()?;
+            }
+        }
+        self.flush(&mut batch)?;
+        batch.rows.retain(|row| row.held_bytes() <= BUFFER_BYTES_KEPT);
+        let _ = BATCH.try_with(|place| place.set(std::mem::take(&mut batch.rows)));
+        Ok(batch.stored)
     }
 
     /// Makes `next` the lowest number to be given, unless it is higher already.
