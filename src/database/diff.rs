@@ -1,7 +1,7 @@
 //! What differs between two versions, found by walking both page trees side by side and skipping what they share.
 
 use super::snapshot::Snapshot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::table::definition::TableDef;
 use crate::table::diff::diff_rows;
 use crate::table::layout::page_ids;
@@ -83,8 +83,11 @@ impl<'a> Diff<'a> {
     /// # Errors
     /// [`Error::NoSuchTable`](crate::Error::NoSuchTable) if neither version has it.
     pub fn table(&self, name: &str) -> Result<impl Iterator<Item = &Change<'a>>> {
-        if !self.earlier.catalog.tables.contains_key(name) {
-            self.later.catalog.find(name)?;
+        let (earlier, later) = (self.earlier.catalog.find(name), self.later.catalog.find(name));
+        if let (Err(unlike), Err(error)) = (earlier, later) {
+            // What was probably meant may be a table that only the earlier version has.
+            let has_similar = matches!(&error, Error::NoSuchTable { similar: Some(_), .. });
+            return Err(if has_similar { error } else { unlike });
         }
         Ok(self.tables.iter().filter(move |(table, _)| *table == name).flat_map(|(_, changes)| changes))
     }
