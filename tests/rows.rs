@@ -2,11 +2,15 @@
 
 #[path = "common/random.rs"]
 mod random;
+#[path = "common/recorder.rs"]
+mod recorder;
 
 use folio::{Column, Database, Row, Schema, Table, Timestamp, Uuid, Value};
 use random::Random;
-use serde::Deserialize;
+use recorder::Recorder;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 
@@ -245,4 +249,93 @@ fn a_row_is_written_as_it_is_read() {
     assert!(text.contains(r#""c16":[0.1,-0.0,1e-45],"#), "{text}");
     let nulls = serde_json::to_value(from.get(9).unwrap().unwrap()).unwrap();
     assert_eq!(nulls.as_object().map(|row| row.values().filter(|value| value.is_null()).count()), Some(19));
+}
+
+/// A format that writes no types is read by whoever knows them: widths and optional values are as the column has them.
+#[test]
+fn a_row_is_written_with_the_types_of_its_columns() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t")
+        .column(Column::u8("small"))
+        .column(Column::new("narrow", "i16".parse().unwrap()).nullable())
+        .column(Column::string("text").nullable())
+        .column(Column::f32("ratio").nullable())
+        .column(Column::new("pair", "2xi32".parse().unwrap()).nullable())
+        .column(Column::json("doc").nullable());
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    table.insert(&json!([7, -300, "a", 0.1, [1, -2], [true]])).unwrap();
+    table.insert(&json!([8, null, null, null, null, null])).unwrap();
+    let calls = |id: u64| {
+        let mut recorder = Recorder::default();
+        table.get(id).unwrap().unwrap().serialize(&mut recorder).unwrap();
+        recorder.0.join(", ")
+    };
+    let full = "map Some(6), str \"small\", u8 7, str \"narrow\", some, i16 -300, str \"text\", some, str \"a\", \
+        str \"ratio\", some, f32 0.1, str \"pair\", some, seq Some(2), i32 1, i32 -2, \
+        str \"doc\", some, seq Some(1), bool true";
+    assert_eq!(calls(0), full);
+    let nulls = "map Some(6), str \"small\", u8 8, str \"narrow\", none, str \"text\", none, str \"ratio\", none, \
+        str \"pair\", none, str \"doc\", none";
+    assert_eq!(calls(1), nulls);
+}
+
+/// The text of a document says more than a tree of it: digits, the order of keys, keys that stand twice.
+#[test]
+fn a_copied_row_keeps_its_documents() {
+    let db = Database::in_memory();
+    let (from, to) = (documents(&db, "from"), documents(&db, "to"));
+    let texts = [
+        r#"{"n":12345678901234567890123}"#,
+        "18446744073709551616",
+        "1.10",
+        "-0",
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1,"a":[1.0]}"#,
+        r#""é\u00e9""#,
+    ];
+    for text in texts {
+        let doc = RawValue::from_string(text.to_owned()).unwrap();
+        from.insert(&Document { name: "x", body: &[], n: 1, doc: &doc }).unwrap();
+    }
+    let text_of = |row: &Row<'_>| row.view::<Kept<'_>>().unwrap().doc.get().to_owned();
+    to.insert_many(from.iter().unwrap()).unwrap();
+    for ((row, copy), text) in from.iter().unwrap().zip(to.iter().unwrap()).zip(texts) {
+        assert_eq!((text_of(&row), text_of(&copy)), (text.to_owned(), text.to_owned()));
+    }
+    // And so does a row within a document, and one that is given the values that it has.
+    to.insert(&json!({ "name": "y", "body": [], "n": 2, "doc": null })).unwrap();
+    let before = db.snapshot();
+    for row in from.iter().unwrap() {
+        from.update(row.id(), &row).unwrap();
+    }
+    assert!(before.diff(&db.snapshot()).unwrap().is_empty());
+    let row = from.get(0).unwrap().unwrap();
+    to.insert(&Within { name: "z", body: &[], n: 3, doc: [&row] }).unwrap();
+    let last = to.iter().unwrap().next_back().unwrap();
+    assert!(text_of(&last).contains(r#""doc":{"n":12345678901234567890123}"#), "{}", text_of(&last));
+    // Elsewhere it is what a tree holds of it.
+    let text = serde_json::to_string(&row).unwrap();
+    assert!(text.contains(r#""doc":{"n":1.2345678901234568e+22}"#), "{text}");
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    name: &'a str,
+    body: &'a [u8],
+    n: i32,
+    doc: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Within<'a, 'r> {
+    name: &'a str,
+    body: &'a [u8],
+    n: i32,
+    doc: [&'a Row<'r>; 1],
+}
+
+#[derive(Deserialize)]
+struct Kept<'a> {
+    #[serde(borrow)]
+    doc: &'a RawValue,
 }

@@ -279,7 +279,9 @@ impl<'a> Row<'a> {
 }
 
 /// A row is a map from its columns' names to their values, in the schema's order: what a web service answers with, and what
-/// [`insert`](crate::Table::insert) of a table of the same columns takes.
+/// [`insert`](crate::Table::insert) of a table of the same columns takes. That keeps the text of a `json` column as it is; to
+/// other serializers a document is what `serde_json::Value` holds of it, so that JSON has its numbers as the nearest `f64`
+/// where they are no 64-bit integers. JSON has no NaN and no infinities: it writes null for them.
 ///
 /// ```
 /// # use folio::{Column, Database, Schema};
@@ -300,7 +302,7 @@ impl Serialize for Row<'_> {
         let mut map = serializer.serialize_map(Some(columns.len()))?;
         for (index, column) in columns.iter().enumerate() {
             let value = self.column_bytes(index).map_or(ValueRef::Null, |bytes| column.ty.unpack(bytes));
-            map.serialize_entry(&*column.name, &Typed(column.ty, value))?;
+            map.serialize_entry(&*column.name, &Typed { ty: column.ty, nullable: column.nullable, value })?;
         }
         map.end()
     }

@@ -13,6 +13,7 @@
 //! counts. What compares documents compares their canonical text, which is the same just for equal ones.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{self, Write};
 
@@ -69,6 +70,36 @@ fn read_back(text: &str) -> Result<Value, RowErrorKind> {
 pub(crate) fn tree(text: &str) -> serde_json::Result<Value> {
     check_keys(text).map_err(serde_json::Error::custom)?;
     serde_json::from_str(text)
+}
+
+thread_local! {
+    /// Whether what is serialized on this thread goes into a document of a table.
+    static INTO_DOCUMENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `write`, which serializes into a document: those within it keep their text. Serde has no way for a value to ask what
+/// it is serialized into.
+pub(super) fn into_document<R>(write: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            INTO_DOCUMENT.set(self.0);
+        }
+    }
+
+    let _before = Restore(INTO_DOCUMENT.replace(true));
+    write()
+}
+
+/// A document's text into any format: as the tree that it is read as, but for those who take it as it is.
+pub(super) fn serialize_text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    if INTO_DOCUMENT.get()
+        && let Ok(raw) = serde_json::from_str::<&RawValue>(text)
+    {
+        return raw.serialize(serializer);
+    }
+    tree(text).map_err(serde_core::ser::Error::custom)?.serialize(serializer)
 }
 
 /// A tree within a form of ours, read as [`tree`] reads it.

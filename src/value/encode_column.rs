@@ -10,7 +10,7 @@ use serde_core::Serialize;
 use serde_core::ser::{self, Impossible, Serializer};
 
 use super::columns::Slot;
-use super::document::DocumentFormatter;
+use super::document::{DocumentFormatter, into_document};
 use super::pack::{
     append, check_readable, pack_bool, pack_bytes, pack_decimal, pack_float, pack_int, pack_text, pack_uint,
 };
@@ -151,7 +151,8 @@ fn encode_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<Wr
 
     let (start, mut refused) = (out.len(), None);
     let formatter = DocumentFormatter { refused: &mut refused };
-    let written = value.serialize(&mut serde_json::Serializer::with_formatter(Checked(out), formatter));
+    let mut serializer = serde_json::Serializer::with_formatter(Checked(out), formatter);
+    let written = into_document(|| value.serialize(&mut serializer));
     if let Some(kind) = refused {
         return Err(kind.into());
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_core::{Serialize, Serializer};
 
-use super::document::{canonical_document, tree};
+use super::document::{canonical_document, serialize_text, tree};
 use super::owned::Value;
 use super::pack::unpack_scalar;
 use super::timestamp::Timestamp;
@@ -100,9 +100,9 @@ impl<'a> ArrayRef<'a> {
     }
 
     /// The elements in order.
-    pub fn iter(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
         let array = *self;
-        (0..array.len()).map_while(move |index| array.get(index))
+        (0..array.len()).map(move |index| array.get(index).unwrap_or(ValueRef::Null))
     }
 }
 
@@ -212,10 +212,7 @@ impl Serialize for ValueRef<'_> {
             ValueRef::Bytes(value) => serializer.serialize_bytes(value),
             ValueRef::Uuid(value) => value.serialize(serializer),
             ValueRef::Timestamp(value) => value.serialize(serializer),
-            ValueRef::Json(text) => match tree(text) {
-                Ok(value) => value.serialize(serializer),
-                Err(error) => Err(serde_core::ser::Error::custom(error)),
-            },
+            ValueRef::Json(text) => serialize_text(text, serializer),
             ValueRef::JsonTree(value) => value.serialize(serializer),
             ValueRef::Array(array) => serializer.collect_seq(array.iter()),
         }
