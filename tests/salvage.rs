@@ -76,6 +76,16 @@ fn salvage(image: &Image) -> (Rows, Rows, u64, Vec<Damage>) {
     (rows("a"), rows("b"), db.snapshot().version(), salvaged.lost)
 }
 
+/// Checks that what is told is just this, one after the other: files, and texts about them.
+fn check_told(lost: &[Damage], expected: &[(&str, &str)]) {
+    let fits = |(damage, (file, text)): (&Damage, &(&str, &str))| {
+        // Either of what stands on both sides of a bar: the formats differ.
+        let either = |texts: &str, fits: &dyn Fn(&str) -> bool| texts.split('|').any(fits);
+        either(file, &|file| damage.file.starts_with(file)) && either(text, &|text| damage.to_string().contains(text))
+    };
+    assert!(lost.len() == expected.len() && lost.iter().zip(expected).all(fits), "{expected:#?} for {lost:#?}");
+}
+
 fn says(lost: &[Damage], file: &str, text: &str) -> bool {
     lost.iter().any(|damage| damage.file.starts_with(file) && damage.to_string().contains(text))
 }
@@ -95,7 +105,7 @@ fn a_table_without_its_last_part_is_older_and_says_so() {
         let end = image.get("data/a.records").unwrap().len();
         let (a, b, version, lost) = salvage(&flipped(&image, "data/a.records", end - 2));
         assert_eq!((a, b, version), (Some(vec![0, 2]), Some(vec![0, 1, 2]), 8));
-        assert!(says(&lost, "data/a.records", "1 of 2 parts"), "{lost:?}");
+        check_told(&lost, &[("data/a.records", "matches its checksum"), ("data/a.records", "1 of 2 parts")]);
     }
 }
 
@@ -104,7 +114,7 @@ fn a_table_without_its_first_part_is_empty_but_for_the_log() {
     for format in FORMATS {
         let (a, b, _, lost) = salvage(&flipped(&database(format, false), "data/a.records", 14));
         assert_eq!((a, b), (Some(vec![2]), Some(vec![0, 1, 2])));
-        assert!(says(&lost, "data/a.records", "none of its parts"), "{lost:?}");
+        check_told(&lost, &[("data/a.records", "matches its checksum"), ("data/a.records", "none of its parts")]);
     }
 }
 
@@ -113,8 +123,13 @@ fn a_table_without_its_schema_is_lost_and_ends_the_log() {
     for format in FORMATS {
         let (a, b, version, lost) = salvage(&flipped(&database(format, false), "schema/a.schema.json", 9));
         assert_eq!((a, b, version), (None, Some(vec![0, 1]), 6));
-        assert!(says(&lost, "schema/a", "all of the table is lost"), "{lost:?}");
-        assert!(says(&lost, "wal", "versions 7 to 8"), "{lost:?}");
+        let schema = "schema/a.schema.json";
+        let of_log =
+            [("the log's batch of version 7", "the name of a table|a slot with a table"), ("wal", "versions 7 to 8")];
+        check_told(
+            &lost,
+            &[(schema, "matches its checksum"), (schema, "all of the table is lost"), of_log[0], of_log[1]],
+        );
     }
 }
 
@@ -125,8 +140,7 @@ fn a_damaged_batch_ends_the_log() {
         let end = image.get("wal/transaction.log").unwrap().len();
         let (a, b, version, lost) = salvage(&flipped(&image, "wal/transaction.log", end - 2));
         assert_eq!((a, b, version), (Some(vec![0, 1, 2]), Some(vec![0, 1]), 7));
-        assert!(says(&lost, "wal/transaction.log", "matches its checksum"), "{lost:?}");
-        assert!(says(&lost, "wal", "versions 8 to 8"), "{lost:?}");
+        check_told(&lost, &[("wal/transaction.log", "matches its checksum"), ("wal", "versions 8 to 8")]);
     }
 }
 
@@ -135,7 +149,7 @@ fn a_log_without_its_header_is_read_all_the_same() {
     for format in FORMATS {
         let (a, b, version, lost) = salvage(&flipped(&database(format, false), "wal/transaction.log", 20));
         assert_eq!((a, b, version), (Some(vec![0, 1, 2]), Some(vec![0, 1, 2]), 8));
-        assert!(says(&lost, "wal/transaction.log", "header of a log segment"), "{lost:?}");
+        check_told(&lost, &[("wal/transaction.log", "header of a log segment")]);
     }
 }
 
@@ -146,7 +160,7 @@ fn without_a_manifest_a_whole_log_is_replayed() {
         for image in [flipped(&image, "manifest", 60), image.with("manifest", None)] {
             let (a, b, version, lost) = salvage(&image);
             assert_eq!((a, b, version), (Some(vec![0, 1, 2]), Some(vec![0, 1, 2]), 8));
-            assert!(says(&lost, "manifest", ""), "{lost:?}");
+            check_told(&lost, &[("manifest", "expected")]);
         }
     }
 }
@@ -169,11 +183,13 @@ fn without_manifest_and_log_the_files_are_what_there_is() {
         let image = database(format, false).with("manifest", None);
         let (a, b, version, lost) = salvage(&image);
         assert_eq!((a, b, version), (Some(vec![0, 1]), Some(vec![0, 1]), 8));
-        assert!(says(&lost, "manifest", "the tables are as their files have them"), "{lost:?}");
+        let of_manifest = [("manifest", "entity not found"), ("manifest", "the tables are as their files have them")];
+        check_told(&lost, &of_manifest);
         let mut cut = image.get("data/a.records").unwrap().to_vec();
         cut.pop();
-        let (a, b, ..) = salvage(&image.with("data/a.records", Some(cut)));
+        let (a, b, _, lost) = salvage(&image.with("data/a.records", Some(cut)));
         assert_eq!((a, b), (Some(vec![0]), Some(vec![0, 1])));
+        check_told(&lost, &[of_manifest[0], ("data/a.records", "bytes that are no whole one"), of_manifest[1]]);
     }
 }
 
@@ -183,10 +199,39 @@ fn without_all_that_says_how_rows_are_written_they_say_it_themselves() {
         let image = database(format, false).with("manifest", None).with("wal/transaction.log", None);
         let (a, b, version, lost) = salvage(&image);
         assert_eq!((a, b, version), (Some(vec![0, 1]), Some(vec![0, 1]), 1));
-        assert!(says(&lost, "manifest", "the tables are as their files have them"), "{lost:?}");
+        let of_manifest = [("manifest", "entity not found"), ("manifest", "the tables are as their files have them")];
+        check_told(&lost, &of_manifest);
         // Of one whose first bytes are other ones nothing can be read; the others still say it.
-        let (a, b, ..) = salvage(&flipped(&image, "data/a.records", 1));
+        let (a, b, _, lost) = salvage(&flipped(&image, "data/a.records", 1));
         assert_eq!((a, b), (Some(vec![]), Some(vec![0, 1])));
+        let of_rows = ("schema/a.schema.json|data/a.records", "rows of table `a`, found none that can be read");
+        let of_file = ("data/a.records", "no whole one|a line with a version");
+        check_told(&lost, &[of_manifest[0], of_file, of_rows, of_manifest[1]]);
+    }
+}
+
+#[test]
+fn without_manifest_and_log_the_newest_file_that_can_be_read_counts() {
+    for format in FORMATS {
+        let image = database(format, false).with("manifest", None).with("wal/transaction.log", None);
+        let file = |name: &str| Some(image.get(name).unwrap().to_vec());
+        // What a part is named by, its file's number, is not in it.
+        let mut older = file("data/a.records").unwrap();
+        older.truncate(older.len() / 2);
+        let newer = image.with("data/a.2.records", file("data/a.records")).with("data/a.records", Some(older));
+        let (a, b, _, lost) = salvage(&newer);
+        assert_eq!((a, b, lost.len()), (Some(vec![0, 1]), Some(vec![0, 1]), 2), "{lost:#?}");
+        let (a, _, _, lost) = salvage(&newer.with("data/a.2.records", Some(b"?".to_vec())));
+        assert_eq!(a, Some(vec![0]));
+        assert!(says(&lost, "data/a.2.records", ""), "{lost:#?}");
+        assert!(says(&lost, "data/a.records", "bytes that are no whole one"), "{lost:#?}");
+        let (a, _, _, lost) = salvage(&newer.with("schema/a.3.schema.json", Some(b"{".to_vec())));
+        assert_eq!(a, Some(vec![0, 1]));
+        assert!(says(&lost, "schema/a.3.schema.json", ""), "{lost:#?}");
+        let (a, b, _, lost) = salvage(&flipped(&newer, "schema/a.schema.json", 0));
+        assert_eq!((a, b), (None, Some(vec![0, 1])));
+        assert!(says(&lost, "schema/a.schema.json", ""), "{lost:#?}");
+        assert!(says(&lost, "schema", "expected table `a`, found no schema: all of the table is lost"), "{lost:#?}");
     }
 }
 

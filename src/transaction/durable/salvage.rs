@@ -259,8 +259,8 @@ impl Salvage<'_> {
         Ok(None)
     }
 
-    /// The parts that a file has one behind the other.
-    fn parts_of(&self, file: &(ObjectKind, String, u64)) -> Result<Vec<Object>> {
+    /// The parts that a file has one behind the other. What stands behind the last of them is reported: it may have been one.
+    fn parts_of(&mut self, file: &(ObjectKind, String, u64)) -> Result<Vec<Object>> {
         let whole = self.remains.object_at(file, 0, None)?;
         let mut reader = self.remains.open_object(&whole)?;
         let lengths = image::part_lengths(image_format(self.format), &mut |into| reader.read(into))?;
@@ -269,7 +269,15 @@ impl Salvage<'_> {
             at += length;
             self.remains.object_at(file, at - length, Some(length))
         };
-        lengths.into_iter().map(place).collect()
+        let parts = lengths.into_iter().map(place).collect();
+        let left = whole.length().saturating_sub(at);
+        if left > 0 {
+            let (expected, found) =
+                (format!("a part of table `{}`", file.1), format!("{left} bytes that are no whole one"));
+            let file = whole.place().into();
+            (self.report)(Damage { file, offset: at, expected: expected.into(), found: found.into() });
+        }
+        parts
     }
 }
 
