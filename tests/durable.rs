@@ -351,8 +351,8 @@ fn on_memory(format: Format) -> (Arc<MemoryEngine>, Database) {
     (engine, db)
 }
 
-/// Replays the database's log, as after a crash, and compares.
-fn assert_replays(db: &Database, log: &MemoryEngine) {
+/// Replays the database's log, as after a crash, and compares. Answers what it has come to.
+fn assert_replays(db: &Database, log: &MemoryEngine) -> Database {
     let storage = MemoryStorage::default();
     let copy = MemoryEngine::open(&storage, log.format()).unwrap();
     copy.claim().unwrap();
@@ -366,6 +366,7 @@ fn assert_replays(db: &Database, log: &MemoryEngine) {
     let schema = |table: &Table| serde_json::to_value(table.schema().unwrap()).unwrap();
     assert_eq!(schema(&table), schema(&expected));
     assert_eq!(again.verify().unwrap(), []);
+    again
 }
 
 #[test]
@@ -425,6 +426,43 @@ fn every_single_operation_is_replayed() {
             println!("{format:?}, operation {number}");
             assert_replays(&db, &engine);
         }
+    }
+}
+
+/// Numbers and lengths take more bytes as they grow; ids are told from where the last one was, in each table anew.
+#[test]
+fn numbers_at_the_edges_of_their_bytes_are_replayed() {
+    let near = |power: u32| (1u64 << power) - 2..=(1u64 << power) + 1;
+    let ids: Vec<u64> = [7, 14, 21, 28, 35, 42, 49, 56, 63].into_iter().flat_map(near).chain([u64::MAX - 1]).collect();
+    for format in [Format::Binary, Format::JsonLines] {
+        let (engine, db) = on_memory(format);
+        let table = db.create_table(people()).unwrap();
+        for (id, n) in ids.iter().zip(0..) {
+            // The row's length comes by every edge, and so does that of the text in it.
+            let name = "n".repeat([60, 70, 126, 127, 128, 129, 200][n % 7] + n / 7);
+            table
+                .insert(&json!({ "id": id, "name": name, "email": n.to_string(), "photo": vec![1; n * 900] }))
+                .unwrap();
+        }
+        for length in (0..160).chain(16_300..16_400) {
+            table.update(ids[3], &json!({ "name": "m".repeat(length) })).unwrap();
+        }
+        let schema = Schema::builder("beside").column(Column::u64("id").primary_key().auto_increment());
+        db.create_table(schema.column(Column::u8("n")).build().unwrap()).unwrap();
+        db.transaction(|tx| {
+            let (people, beside) = (tx.table("people")?, tx.table("beside")?);
+            for &id in ids.iter().rev() {
+                beside.insert(&(id, 1))?;
+                people.update(id, &json!({ "score": 0.5 }))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        db.table("beside").unwrap().delete_where(|row: &folio::Row| row.id() % 2 == 1).unwrap();
+        let again = assert_replays(&db, &engine);
+        let beside = |db: &Database| rows(&db.table("beside").unwrap());
+        assert_eq!(beside(&again), beside(&db));
+        assert_eq!(beside(&again).len(), ids.iter().filter(|id| *id % 2 == 0).count());
     }
 }
 

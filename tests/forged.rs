@@ -210,6 +210,11 @@ fn a_batch_of_lines_that_say_two_things_or_none_is_refused() {
         r#"{"row":{"n":1}}"#,
         r#"{"next_id":9}"#,
         r#"{"drop":"a","slot":0}"#,
+        r#"{"drop":"a","clear":true}"#,
+        r#"{"drop":"a","delete":1}"#,
+        r#"{"drop":"a","put":1}"#,
+        r#"{"drop":"a","row":{"n":1}}"#,
+        r#"{"drop":"a","next_id":9}"#,
         r#"{"create":{}}"#,
         "{}",
     ];
