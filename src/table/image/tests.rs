@@ -1,5 +1,6 @@
 //! Tables against what is restored from their parts, and parts that are damaged.
 
+use super::check::check_page;
 use super::restore::Restore;
 use super::*;
 use crate::page::{BlockRef, Guard, Store};
@@ -7,6 +8,8 @@ use crate::schema::{Column, Index, Schema};
 use crate::table::change::{ROWS_MAX, TableMut, new_index_block};
 use crate::table::definition::TableDef;
 use crate::table::diff::diff_rows;
+use crate::table::layout::{INLINE_MAX, PAGE_SHIFT, Place};
+use crate::table::row_page::PageRef;
 use crate::table::samples::{Random, check_table, random_changes, random_schema};
 use crate::table::sequence::Sequence;
 use crate::table::version::{Entry, root_bytes};
@@ -246,6 +249,7 @@ fn small_schema() -> Schema {
         .column(Column::json("more").nullable())
         .column(Column::bytes("raw"))
         .column(Column::new("wide", "300xf32".parse::<Type>().unwrap()).nullable())
+        .column(Column::new("pair", "2xbool".parse::<Type>().unwrap()))
         .index(Index::ordered(["size"]))
         .index(Index::hash(["on", "name"]))
         .build()
@@ -267,6 +271,7 @@ fn small_table() -> Database {
             row.set_null(shape, 4);
             row.set(shape, 5, &vec![7; if id == 70 { 1100 } else { 2 }]).unwrap();
             row.set_null(shape, 6);
+            row.set(shape, 7, &[1, 0]).unwrap();
             if id < 71 {
                 row.set(shape, 3, &(id as f32 / 3.0).to_le_bytes()).unwrap();
                 row.set(shape, 4, b"{\"a\":[1]}").unwrap();
@@ -279,6 +284,114 @@ fn small_table() -> Database {
         table.remove(3).unwrap();
     });
     database
+}
+
+/// One byte after the other, each by what it is there for.
+#[test]
+fn every_rule_of_a_page_is_checked() {
+    let database = small_table();
+    let (def, guard) = (&database.def, database.store.pin());
+    let layout = &def.layout;
+    let page = |number| {
+        let block = view(&guard, def).rows().get(number).unwrap();
+        let (mut bytes, links) = (block.bytes().to_vec(), block.links().len());
+        // In memory anything may stand there.
+        bytes[layout.padding(links > 0, PageRef::new(block).rows())].fill(0);
+        (bytes, links)
+    };
+    let ((plain, none), (large, two)) = (page(0), page(2));
+    assert_eq!((none, two), (0, 2));
+    let refused = |number, bytes: &[u8], links| {
+        let fault = check_page(def, number, bytes, links).err().expect("refused");
+        (fault.at, fault.expected)
+    };
+    let with = |bytes: &[u8], at: usize, flipped: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= flipped;
+        bytes
+    };
+    let begins = |(at, expected): (usize, String), place: usize, text: &str| {
+        assert!(at == place && expected.starts_with(text), "{at} {expected} for {place} {text}");
+    };
+    for number in [0, 7, u64::MAX >> PAGE_SHIFT] {
+        assert_eq!(check_page(def, number, &plain, 0).unwrap().live, 1 << 4);
+        let shape = check_page(def, number, &large, 2).unwrap();
+        assert_eq!((shape.live, shape.large.len()), (0b11 << 6, 2));
+    }
+    begins(refused((u64::MAX >> PAGE_SHIFT) + 1, &plain, 0), 0, "a page with rows");
+    begins(refused(0, &[&[0; 4], &plain[4..]].concat(), 0), 0, "a page with rows");
+    begins(refused(0, &with(&plain, 4, 1), 0), 4, "the flags");
+    begins(refused(2, &large, 0), 4, "the flags");
+    begins(refused(2, &large, 3), 0, "2 large values");
+    begins(refused(0, &plain[..layout.values_at(false, 1) - 1], 0), 0, "at least");
+    begins(refused(0, &[&plain[..], b"x"].concat(), 0), plain.len(), "the end of the page");
+
+    let mask_rule = "a mask of rows that may be in it";
+    for at in (0..layout.masks().len()).map(|mask| layout.mask_at(mask)) {
+        begins(refused(2, &with(&large, at, 1 << 2), 2), at, mask_rule);
+    }
+    // What is null is neither true, nor has it a value, nor a large one.
+    let places = layout.columns();
+    let (on, size) = (&places[2], &places[3]);
+    let Place::Bool { mask } = on.place else { panic!("a bool is a mask") };
+    begins(refused(2, &with(&large, layout.mask_at(on.nulls.unwrap()), 1 << 1), 2), layout.mask_at(mask), mask_rule);
+    let Place::Fixed { before, width: 4 } = size.place else { panic!("a float of 4 bytes") };
+    let size_at = layout.columns_at(true) + before * 2 + 4;
+    for at in size_at..size_at + 4 {
+        begins(refused(2, &with(&large, at, 1), 2), at, "zero");
+    }
+    for (index, at) in (0..layout.variable_columns().len()).map(|index| (index, layout.large_mask_at(index))) {
+        begins(refused(2, &with(&large, at, 1 << 2), 2), at, mask_rule);
+        // Of the wide arrays the first is null, and the second cannot be but large.
+        if index == 3 {
+            begins(refused(2, &with(&large, at, 1), 2), at, mask_rule);
+            begins(refused(2, &with(&large, at, 1 << 1), 1), at, mask_rule);
+        }
+    }
+    let heads = layout.mask_at(layout.masks().len())..layout.columns_at(false);
+    let large_heads = layout.large_mask_at(layout.variable_columns().len())..layout.columns_at(true);
+    let mut padding: Vec<usize> = heads.chain(large_heads).collect();
+    padding.extend(layout.padding(true, 2));
+    assert!(padding.len() > 2);
+    for at in padding {
+        begins(refused(2, &with(&large, at, 1), 2), at, "zero");
+    }
+    let Place::Fixed { before, width: 2 } = places[7].place else { panic!("two bytes") };
+    let pair_at = layout.columns_at(true) + before * 2;
+    begins(refused(2, &with(&large, pair_at + 3, 2), 2), pair_at, "bools of 0 or 1");
+
+    // Ends rise, by nothing where there is no value, and values are of their types.
+    let (ends_at, values_at) = (layout.ends_at(true, 2), layout.values_at(true, 2));
+    let width = layout.offset_bytes();
+    let end = |ordinal: usize| ends_at + width * ordinal;
+    for ordinal in 0..8 {
+        begins(refused(2, &with(&large, end(ordinal) + 1, 0xFF), 2), end(ordinal), "an end of");
+    }
+    let start_of = |ordinal: usize| large[end(ordinal) - width];
+    for (ordinal, what) in [(3, "null"), (4, "large"), (6, "null"), (7, "large")] {
+        let mut longer = large.clone();
+        (ordinal..8).for_each(|later| longer[end(later)] += 1);
+        longer.push(b'x');
+        let start = start_of(ordinal);
+        assert_eq!(refused(2, &longer, 2), (end(ordinal), format!("an end of {start} to {start}")), "{what}");
+    }
+    begins(refused(2, &with(&large, end(1), 8 ^ 3), 2), end(1), "an end of 4 to");
+    begins(refused(2, &with(&large, values_at, 0x40), 2), values_at, "UTF-8");
+    begins(refused(2, &with(&large, end(0), 4 ^ 5), 2), end(0), "the end of a text");
+    begins(refused(2, &with(&large, values_at + 8, 1), 2), values_at + 8, "a JSON document");
+    // Up to the longest that may stand in a page.
+    let (raw, values_at) = (layout.ends_at(false, 1) + 2 * width, layout.values_at(false, 1));
+    let start = usize::from(plain[raw - width]);
+    let of_length = |length: usize| {
+        let mut page = plain.clone();
+        for at in [raw, raw + width] {
+            page[at..at + 2].copy_from_slice(&((start + length) as u16).to_le_bytes());
+        }
+        page.resize(values_at + start + length, b'x');
+        page
+    };
+    assert!(check_page(def, 0, &of_length(INLINE_MAX), 0).is_ok());
+    begins(refused(0, &of_length(INLINE_MAX + 1), 0), raw, "an end of");
 }
 
 /// An error, or a table that is sound.
