@@ -150,6 +150,57 @@ fn the_log_is_replayed_behind_a_checkpoint() {
     }
 }
 
+/// Rows and schemas, of the tables that changed and of no others, in the life that saved before and in the next one.
+#[cfg(any(unix, windows))]
+#[test]
+fn a_checkpoint_saves_what_came_since_the_last_one() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let files = SimFiles::new();
+        let mut db = on_files(&files, format);
+        let large = texts(&db);
+        large.insert_many((0..3_000_u64).map(|n| (n, "text"))).unwrap();
+        db.create_table(people()).unwrap();
+        fill(&db);
+        let stored = |db: &Database| {
+            db.checkpoint().unwrap();
+            let tables = db.stats().tables;
+            let of = |name: &str| tables.iter().find(|table| table.name == name).unwrap().stored_bytes;
+            (of("texts"), of("people"))
+        };
+        let first = stored(&db);
+        let check_grown = |(large, small): (u64, u64), before: (u64, u64), what: &str| {
+            assert!(large > before.0 && large < before.0 + first.0 / 10, "{what}: {large} for {before:?}");
+            assert_eq!(small, before.1, "{what}");
+        };
+        large.update(7, &json!({ "text": "other" })).unwrap();
+        let mut last = stored(&db);
+        check_grown(last, first, "in the same life");
+        drop(large);
+        let has_index = |db: &Database| {
+            let people = db.table("people").unwrap();
+            people.schema().unwrap().indexes().iter().any(|index| index.name() == "by_photo")
+        };
+        for wanted in [true, false] {
+            match wanted {
+                true => db.create_index("people", Index::hash(["photo"]).named("by_photo")).unwrap(),
+                false => db.drop_index("people", "by_photo").unwrap(),
+            }
+            let (large, small) = stored(&db);
+            assert!(large == last.0 && small != last.1, "the schema alone is another");
+            last = (large, small);
+            drop(db);
+            db = on_files(&files, format);
+            assert_eq!(db.opening().unwrap().replayed, 0);
+            assert!(has_index(&db) == wanted && db.verify().unwrap().is_empty());
+            db.table("texts").unwrap().update(8, &json!({ "text": format!("{wanted}") })).unwrap();
+            let now = stored(&db);
+            check_grown(now, last, "in the next life");
+            last = now;
+        }
+        assert_eq!(db.table("texts").unwrap().len().unwrap(), 3_000);
+    }
+}
+
 #[test]
 fn a_backup_is_a_database() {
     let directory = Directory::new("backup");
