@@ -148,6 +148,18 @@ fn a_part_whose_lines_do_not_follow_is_refused() {
         ("{\"page\":0}\n", "expected a version, found another line"),
         (&*format!("{HEAD}{HEAD}{END}"), "expected no second version, found another line"),
         (&*format!("{HEAD}{{\"id\":0,\"row\":{{\"n\":0}}}}\n"), "expected a page before its rows, found row 0"),
+        (
+            &*format!("{HEAD}{{\"page\":0}}\n{{\"absent\":[1,2]}}\n{{\"id\":0,\"row\":{{\"n\":0}}}}\n"),
+            "expected a page before its rows, found row 0",
+        ),
+        (
+            &*format!("{HEAD}{{\"page\":0}}\n{{\"id\":3,\"row\":{{\"n\":3}}}}\n{{\"id\":1,\"row\":{{\"n\":1}}}}\n"),
+            "expected rows of page 0 in order, found row 1",
+        ),
+        (
+            &*format!("{HEAD}{{\"page\":0}}\n{{\"id\":3,\"row\":{{\"n\":3}}}}\n{{\"id\":36,\"row\":{{\"n\":36}}}}\n"),
+            "expected rows of page 0 in order, found row 36",
+        ),
         (&*format!("{HEAD}{{\"page\":0}}\n{{\"id\":0,\"row\":5}}\n"), "expected a map of columns"),
         (
             &*format!("{HEAD}{{\"page\":8}}\n{{\"id\":256,\"row\":{{\"n\":256}}}}\n"),
@@ -223,6 +235,110 @@ fn a_batch_of_lines_that_say_two_things_or_none_is_refused() {
         let storage = storage(Format::JsonLines, &[], Value::Null, &payloads);
         let reason = format!("the log's batch of version 2 at byte 0: expected a line of a log, found `{line}`");
         assert_refused(&storage, Format::JsonLines, &reason);
+    }
+}
+
+#[test]
+fn changes_of_a_table_in_another_order_are_refused() {
+    // With unique values old rows go before new ones come.
+    let unique = Schema::builder("a").column(Column::u8("n").primary_key().auto_increment());
+    let unique = unique.column(Column::u8("m").nullable().unique()).build().unwrap();
+    let next_id = |id: u8| format!("{{\"table\":\"a\",\"next_id\":{id}}}");
+    let (clear, delete) = (r#"{"table":"a","clear":true}"#.to_owned(), r#"{"table":"a","delete":1}"#.to_owned());
+    for (schema, has_more) in [(schema("a"), false), (unique, true)] {
+        let put = |id: u8| {
+            let row = if has_more { json!({ "n": id, "m": id }) } else { json!({ "n": id }) };
+            json!({ "table": "a", "put": id, "row": row }).to_string()
+        };
+        let create = format!("{{\"create\":{},\"slot\":0}}\n", serde_json::to_string(&schema).unwrap());
+        let of = |lines: &[&String]| {
+            let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            storage(Format::JsonLines, &[], Value::Null, &[create.clone().into_bytes(), lines.into_bytes()])
+        };
+        let refused: [&[&String]; 9] = [
+            &[&put(2), &put(1)],
+            &[&put(1), &put(1)],
+            &[&put(1), &delete],
+            &[&put(1), &clear],
+            &[&clear, &clear],
+            &[&next_id(9), &put(3)],
+            &[&next_id(9), &clear],
+            &[&next_id(9), &next_id(10)],
+            &[&put(1), &put(2), &next_id(9), &put(3)],
+        ];
+        for lines in refused {
+            let reason = "expected a clear, then rows in the order of their ids, then a next id, found another order";
+            assert_refused(&of(lines), Format::JsonLines, reason);
+        }
+        let storage = of(&[&clear, &put(1), &put(3), &next_id(9)]);
+        let engine = MemoryEngine::open(&storage, Format::JsonLines).unwrap();
+        let db = Database::builder().open_on(Arc::new(engine)).unwrap();
+        assert_eq!((db.table("a").unwrap().len().unwrap(), db.verify().unwrap().len()), (2, 0));
+        assert_eq!(db.table("a").unwrap().insert(&json!({})).unwrap(), 9);
+    }
+}
+
+/// `bytes` with what stands where `old` is replaced, which is there once.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    let [at] = *places else { panic!("{} times", places.len()) };
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
+}
+
+/// Their checksums match: it is the values that are none.
+#[test]
+fn values_that_are_none_of_their_type_are_refused() {
+    let schema = Schema::builder("a")
+        .column(Column::u8("n").primary_key().auto_increment())
+        .column(Column::string("text"))
+        .column(Column::new("flags", "5xbool".parse().unwrap()))
+        .column(Column::json("doc"))
+        .column(Column::string("long"))
+        .column(Column::new("wide", "300xf32".parse().unwrap()))
+        .build()
+        .unwrap();
+    let engine = Arc::new(MemoryEngine::open(&MemoryStorage::default(), Format::Binary).unwrap());
+    let db = Database::builder().open_on(Arc::clone(&engine) as Arc<dyn StorageEngine>).unwrap();
+    let long = "l".repeat(2_000);
+    let row = json!({ "text": "short", "flags": [true, true, true, true, true], "doc": { "key": 1 }, "long": long, "wide": vec![0.5; 300] });
+    db.create_table(schema).unwrap().insert(&row).unwrap();
+    let mut payloads = Vec::new();
+    let note = &mut |batch: Batch<'_>| {
+        payloads.push(batch.payload.to_vec());
+        Ok(())
+    };
+    engine.read_from(1, note).unwrap();
+    let middle = [b"l".repeat(1_000), b"\xFF".to_vec(), b"l".repeat(999)].concat();
+    let forged: [(&[u8], &[u8], &str); 4] = [
+        (b"short", b"sho\xFFt", "UTF-8"),
+        (b"{\"key\":1}", b"{\"key\":}}", "a JSON document"),
+        (&[1; 5], &[1, 1, 1, 1, 2], "bools of 0 or 1"),
+        (long.as_bytes(), &middle, "UTF-8"),
+    ];
+    let [create, insert] = &*payloads else { panic!("two commits") };
+    for (old, new, reason) in &forged {
+        let payloads = [create.clone(), replaced(insert, old, new)];
+        assert_refused(&storage(Format::Binary, &[], Value::Null, &payloads), Format::Binary, reason);
+    }
+
+    db.save().unwrap();
+    let objects = engine.manifest().unwrap().checkpoint.objects;
+    let read = |object: &Object| engine.open_object(object).unwrap().read_to_end().unwrap();
+    let (schema, part) = ((ObjectKind::Schema, "a", read(&objects[0])), read(&objects[1]));
+    let lengths: [(&[u8], &[u8], &str); 5] = [
+        (&2_000_u32.to_le_bytes(), &1_023_u32.to_le_bytes(), "a large value of 1024 to"),
+        (&2_000_u32.to_le_bytes(), &0_u32.to_le_bytes(), "a large value of 1024 to"),
+        (&2_000_u32.to_le_bytes(), &u32::MAX.to_le_bytes(), "a large value of 1024 to"),
+        (&1_200_u32.to_le_bytes(), &1_201_u32.to_le_bytes(), "a value of 1200 bytes"),
+        (&1_200_u32.to_le_bytes(), &1_100_u32.to_le_bytes(), "a value of 1200 bytes"),
+    ];
+    for (old, new, reason) in forged.iter().chain(&lengths) {
+        let objects = [schema.clone(), part_of("a", replaced(&part, old, new))];
+        assert_refused(
+            &storage(Format::Binary, &objects, content(json!([table("a", 0)])), &[]),
+            Format::Binary,
+            reason,
+        );
     }
 }
 
