@@ -496,7 +496,7 @@ fn numbers_at_the_edges_of_their_bytes_are_replayed() {
                 .unwrap();
         }
         for length in (0..160).chain(16_300..16_400) {
-            table.update(ids[3], &json!({ "name": "m".repeat(length) })).unwrap();
+            table.update(ids[0], &json!({ "name": "m".repeat(length) })).unwrap();
         }
         let schema = Schema::builder("beside").column(Column::u64("id").primary_key().auto_increment());
         db.create_table(schema.column(Column::u8("n")).build().unwrap()).unwrap();

@@ -129,6 +129,20 @@ fn tables_in_any_order_and_slots_are_taken() {
     assert_eq!(db.verify().unwrap(), []);
 }
 
+/// Whatever its part says comes next: no id is given twice.
+#[test]
+fn the_next_id_is_above_every_row_of_a_part() {
+    for (page, id) in [(0, 3), (0, 31), (1, 36), (1, 32), (6, 200)] {
+        let rows = format!("{{\"page\":{page}}}\n{{\"id\":{id},\"row\":{{\"n\":{id}}}}}\n");
+        let part = format!("{HEAD}{rows}{{\"end\":{{\"pages\":1,\"rows\":1}}}}\n");
+        let objects = [schema_of("a"), part_of("a", part)];
+        let storage = storage(Format::JsonLines, &objects, content(json!([table("a", 0)])), &[]);
+        let engine = MemoryEngine::open(&storage, Format::JsonLines).unwrap();
+        let db = Database::builder().open_on(Arc::new(engine)).unwrap();
+        assert_eq!(db.table("a").unwrap().insert(&json!({})).unwrap(), id + 1);
+    }
+}
+
 #[test]
 fn a_manifest_of_another_form_is_for_another_version() {
     for form in [0, 2, u64::MAX] {
@@ -189,12 +203,21 @@ fn a_part_of_pages_that_no_table_has_is_refused() {
     let manifest = engine.manifest().unwrap();
     let mut part = engine.open_object(&manifest.checkpoint.objects[1]).unwrap().read_to_end().unwrap();
     assert_eq!(&part[24..30], b"u8 key");
+    // Pages come in the order of their numbers.
+    let [begin, pages] = [&part[..30], &part[30..]];
+    // The first entry says that those before page 6 are absent.
+    let behind_later = [begin, &entry(2, 0, 9), &pages[24..]].concat();
+    let behind_earlier = [begin, &entry(2, 3, 4), &entry(2, 1, 2), pages].concat();
+    let backwards = [begin, &entry(2, 4, 3), pages].concat();
     part[24] = b'i';
     let signed = Schema::builder("a").column(Column::i8("n").primary_key().auto_increment()).build().unwrap();
     let signed = (ObjectKind::Schema, "a", serde_json::to_vec(&signed).unwrap());
 
     let cases = [
         ([schema_of("a"), part_of("a", behind_the_last)], "expected no more pages, found page 0"),
+        ([schema_of("a"), part_of("a", behind_later)], "expected page 10 or later, found pages 6 to 6"),
+        ([schema_of("a"), part_of("a", behind_earlier)], "expected page 5 or later, found pages 1 to 2"),
+        ([schema_of("a"), part_of("a", backwards)], "expected page 0 or later, found pages 4 to 3"),
         ([signed, part_of("a", part)], "expected row ids up to 127, found page 6, row 200"),
     ];
     for (objects, reason) in cases {

@@ -288,3 +288,26 @@ fn many_short_lives_come_to_a_checkpoint() {
     }
     assert!((400..700).contains(&replayed_most) && checkpoints > 0, "{replayed_most} {checkpoints}");
 }
+
+/// What was left by a process that made no checkpoints is saved although nothing more is written.
+#[test]
+fn a_long_log_is_saved_by_opening_it() {
+    let directory = Directory::new("reopening-long");
+    let killed = Directory::new("reopening-long-killed");
+    {
+        let builder = Database::builder().durability(Durability::Buffered).checkpoint_bytes(None);
+        let db = builder.open(&directory).unwrap();
+        let table = db.create_table(names()).unwrap();
+        for n in 0..200 {
+            table.insert(&json!({ "name": format!("{n} {}", "x".repeat(100)) })).unwrap();
+        }
+        copy_folder(&directory.0, &killed.0);
+    }
+    let db = Database::builder().checkpoint_bytes(10_000).open(&killed).unwrap();
+    assert_eq!(db.opening().unwrap().replayed, 201);
+    let patience = Instant::now() + Duration::from_secs(30);
+    while db.stats().storage.unwrap().checkpoint < 201 {
+        assert!(Instant::now() < patience, "no checkpoint");
+        thread::yield_now();
+    }
+}
