@@ -62,7 +62,7 @@ pub(crate) struct Store {
     origin: Option<Pinned>,
 }
 
-/// What the memory was used for when the running write began, for whoever asks beside it.
+/// What the memory was used for when the running write, or slice of reclamation, began: for whoever asks beside it.
 #[derive(Default)]
 struct MemoryFigures {
     used_bytes: AtomicUsize,
@@ -234,6 +234,7 @@ impl Store {
         loop {
             let mut writer = self.writer.lock();
             let work = &mut writer.get_mut().pages;
+            self.note_memory(work);
             if self.reclaim(work, 0) == 0 || work.reclaimer.is_idle() {
                 return;
             }
@@ -245,6 +246,7 @@ impl Store {
         while goes_on() {
             let Some(mut writer) = self.writer.try_lock() else { return false };
             let work = &mut writer.get_mut().pages;
+            self.note_memory(work);
             if self.reclaim(work, 0) == 0 || work.reclaimer.is_idle() {
                 return true;
             }
