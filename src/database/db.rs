@@ -157,7 +157,8 @@ impl Database {
     /// As [`checkpoint`](Database::checkpoint): it is closed all the same, and what was committed is in the log. Only where
     /// the log could not take what was committed, with [`Durability::Interval`](crate::Durability::Interval), it stays
     /// open, and may be closed again. [`Error::Poisoned`](crate::Error::Poisoned) if an earlier write's outcome was unknown:
-    /// what has returned since the last sync may not be there again.
+    /// what has returned since the last sync may not be there again. [`Error::Reentrant`](crate::Error::Reentrant) from
+    /// inside a write of this database, which is then still open.
     pub fn close(&self) -> Result<()> {
         self.core.close(false)
     }
@@ -257,6 +258,8 @@ impl Database {
     ///
     /// # Errors
     /// The error of `body`; [`Error::abort`](crate::Error::abort) makes one of any reason.
+    /// [`Error::TransactionFailed`](crate::Error::TransactionFailed) if memory ran out in the middle of a change and
+    /// `body` answered `Ok` all the same. Those of every write, see [`Table::insert`].
     pub fn transaction<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let (mut body, mut answer) = (Some(body), None);
         self.transaction_once(&mut |transaction| {
@@ -269,11 +272,14 @@ impl Database {
     /// The same of an object: compiled once, and not again for each closure.
     fn transaction_once(&self, body: &mut dyn FnMut(&Transaction<'_>) -> Result<()>) -> Result<()> {
         let transaction = self.core.begin()?;
-        body(&transaction)?;
-        transaction.commit()
+        match body(&transaction) {
+            Ok(()) => transaction.commit(),
+            Err(error) => Err(transaction.refused(error)),
+        }
     }
 
     /// The newest version, kept for as long as the snapshot lives; it never changes. Cost: O(1).
+    #[must_use = "a snapshot that is dropped holds nothing"]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(&self.core)
     }
@@ -281,6 +287,7 @@ impl Database {
     /// A database of its own that begins as this one is now. Both share all memory that neither changes, and neither sees
     /// what the other does from here on. Auto-increment goes on in each from where the version stood: what the other has
     /// given since, or took back, was never given here. Cost: O(1), whatever the number of tables and their size.
+    #[must_use = "a fork that is dropped is gone"]
     pub fn fork(&self) -> Database {
         self.snapshot().fork()
     }

@@ -107,8 +107,11 @@ impl Table {
     fn write_once(&self, operation: &mut dyn FnMut(&TransactionTable<'_>) -> Result<()>) -> Result<()> {
         let Live { core, slot, state } = &self.reader.source;
         let transaction = core.begin_in(*slot, state)?;
-        operation(&TransactionTable::borrowed(&transaction, *slot, state)?)?;
-        transaction.commit()
+        let done = TransactionTable::borrowed(&transaction, *slot, state).and_then(|table| operation(&table));
+        match done {
+            Ok(()) => transaction.commit(),
+            Err(error) => Err(transaction.refused(error)),
+        }
     }
 
     /// Stores a row and answers its key: the primary key where that is one integer (a negative one in two's
@@ -127,9 +130,15 @@ impl Table {
     ///   wrongly asks for in vain, see [`CheckRow::get`](crate::CheckRow::get).
     /// - [`Error::AutoIncrementExhausted`](crate::Error::AutoIncrementExhausted),
     ///   [`Error::Limit`](crate::Error::Limit), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-    /// - [`Error::Reentrant`](crate::Error::Reentrant) from inside a write of this database.
+    /// - Those of every write, of schemas and imports too: [`Error::Reentrant`](crate::Error::Reentrant) from inside a
+    ///   write of this database; [`Error::NoSuchTable`](crate::Error::NoSuchTable) if the table was dropped;
+    ///   [`Error::MissingClosures`](crate::Error::MissingClosures) of one that was opened and has checks. On disk also
+    ///   [`Error::StorageFull`](crate::Error::StorageFull), [`Error::Io`](crate::Error::Io),
+    ///   [`Error::SyncFailed`](crate::Error::SyncFailed), [`Error::Poisoned`](crate::Error::Poisoned),
+    ///   [`Error::Closed`](crate::Error::Closed).
     ///
-    /// In every case nothing was changed. This holds for all writes below.
+    /// In every case nothing was changed, but that after `SyncFailed` it is known only when the database is opened again
+    /// whether the write is kept. This holds for all writes below.
     pub fn insert<R: Serialize + ?Sized>(&self, row: &R) -> Result<u64> {
         self.write(|table| table.insert(row))
     }

@@ -1,11 +1,16 @@
 //! The seam to the time of day: everything that asks for it asks here.
 
 use crate::value::Timestamp;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 /// What tells the time. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clock(Option<Arc<dyn Fn() -> Timestamp + Send + Sync>>);
+
+// The user's closure answers for itself.
+impl UnwindSafe for Clock {}
+impl RefUnwindSafe for Clock {}
 
 impl Clock {
     /// The system's.

@@ -15,7 +15,7 @@ use crate::table::state::TableState;
 use crate::table::version::root_bytes;
 use crate::value::{HashSeed, Timestamp};
 use parking_lot::RwLock;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl From<BeginError> for Error {
@@ -46,6 +46,9 @@ pub(crate) struct Core {
     /// What commits go through before readers see them; none in a database that is in memory alone.
     pub(crate) log: Option<Arc<Log>>,
 }
+
+// A panic in a user's closure rolls back what it interrupted, and no lock is poisoned by it.
+impl RefUnwindSafe for Core {}
 
 /// The newest version of a database, wherever it is by then, and the time. Background threads hold this and not the
 /// database: so the drop of the last handle finds nobody else, ends them, and has unlocked the storage when it returns.

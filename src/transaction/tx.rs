@@ -404,6 +404,19 @@ impl<'d> Transaction<'d> {
         }
     }
 
+    /// Ends without a commit. `error` may tell of what nobody sees yet, such as a key that is taken by a row which waits
+    /// for its sync: it is answered when others may see that too, or the log's own error if nobody ever will.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refused(self, error: Error) -> Error {
+        let (core, base) = (self.core, version_number(self.page.base()));
+        drop(self);
+        match core.log.as_deref() {
+            Some(log) if !log.is_settled(base) => settle(core, log, base).err().unwrap_or(error),
+            _ => error,
+        }
+    }
+
     /// Commits what was replayed from a log, as the version that it ends at.
     pub(crate) fn commit_replayed(self, version: u64) -> Result<()> {
         self.check_alive()?;
@@ -441,20 +454,13 @@ impl<'d> Transaction<'d> {
 
     /// See [`Log`] for the order and its reasons.
     fn commit_to(self, log: &Log, version: Option<u64>) -> Result<()> {
-        let store = &*self.core.store;
         let wants_sync = self.wants_sync.get();
         let Some(version) = version else {
             // What it has read may be seen by nobody yet: it is answered when others may see it too.
-            let base = version_number(self.view()?.root());
-            let core = self.core;
+            let (core, base) = (self.core, version_number(self.view()?.root()));
             drop(self);
             let is_settled = log.is_settled(base) && !(wants_sync && log.engine.durable() < base);
-            return match is_settled {
-                true => Ok(()),
-                // What it has read may not be in the log yet.
-                false if log.is_asynchronous() => core.sync(),
-                false => log.settle(store, base),
-            };
+            return if is_settled { Ok(()) } else { settle(core, log, base) };
         };
         if !wants_sync && log.may_fall_behind(version, self.page.memory(), || self.core.snapshot()) {
             let _asks = log.asking_to_catch_up();
@@ -513,6 +519,13 @@ impl<'d> Transaction<'d> {
     pub fn base_version(&self) -> Result<u64> {
         Ok(version_number(self.view()?.root()))
     }
+}
+
+/// Waits until others may see version `base`, with which a write began that has changed nothing.
+#[cold]
+fn settle(core: &Core, log: &Log, base: u64) -> Result<()> {
+    // What was read may not be in the log yet.
+    if log.is_asynchronous() { core.sync() } else { log.settle(&core.store, base) }
 }
 
 /// Puts back what was there, also where a closure panics.

@@ -6,7 +6,7 @@ use super::model::Kind;
 use super::workload::Setting;
 use folio::storage::{FileEngine, Format, StorageEngine};
 use folio::testing::{Fault, FaultKind, Plant, SimFiles, plant};
-use folio::{Database, Durability};
+use folio::{Database, Durability, Error, Row};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,26 +148,25 @@ fn nobody_overtakes_a_commit_that_waits() {
     }
 }
 
-/// It begins with the commit that waits for its sync, finds what that has stored, and changes nothing.
-#[test]
-fn who_has_read_what_waits_answers_when_all_may_see_it() {
+/// One thread's commit waits for its sync while `act` runs on another. Answers what that has answered, and the newest
+/// version when it did; the one before both commits; and what came of the first, whose sync may fail.
+fn beside_what_waits<T: Send + 'static>(
+    fails: bool,
+    act: impl Fn(&Database, &AtomicBool) -> T + Send + Sync + 'static,
+) -> (T, u64, u64, folio::Result<u64>) {
     let (db, engine, device) = database(Durability::Sync);
+    // And with it a new segment, as above.
+    db.checkpoint().unwrap();
     let before = db.snapshot().version();
-    let readers = Arc::new(Mutex::new(Vec::new()));
-    let (other, started, has_read) = (db.clone(), Arc::clone(&readers), Arc::new(AtomicBool::new(false)));
+    let others = Arc::new(Mutex::new(Vec::new()));
+    let (other, started, files) = (db.clone(), Arc::clone(&others), device.files.clone());
+    let (act, has_read) = (Arc::new(act), Arc::new(AtomicBool::new(false)));
     *device.watch.lock() = Some(Box::new(move |is_sync| {
         if !is_sync || engine.appended() == before || !started.lock().is_empty() {
             return;
         }
-        let (db, reads) = (other.clone(), Arc::clone(&has_read));
-        started.lock().push(std::thread::spawn(move || {
-            let found = db.transaction(|tx| {
-                let found = tx.table(Kind::Bare.name())?.len();
-                reads.store(true, Ordering::Release);
-                found
-            });
-            (found, db.snapshot().version())
-        }));
+        let (db, act, reads) = (other.clone(), Arc::clone(&act), Arc::clone(&has_read));
+        started.lock().push(std::thread::spawn(move || (act(&db, &reads), db.snapshot().version())));
         while !has_read.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
@@ -175,10 +174,68 @@ fn who_has_read_what_waits_answers_when_all_may_see_it() {
         for _ in 0..1_000 {
             std::thread::yield_now();
         }
+        if fails {
+            files.set_fault(Some(Fault { call: files.calls(), count: 1, kind: FaultKind::Error }));
+        }
     }));
-    db.table(Kind::Bare.name()).unwrap().insert(&row(1)).unwrap();
+    let first = db.table(Kind::Bare.name()).unwrap().insert(&row(1));
     *device.watch.lock() = None;
-    let reader = readers.lock().pop().expect("a sync");
-    let (found, seen) = reader.join().unwrap();
-    assert_eq!((found.unwrap(), seen), (1, before + 1));
+    let other = others.lock().pop().expect("a sync");
+    let (answer, seen) = other.join().unwrap();
+    (answer, seen, before, first)
+}
+
+/// It begins with the commit that waits for its sync, finds what that has stored, and changes nothing, or is refused
+/// because of that.
+#[test]
+fn who_has_read_what_waits_answers_when_all_may_see_it() {
+    let len = |db: &Database, reads: &AtomicBool| {
+        db.transaction(|tx| {
+            let found = tx.table(Kind::Bare.name())?.len();
+            reads.store(true, Ordering::Release);
+            found
+        })
+    };
+    let (found, seen, before, first) = beside_what_waits(false, len);
+    assert_eq!((found.unwrap(), seen, first.is_ok()), (1, before + 1, true));
+
+    let refused = |db: &Database, reads: &AtomicBool| {
+        db.transaction(|tx| -> folio::Result<()> {
+            let found = tx.table(Kind::Bare.name())?.len()?;
+            reads.store(true, Ordering::Release);
+            Err(Error::abort(format!("{found} rows")))
+        })
+    };
+    let (answer, seen, before, _) = beside_what_waits(false, refused);
+    assert_eq!((answer.unwrap_err().to_string().as_str(), seen), ("1 rows", before + 1));
+
+    let single = |db: &Database, reads: &AtomicBool| {
+        let table = db.table(Kind::Bare.name())?;
+        let score = table.column::<i64>("score")?;
+        table.modify_where(
+            |_: &Row<'_>| true,
+            |row| {
+                reads.store(true, Ordering::Release);
+                row.set(score, "no number")
+            },
+        )
+    };
+    let (answer, seen, before, _) = beside_what_waits(false, single);
+    assert_eq!((answer.unwrap_err().code(), seen), ("wrong-type", before + 1));
+}
+
+/// Nobody is told of a commit whose sync fails: the failure is answered instead.
+#[test]
+fn who_has_read_what_waits_is_told_when_it_fails() {
+    let (answer, seen, before, first) = beside_what_waits(true, |db, reads| {
+        db.transaction(|tx| -> folio::Result<()> {
+            let found = tx.table(Kind::Bare.name())?.len()?;
+            reads.store(true, Ordering::Release);
+            Err(Error::abort(format!("{found} rows")))
+        })
+    });
+    assert_eq!(first.unwrap_err().code(), "sync-failed");
+    let answer = answer.unwrap_err();
+    assert!(matches!(answer.code(), "sync-failed" | "poisoned"), "{answer}");
+    assert_eq!(seen, before);
 }
