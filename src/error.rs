@@ -167,7 +167,7 @@ pub enum Error {
     /// A call that the storage cannot take as it is, such as a write after it was closed.
     #[allow(missing_docs)]
     InvalidStorageCall { message: &'static str },
-    /// The user's own reason to roll a transaction back; see [`Error::abort`].
+    /// The user's own reason to roll a transaction back, as it was given; see [`Error::abort`].
     #[allow(missing_docs)]
     Aborted { source: Box<dyn std::error::Error + Send + Sync> },
 }
@@ -176,7 +176,7 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A table, column or index is declared or named wrongly: fix the program.
+    /// A table or an index that cannot be as it is declared, or that is there already, perhaps otherwise: fix the program.
     Schema,
     /// A row does not fit its table, a type its row, or text its format: fix the row.
     Row,
@@ -239,11 +239,20 @@ impl Error {
         Error::Encode { table: table.into(), column: None, message: error.to_string().into() }
     }
 
-    /// The user's own reason to roll back, from a message or an error.
+    /// The user's own reason to roll back, from a message or an error. It comes out of the transaction as it went in:
     ///
     /// ```
-    /// let error = folio::Error::abort("not enough money");
-    /// assert_eq!(error.kind(), folio::ErrorKind::Aborted);
+    /// # let db = folio::Database::in_memory();
+    /// use folio::Error;
+    ///
+    /// let answer = db.transaction(|_| match "42x".parse::<u32>() {
+    ///     Ok(number) => Ok(number),
+    ///     Err(error) => Err(Error::abort(error)),
+    /// });
+    /// match answer {
+    ///     Err(Error::Aborted { source }) => assert!(source.is::<std::num::ParseIntError>()), // or `downcast`
+    ///     other => panic!("{other:?}"),
+    /// }
     /// ```
     pub fn abort(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Aborted { source: reason.into() }
@@ -403,7 +412,8 @@ impl fmt::Display for Error {
                 write!(f, "{value} is out of range for `{table}.{column}`: expected {expected}")
             }
             Error::WrongArity { table, column, expected, found } => {
-                write!(f, "{}: expected {expected} values, found {found}", Place(table, column))
+                let values = if *expected == 1 { "value" } else { "values" };
+                write!(f, "{}: expected {expected} {values}, found {found}", Place(table, column))
             }
             Error::NanInKey { table, column } => {
                 write!(f, "`{table}.{column}` cannot be NaN: the column is part of a key or an index")
@@ -472,13 +482,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
+    /// What is behind the error and not in its text: most texts end with that of their cause, which the variant's field
+    /// `source` has, and then this is the cause's own. So a report of the whole chain says each thing once.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::InBatch { source, .. } | Error::Import { source, .. } => Some(&**source),
-            Error::Io { source, .. } | Error::StorageFull { source, .. } | Error::SyncFailed { source, .. } => {
-                Some(source)
-            }
-            Error::Aborted { source } => Some(&**source),
+            Error::InBatch { source, .. } | Error::Import { source, .. } => source.source(),
+            Error::Io { source, .. } | Error::SyncFailed { source, .. } => source.source(),
+            Error::StorageFull { source, .. } => Some(source),
+            Error::Aborted { source } => source.source(),
             _ => None,
         }
     }
@@ -565,7 +576,7 @@ mod tests {
     fn an_aborted_transaction_keeps_its_reason() {
         let error = Error::abort("not enough money");
         assert_eq!(error.to_string(), "not enough money");
-        assert!(std::error::Error::source(&error).is_some());
+        assert!(matches!(error, Error::Aborted { source } if source.to_string() == "not enough money"));
     }
 
     #[test]

@@ -72,7 +72,8 @@
 //! # Model of use
 //!
 //! - A [`Database`] owns tables. [`Table`] is a handle with reads (those of [`Reader`]) and writes; the tables of a
-//!   [`Snapshot`] and of a [`Transaction`] have the same reads. Databases, tables and snapshots are cheap to clone,
+//!   [`Snapshot`] and of a [`Transaction`] have the same reads, so that one function can serve all three:
+//!   `fn total<S: Source>(orders: &Reader<S>)` (see [`Source`]). Databases, tables and snapshots are cheap to clone,
 //!   `Send` and `Sync`; a transaction and its tables ([`TransactionTable`]) are none of that, and stay in its closure.
 //! - A [`Schema`] is made by a builder at run time. Wrong schemas are refused with all that is wrong with them.
 //! - Rows go in and out through serde, or are read in place through [`Field`] handles: [`Row::get`].
@@ -150,8 +151,10 @@
 //! # Errors and panics
 //!
 //! One enum, [`Error`], whose variants name table, column and value and what would have been right, with a stable
-//! [`code`](Error::code). An operation that answers an error has changed nothing. No input makes Folio panic; a panic in
-//! a closure of yours rolls its transaction back, goes on to you, and leaves the database usable.
+//! [`code`](Error::code). An operation that answers an error has changed nothing, with one exception: after
+//! [`Error::SyncFailed`] it is known only when the database is opened again whether the write is kept. No input makes
+//! Folio panic; a panic in a closure of yours rolls its transaction back, goes on to you, and leaves the database usable:
+//! so handles are `UnwindSafe`.
 //!
 //! # Limits
 //!
@@ -200,7 +203,7 @@ pub use query::{
 };
 pub use schema::{COLUMN_COUNT_MAX, CheckType, FIXED_BYTES_MAX, INDEX_COUNT_MAX, NAME_BYTES_MAX};
 pub use schema::{CheckRow, Column, ColumnDef, DefaultValue, Index, IndexDef, IndexKind, Schema, SchemaBuilder};
-pub use table::reader::{ColumnName, Reader};
+pub use table::reader::{ColumnName, Reader, Source};
 pub use table::row::{Field, Row};
 pub use table::rows::Rows;
 pub use table::size::TableSize;

@@ -2,7 +2,7 @@
 
 use folio::{Column, Database, Error, Index, Result, Schema, Table, TransactionTable};
 use serde_json::{Value, json};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 
 fn people(db: &Database) -> Table {
     let schema = Schema::builder("people")
@@ -549,9 +549,11 @@ fn handles_follow_schema_changes_and_end_with_their_table() {
 
 #[test]
 fn handles_cross_threads() {
-    fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    // And may be used again when a panic was caught: what it interrupted was rolled back.
+    fn is_shared<T: Clone + Send + Sync + UnwindSafe + RefUnwindSafe + 'static>() {}
     is_shared::<Database>();
     is_shared::<Table>();
     is_shared::<folio::Snapshot>();
     is_shared::<folio::SnapshotTable>();
+    is_shared::<Schema>();
 }

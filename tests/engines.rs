@@ -1,13 +1,16 @@
 //! The conformance suite on every engine there is.
 #![cfg(any(unix, windows))]
 
+#[path = "engines/outside.rs"]
+mod outside;
+
 use folio::storage::{
     Appended, Batch, Checkpoint, FileEngine, FileOptions, Format, MemoryEngine, MemoryStorage, Object, ObjectKind,
     Placement, StorageEngine,
 };
 use folio::testing::{SimFiles, Storage, conformance};
-use folio::{Error, Result};
-use serde_json::Value;
+use folio::{Column, Database, Error, Result, Schema};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,6 +62,32 @@ fn memory_conforms() {
     for format in [Format::Binary, Format::JsonLines] {
         conformance(&|| Box::new(InMemory(MemoryStorage::default(), format)));
     }
+}
+
+/// Nothing but what is public goes into an engine.
+#[test]
+fn an_engine_from_outside_conforms_and_keeps_a_database() {
+    conformance(&|| Box::new(outside::Shared::default()));
+    let shared = outside::Shared::default();
+    let open = || Database::builder().open_on(shared.open().unwrap()).unwrap();
+    let schema = || Schema::builder("cities").column(Column::string("name").unique()).column(Column::u32("people"));
+    let db = open();
+    let cities = db.create_table(schema().build().unwrap()).unwrap();
+    let people = cities.column::<u32>("people").unwrap();
+    for round in 0..3 {
+        cities.insert_many((0..500).map(|city| (format!("city {city} of {round}"), city))).unwrap();
+        db.checkpoint().unwrap();
+        cities.update_where(people.eq(7), &json!({ "people": 1_000 + round })).unwrap();
+    }
+    let expected = db.snapshot();
+    // Once closed, once dropped behind the last checkpoint.
+    db.close().unwrap();
+    let db = open();
+    assert!(db.snapshot().version() == expected.version() && db.table("cities").unwrap().len().unwrap() == 1_500);
+    let cities = db.table("cities").unwrap();
+    cities.delete_where(cities.column::<u32>("people").unwrap().eq(3)).unwrap();
+    drop((db, cities));
+    assert_eq!(open().table("cities").unwrap().len().unwrap(), 1_497);
 }
 
 #[test]

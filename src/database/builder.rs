@@ -94,7 +94,7 @@ impl DatabaseBuilder {
 
     /// The most memory that the pages of the database may take from the process's allocator, in bytes; what needs more is
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and does not happen. Forks have memory of their own, without a
-    /// limit. Default: none.
+    /// limit. Default: none; at the least 256 KiB are taken whatever the limit.
     ///
     /// It bounds [`MemoryStats::reserved_bytes`](crate::MemoryStats::reserved_bytes), not the bytes of rows: 256 KiB
     /// are reserved at a time up to 2 MiB, then 2 MiB at a time, but pages above 4 KiB one by one. Of that, pages of

@@ -36,6 +36,7 @@ pub enum Change<'a> {
 
 /// The rows that differ between two snapshots; see [`Snapshot::diff`].
 #[derive(Debug)]
+#[must_use = "a difference is for reading"]
 pub struct Diff<'a> {
     earlier: &'a Snapshot,
     later: &'a Snapshot,
@@ -78,7 +79,8 @@ impl<'a> Diff<'a> {
         self.len() == 0
     }
 
-    /// The changes of one table, in the order of row ids.
+    /// The changes of one table, in the order of row ids; of one that was dropped and made anew under its name first all
+    /// deletions, then all insertions.
     ///
     /// # Errors
     /// [`Error::NoSuchTable`](crate::Error::NoSuchTable) if neither version has it.

@@ -17,7 +17,7 @@ pub struct Stats {
     pub version: u64,
     /// The tables, by name.
     pub tables: Vec<TableStats>,
-    /// Where the memory is. All zero when asked from inside a write.
+    /// Where the memory is.
     pub memory: MemoryStats,
     /// Named snapshots that live, forks included: each fork holds one of its origin. Not that of a log that is written in
     /// the background. It may for a moment count what the database itself holds: for `stats` on another thread, for a

@@ -21,6 +21,7 @@ pub enum OnError {
 /// let options = ImportOptions::new().on_error(OnError::Skip).source("people.csv");
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "options do nothing before an import has them"]
 pub struct ImportOptions {
     pub(super) on_error: OnError,
     pub(super) source: Box<str>,

@@ -78,6 +78,9 @@ unsafe impl Send for Store {}
 // SAFETY: as above.
 unsafe impl Sync for Store {}
 
+// A write that a panic ends is rolled back by its destructor, and readers see published roots alone.
+impl std::panic::RefUnwindSafe for Store {}
+
 impl Store {
     /// A store whose first version is a root block with so many links and these bytes.
     pub(crate) fn new(link_count: usize, bytes: &[u8]) -> Result<Arc<Self>, OutOfMemory> {

@@ -38,6 +38,7 @@ pub(super) const DEPTH_MAX: u32 = 200;
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a predicate chooses nothing before a query has it"]
 pub struct Predicate<'a> {
     pub(super) node: Node<'a>,
     depth: u32,

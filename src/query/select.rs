@@ -97,8 +97,9 @@ impl<'a> Select<'a> {
     /// rows which are equal in those before. A `json` column has no order:
     /// [`Error::InvalidQuery`](crate::Error::InvalidQuery).
     ///
-    /// Cost: none where an ordered index has the order; with a [`limit`](Select::limit) one pass that keeps the best;
-    /// else a sort of what the filters leave.
+    /// Cost: where few rows are wanted and an ordered index has the order, that of following it; with another
+    /// [`limit`](Select::limit) one pass that keeps the best; else a sort of what the filters leave.
+    /// [`explain`](Select::explain) says which.
     pub fn order_by(mut self, terms: impl IntoOrder) -> Self {
         self.order.extend(terms.into_order());
         self
@@ -110,8 +111,8 @@ impl<'a> Select<'a> {
         self
     }
 
-    /// Passes over the first `count` rows. Cost: O(log n) in a query without filters and order, else that of the rows
-    /// passed over.
+    /// Passes over the first `count` rows. Cost: O(log n) in a query without filters and order, else that of a
+    /// [`limit`](Select::limit) which is as much higher.
     pub fn offset(mut self, count: u64) -> Self {
         self.limits.offset = count;
         self
@@ -269,7 +270,8 @@ impl<'a> Select<'a> {
         Ok(all)
     }
 
-    /// How many rows there are. Cost: O(1) without filters, O(log n) where an index answers alone.
+    /// How many rows there are. Cost: O(1) without filters, O(log n) where an ordered index answers alone, O(rows found)
+    /// where a hash index or the key does.
     ///
     /// # Errors
     /// Of the query, see [`Select`].

@@ -11,6 +11,7 @@ use crate::error::Error;
 
 /// Collects what a table is to be; [`SchemaBuilder::build`] judges it.
 #[derive(Debug, Clone)]
+#[must_use = "nothing is declared before `build`"]
 pub struct SchemaBuilder {
     pub(super) name: Box<str>,
     pub(super) columns: Vec<ColumnDef>,
@@ -37,7 +38,8 @@ impl SchemaBuilder {
         self
     }
 
-    /// Makes these columns together the primary key, in this order.
+    /// Makes these columns together the primary key, in this order. It is found by a hash: if it is to be gone through in
+    /// order, or by ranges of its first columns, add an [`Index::ordered`] of the same columns.
     pub fn primary_key<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> SchemaBuilder {
         self.primary_keys.push(columns.into_iter().map(|column| column.into().into()).collect());
         self

@@ -20,6 +20,7 @@ use crate::value::{Array, Timestamp, Type, Uuid, Value};
 /// Column::string("name").check("not blank", |name| !name.trim().is_empty());
 /// ```
 #[derive(Debug)]
+#[must_use = "a column is of no table before a schema has it"]
 pub struct Column<T: ?Sized> {
     def: ColumnDef,
     checked: PhantomData<fn(&T)>,
@@ -123,6 +124,9 @@ impl<T: ?Sized> Column<T> {
 
     /// Makes this column the primary key. A key of several columns is
     /// [`SchemaBuilder::primary_key`](super::SchemaBuilder::primary_key).
+    ///
+    /// An [`auto_increment`](Column::auto_increment) key is in order by itself. Any other is found by a hash: if it is to
+    /// be gone through in order, or by ranges, give the schema an [`Index::ordered`](crate::Index::ordered) of it too.
     pub fn primary_key(mut self) -> Self {
         self.def.primary_key = true;
         self

@@ -9,7 +9,7 @@ use serde_core::ser::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IndexKind {
-    /// Rows with these values. About 11 bytes an entry.
+    /// Rows with these values. About 7 bytes an entry if it is unique, else 13.
     Hash,
     /// Rows with these values, ranges, prefixes, and rows in order.
     Ordered,
@@ -90,6 +90,7 @@ impl<'de> DeserializeSeed<'de> for KindVisitor {
 /// Index::ordered(["country", "gpa"]).named("best_of_country");
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "an index is of no table before a schema, or `create_index`, has it"]
 pub struct Index {
     pub(super) name: Option<Box<str>>,
     pub(super) kind: IndexKind,

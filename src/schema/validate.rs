@@ -4,6 +4,7 @@
 //! it concerns is wrong already (an unknown column), stays silent.
 
 use std::collections::HashMap;
+use std::fmt::Arguments;
 
 use super::builder::SchemaBuilder;
 use super::column::{ColumnDef, DefaultValue};
@@ -49,18 +50,18 @@ impl<'a> Rules<'a> {
     }
 
     fn name(&mut self, what: &str, name: &str) {
-        let start: String = name.escape_debug().take(32).collect();
+        let start = || name.escape_debug().take(32).collect::<String>();
         if name.is_empty() {
-            self.problem("empty-name", format!("a {what} has an empty name: give it 1 to {NAME_BYTES_MAX} bytes"));
+            self.problem("empty-name", format!("an empty {what} name: give it 1 to {NAME_BYTES_MAX} bytes"));
         } else if name.len() > NAME_BYTES_MAX {
             let found = name.len();
             self.problem(
                 "name-too-long",
-                format!("the {what} name `{start}...` has {found} bytes: at most {NAME_BYTES_MAX} are allowed"),
+                format!("the {what} name `{}...` has {found} bytes: at most {NAME_BYTES_MAX} are allowed", start()),
             );
         }
         if name.chars().any(char::is_control) {
-            let message = format!("the {what} name `{start}` has a control character: use printable ones");
+            let message = format!("the {what} name `{}` has a control character: use printable ones", start());
             self.problem("control-character", message);
         }
     }
@@ -83,7 +84,7 @@ impl<'a> Rules<'a> {
             } else {
                 self.places.insert(&column.name, place);
             }
-            self.checks(&format!("column `{}`", column.name), column.checks().collect());
+            self.checks(format_args!("column `{}`", column.name), column.checks().collect());
         }
         let fixed_bytes: usize = columns.iter().filter_map(|column| column.ty.fixed_width()).sum();
         if fixed_bytes > FIXED_BYTES_MAX {
@@ -96,10 +97,10 @@ impl<'a> Rules<'a> {
     }
 
     fn row_checks(&mut self) {
-        self.checks("the table", self.builder.checks.iter().map(|check| &*check.name).collect());
+        self.checks(format_args!("the table"), self.builder.checks.iter().map(|check| &*check.name).collect());
     }
 
-    fn checks(&mut self, whose: &str, names: Vec<&str>) {
+    fn checks(&mut self, whose: Arguments<'_>, names: Vec<&str>) {
         for (at, name) in names.iter().enumerate() {
             self.name("check", name);
             if names.iter().take(at).any(|earlier| earlier == name) {

@@ -71,7 +71,7 @@ pub enum Placement {
     Replace,
 }
 
-/// An immutable object, as a manifest names it. Only the engine that wrote it makes one.
+/// An immutable object, as a manifest names it. The engine that wrote it makes it; others keep it as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Object {
     pub(crate) kind: ObjectKind,
@@ -83,6 +83,27 @@ pub struct Object {
 }
 
 impl Object {
+    /// For engines: what [`ObjectWriter::finish`] answers, and what is read back from a manifest. The caller hands it
+    /// back equal, and looks at `kind`, `table`, `generation` and `length` alone: `offset` and `checksum` are for the
+    /// engine to find its content and to know it again.
+    ///
+    /// ```
+    /// use folio::storage::{Object, ObjectKind};
+    ///
+    /// let object = Object::new(ObjectKind::Records, "cities", 7, 0, 1_200, 0);
+    /// assert_eq!((object.table(), object.generation(), object.length()), ("cities", 7, 1_200));
+    /// ```
+    pub fn new(
+        kind: ObjectKind,
+        table: impl Into<Arc<str>>,
+        generation: u64,
+        offset: u64,
+        length: u64,
+        checksum: u32,
+    ) -> Self {
+        Self { kind, table: table.into(), generation, offset, length, checksum }
+    }
+
     /// What it is.
     pub fn kind(&self) -> ObjectKind {
         self.kind
@@ -104,6 +125,16 @@ impl Object {
     /// Bytes of its content.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Where in its space it begins, as the engine has said; also for messages about damage.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Of its content, as the engine has said.
+    pub fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     /// Which space it is in: objects of one kind and table with the same generation share theirs, which is given back
@@ -137,6 +168,7 @@ pub struct Manifest {
 
 /// How reading the log ended. Damage that is no torn tail is an error of opening instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenReport {
     /// There was nothing; a new storage begins with [`StorageEngine::claim`].
     Empty,

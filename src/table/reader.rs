@@ -19,16 +19,39 @@ use crate::schema::Schema;
 use crate::value::{Readable, RowErrorKind, ToKey, ValueRef, excerpt_of};
 use std::ops::{Bound, RangeBounds};
 
-/// Where a table's rows are read from.
+/// Where a table's rows are read from: the newest version, a snapshot, or a running transaction. For functions that take
+/// a table of any of them; nobody else implements it.
+///
+/// ```
+/// use folio::{Column, Database, Reader, Result, Schema, Source};
+///
+/// fn adults<S: Source>(people: &Reader<S>) -> Result<u64> {
+///     people.select().filter(people.column::<u32>("age")?.ge(18)).count()
+/// }
+///
+/// # fn main() -> Result<()> {
+/// # let db = Database::in_memory();
+/// let people = db.create_table(Schema::builder("people").column(Column::u32("age")).build()?)?;
+/// people.insert_many([[7], [18], [77]])?;
+/// assert_eq!(adults(&people)?, 2);
+/// assert_eq!(adults(&db.snapshot().table("people")?)?, 2);
+/// assert_eq!(db.transaction(|tx| adults(&tx.table("people")?))?, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[allow(private_interfaces)] // sealed: what it speaks of is nobody's business outside
 pub trait Source: sealed::Sealed {
     /// The version, kept readable.
+    #[doc(hidden)]
     fn guard(&self) -> Result<Guard<'_>>;
     /// The table's slot in the root.
+    #[doc(hidden)]
     fn slot(&self) -> usize;
     /// The table as the handle knows it.
+    #[doc(hidden)]
     fn def(&self) -> &TableDef;
     /// The table as a version describes it that names the definition `id`; none if it has another table there, or none.
+    #[doc(hidden)]
     fn def_in_version(&self, id: u64) -> Option<&TableDef>;
 }
 
@@ -297,8 +320,8 @@ impl<S: Source> Reader<S> {
     /// The row whose unique column (given by name or handle) has this value. Cost: one index look-up.
     ///
     /// # Errors
-    /// [`Error::NoSuchColumn`], [`Error::InvalidQuery`] if the column is not unique, [`Error::InvalidKey`] if the value
-    /// is of another type, [`Error::NoSuchTable`].
+    /// [`Error::NoSuchColumn`], [`Error::ForeignHandle`], [`Error::InvalidQuery`] if the column is not unique,
+    /// [`Error::InvalidKey`] if the value is of another type, [`Error::NoSuchTable`].
     #[inline(always)]
     pub fn find(&self, column: impl ColumnName, value: impl ToKey) -> Result<Option<Row<'_>>> {
         Ok(self.find_slow(&column, &value)?.map(Found::into_row))
