@@ -86,14 +86,15 @@ impl Database {
 
     /// Reads every byte that is stored and checks every checksum, and that in the newest version rows, counts and indexes
     /// agree. Answers the damage, of each segment of the log and each object the first, nothing if all is well. Readers and
-    /// writers go on meanwhile; checkpoints, `close` and `stats` wait for it. Cost:
-    /// O(stored bytes + rows · log rows).
+    /// writers go on meanwhile; checkpoints, `close` and `stats` wait for it. Of a database that was closed what is in memory
+    /// alone is looked at. Cost: O(stored bytes + rows · log rows).
     ///
     /// # Errors
     /// [`Error::Io`] where reading was not possible at all.
     pub fn verify(&self) -> Result<Vec<Damage>> {
         let mut damages = Vec::new();
-        if let Some(log) = &self.core.log {
+        // What a closed database has left may be another's by now.
+        if let Some(log) = self.core.log.as_ref().filter(|log| !matches!(log.check(), Err(Error::Closed))) {
             log.engine.verify(&mut |damage| damages.push(damage))?;
         }
         self.snapshot().verify_into(&mut damages);

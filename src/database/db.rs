@@ -151,7 +151,8 @@ impl Database {
 
     /// Makes a checkpoint, ends the log cleanly and unlocks the directory. Writes by any handle are
     /// [`Error::Closed`](crate::Error::Closed) from here on; reads go on. Dropping the last handle does the same, but has
-    /// nobody to tell of an error. Nothing happens the second time, or in memory.
+    /// nobody to tell of an error. Nothing happens the second time, which does not wait for a first that is under way, or
+    /// in memory.
     ///
     /// # Errors
     /// As [`checkpoint`](Database::checkpoint): it is closed all the same, and what was committed is in the log. Only where
@@ -229,8 +230,10 @@ impl Database {
     /// answers an error or panics.
     ///
     /// `body` is called once, on the calling thread, when all earlier writers have ended, and nobody else writes
-    /// meanwhile. It may read from the database by any handle, but sees there what was committed before: what the
-    /// transaction itself has done is seen by the tables of `tx` alone. It must write through the transaction: another
+    /// meanwhile. It may read from the database by any handle, but sees there what readers see: what the transaction
+    /// itself has done is seen by the tables of `tx` alone, and so are earlier commits that are on their way to the disk
+    /// still (with [`Durability::Sync`](crate::Durability::Sync), or [`require_sync`](Transaction::require_sync)). What a
+    /// change depends on is read from `tx`. It must write through the transaction: another
     /// write to the same database from inside, on the same thread, is [`Error::Reentrant`](crate::Error::Reentrant). A
     /// write of another thread waits until `body` has ended: a `body` that waits for that thread in turn, as by joining
     /// it, never ends.
@@ -293,7 +296,8 @@ impl Database {
     }
 
     /// Figures: versions; rows, indexes and bytes of each table; memory. Waits for no transaction, and makes nobody wait;
-    /// on disk it waits for a running [`verify`](Database::verify). Cost: O(tables, their indexes and their parts on disk);
+    /// on disk it waits for a running [`verify`](Database::verify), and for the syncs of a checkpoint that comes to its end
+    /// or of a segment of the log. Cost: O(tables, their indexes and their parts on disk);
     /// with snapshots or forks also O(tables) for each of them, and O(pages written since the oldest) for all; in a fork
     /// O(pages written in it) for each.
     pub fn stats(&self) -> Stats {

@@ -165,3 +165,58 @@ fn any_name_that_a_table_may_have_is_stored() {
     let found = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(found.collect::<BTreeSet<_>>(), folders);
 }
+
+/// A directory that is removed or moved while it is open, and another database in its place: what the old handle does from
+/// then on is an error, and none of the other's commits are lost.
+#[cfg(unix)]
+#[test]
+fn a_handle_of_a_directory_that_is_gone_leaves_the_next_one_alone() {
+    let name = |name: String| json!({ "name": name });
+    for is_moved in [false, true] {
+        let (directory, away) = (Directory::new("places-gone"), Directory::new("places-away"));
+        let open = || Database::builder().segment_bytes(500).open(&directory).unwrap();
+        let old = open();
+        let old_names = old.ensure_table(names()).unwrap();
+        old_names.insert(&name("old".into())).unwrap();
+        if is_moved {
+            fs::rename(&directory, &away).unwrap();
+        } else {
+            fs::remove_dir_all(&directory).unwrap();
+        }
+        let new = open();
+        let table = new.ensure_table(names()).unwrap();
+        (0..5).for_each(|n| drop(table.insert(&name(format!("new {n}"))).unwrap()));
+        // Until the log wants its next segment.
+        let refused = (0..100).find_map(|n| old_names.insert(&name(format!("old {n}"))).err());
+        assert!(
+            matches!(&refused, Some(Error::Io { source, .. }) if source.to_string().contains("moved")),
+            "{refused:?}"
+        );
+        assert!(old.checkpoint().is_err() && old.close().is_err());
+        assert_eq!(new.verify().unwrap(), []);
+        let killed = killed(&directory);
+        let again = Database::open(&killed).unwrap();
+        assert_eq!(again.table("names").unwrap().len().unwrap(), 5);
+        assert!(again.table("names").unwrap().find("name", "new 4").unwrap().is_some());
+        if is_moved {
+            // What the old one has acknowledged is where its directory is now.
+            drop((old, old_names));
+            let old = Database::open(&away).unwrap();
+            assert!(old.table("names").unwrap().len().unwrap() > 1);
+        }
+    }
+}
+
+/// Its files may be another's by then.
+#[test]
+fn a_closed_handle_verifies_its_memory_alone() {
+    let directory = Directory::new("places-closed");
+    let db = Database::open(&directory).unwrap();
+    db.ensure_table(names()).unwrap().insert(&json!({ "name": "a" })).unwrap();
+    db.close().unwrap();
+    let again = Database::open(&directory).unwrap();
+    again.table("names").unwrap().insert(&json!({ "name": "b" })).unwrap();
+    again.compact().unwrap();
+    assert_eq!(db.verify().unwrap(), []);
+    assert_eq!(again.verify().unwrap(), []);
+}

@@ -2,9 +2,13 @@
 //!
 //! The folders of a directory that is locked are kept open, to be synced. To open one for a sync may fail where the process
 //! has no descriptor left, and would be taken for a sync that failed, after which nothing may be written any more.
+//!
+//! Files are named by path, and a path may come to mean another directory: one that was removed or moved while it was open,
+//! with a new database in its place. So before a name is given, changed or removed there it is looked at whether the file
+//! that is locked is still the one under its name.
 
 use super::files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
-use super::layout::FOLDERS;
+use super::layout::{FOLDERS, MANIFEST};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -19,6 +23,27 @@ pub struct OsFiles {
     reads_only: bool,
     /// The folders by path. From when the directory is locked: before that, another process may put others in their place.
     folders: Mutex<BTreeMap<Box<str>, Arc<File>>>,
+    locked: Mutex<Option<Locked>>,
+}
+
+/// The file that locks the directory: its path within, and which file it is.
+#[derive(Debug)]
+struct Locked {
+    path: Box<str>,
+    identity: Identity,
+}
+
+/// Device and number of a file. Where systems let nobody remove or move what is open, there is nothing to tell apart.
+type Identity = (u64, u64);
+
+fn identity(found: &fs::Metadata) -> Identity {
+    #[cfg(unix)]
+    return (std::os::unix::fs::MetadataExt::dev(found), std::os::unix::fs::MetadataExt::ino(found));
+    #[cfg(not(unix))]
+    {
+        let _ = found;
+        (0, 0)
+    }
 }
 
 impl OsFiles {
@@ -29,7 +54,16 @@ impl OsFiles {
     pub fn open(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         create_folders(&root)?;
-        Ok(Self { root, reads_only: false, folders: Mutex::default() })
+        if let Some(parent) = root.parent()
+            && !root.join(MANIFEST).try_exists()?
+        {
+            // Whoever made the directory may have been stopped before its name was durable.
+            match sync_folder(parent) {
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(Self { root, reads_only: false, folders: Mutex::default(), locked: Mutex::default() })
     }
 
     /// The directory `root`, which is there, to be read: its files are not opened for writing. So what this user may not
@@ -39,11 +73,27 @@ impl OsFiles {
     /// # Errors
     /// What the system says.
     pub fn open_to_read(root: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { root: std::path::absolute(root)?, reads_only: true, folders: Mutex::default() })
+        Ok(Self {
+            root: std::path::absolute(root)?,
+            reads_only: true,
+            folders: Mutex::default(),
+            locked: Mutex::default(),
+        })
     }
 
     fn path(&self, path: &str) -> PathBuf {
         if path.is_empty() { self.root.clone() } else { self.root.join(path) }
+    }
+
+    /// See the module.
+    fn check_directory(&self) -> io::Result<()> {
+        let locked = self.locked.lock();
+        let Some(Locked { path, identity: held }) = &*locked else { return Ok(()) };
+        match fs::symlink_metadata(self.path(path)) {
+            Ok(found) if identity(&found) == *held => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Err(io::Error::other("the directory, or the file that locks it, was removed or moved meanwhile")),
+        }
     }
 
     /// Opens with `options`, and no link, pipe or device: opening a pipe would wait for its other end.
@@ -97,11 +147,13 @@ impl Files for OsFiles {
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
+        self.check_directory()?;
         fs::create_dir(self.path(path))?;
         self.hold(path)
     }
 
     fn remove_folder(&self, path: &str) -> io::Result<()> {
+        self.check_directory()?;
         fs::remove_dir(self.path(path))?;
         self.folders.lock().remove(path);
         Ok(())
@@ -135,14 +187,17 @@ impl Files for OsFiles {
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn RandomAccessFile>> {
+        self.check_directory()?;
         self.open_file(path, OpenOptions::new().read(true).write(true).create_new(true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_directory()?;
         fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.check_directory()?;
         fs::remove_file(self.path(path))
     }
 
@@ -174,6 +229,9 @@ impl Files for OsFiles {
         };
         match file.try_lock() {
             Ok(()) => {
+                *self.locked.lock() = Some(Locked { path: path.into(), identity: identity(&file.metadata()?) });
+                // Another may be there by now, which somebody else has locked.
+                self.check_directory()?;
                 self.folders.lock().clear();
                 std::iter::once("").chain(FOLDERS).try_for_each(|folder| self.hold(folder))?;
                 Ok(Some(Box::new(OsLock(file))))
