@@ -185,8 +185,8 @@ pub(super) fn import_all<R: Read>(mut session: Session<R>, transaction: &Transac
                 let found = (tables, session.tally.records);
                 if (end.tables, end.rows) != found {
                     let message = format!(
-                        "the end of {} tables with {} rows, where {} tables with {} rows came",
-                        end.tables, end.rows, found.0, found.1
+                        "expected the end of {} tables with {} rows, as many as came; found that of {} with {}",
+                        found.0, found.1, end.tables, end.rows
                     );
                     return Err(session.tally.at(session.record.place, Error::Syntax { message: message.into() }));
                 }

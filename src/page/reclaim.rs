@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
 
 /// Blocks looked at by one commit beside twice what it added.
-const SLICE_BLOCKS: usize = 256;
+pub(super) const SLICE_BLOCKS: usize = 256;
+/// Of these, so many are looked at before whoever waits to take a snapshot may.
+pub(super) const PIECE_BLOCKS: usize = 2048;
 /// Lists longer than this are given back when they are empty.
 pub(super) const LIST_KEPT: usize = 1 << 16;
 /// Garbage below both figures is left to a later commit: a look at the readers costs a fence.
@@ -146,18 +148,17 @@ impl Reclaimer {
         self.queue.is_empty() && self.deep.is_empty() && self.unsettled.is_empty() && self.abandoned.is_empty()
     }
 
-    /// One slice. `horizon` was taken before `snapshots` (sorted by stamps) was read (R2). Answers how many blocks it
-    /// looked at; none means that nothing can be freed now. Cost: O(`added` + a constant).
+    /// Looks at `most` blocks, or as many as there are. `horizon` was taken before `snapshots` (sorted by stamps) was read
+    /// (R2). Answers how many they were; none means that nothing can be freed now. Cost: O(`most`).
     pub(super) fn slice(
         &mut self,
         heap: &mut Heap,
         horizon: u64,
         snapshots: &[Named],
         snapshots_dropped: u64,
-        added: usize,
+        most: usize,
     ) -> usize {
-        let mut budget = SLICE_BLOCKS + 2 * added;
-        let full = budget;
+        let mut budget = most;
         if snapshots_dropped != self.snapshots_dropped_seen {
             self.snapshots_dropped_seen = snapshots_dropped;
             self.unsettle(snapshots);
@@ -185,7 +186,7 @@ impl Reclaimer {
             }
         }
         self.give_lists();
-        full - budget
+        most - budget
     }
 
     /// Gives the memory of long lists back, once they are empty.

@@ -15,7 +15,7 @@
 use super::block::{BlockRef, Header, Link};
 use super::epoch::{Epochs, Slot, ThreadSlot};
 use super::heap::{Heap, OutOfMemory};
-use super::reclaim::{Named, Reclaimer};
+use super::reclaim::{Named, PIECE_BLOCKS, Reclaimer, SLICE_BLOCKS};
 use super::writer::{Committed, Pages, Transaction, Writer};
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
@@ -203,14 +203,29 @@ impl Store {
         self.publishing.is_some()
     }
 
-    /// One slice of reclamation; see [`Reclaimer::slice`].
+    /// One slice of reclamation, behind a write that has added so many blocks: a constant and twice as many are looked at.
+    /// In pieces, between which others get at the list of snapshots. Answers how many were; none means that nothing can be
+    /// freed now.
     pub(super) fn reclaim(&self, work: &mut Pages, added: usize) -> usize {
+        let (most, mut looked_at) = (SLICE_BLOCKS + 2 * added, 0);
+        loop {
+            let piece = (most - looked_at).min(PIECE_BLOCKS);
+            let done = self.reclaim_piece(work, piece);
+            looked_at += done;
+            if done < piece || looked_at == most {
+                return looked_at;
+            }
+        }
+    }
+
+    #[inline]
+    fn reclaim_piece(&self, work: &mut Pages, most: usize) -> usize {
         // What the writer has replaced may be reachable still from a published version that lags behind it (S4).
         let published = if self.closed.load(Ordering::Relaxed) { u64::MAX } else { self.epochs.published() };
         let horizon = self.epochs.horizon().min(published);
         let snapshots = self.snapshots.lock();
         let dropped = self.snapshots_dropped.load(Ordering::Relaxed);
-        work.reclaimer.slice(&mut work.heap, horizon, &snapshots, dropped, added)
+        work.reclaimer.slice(&mut work.heap, horizon, &snapshots, dropped, most)
     }
 
     /// Lets everyone know what the memory is used for now.

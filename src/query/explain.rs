@@ -46,7 +46,8 @@ impl Select<'_> {
     /// Of the query, see [`Select`].
     pub fn explain(&self) -> Result<String> {
         let opened = self.open()?;
-        let execution = Execution::new(self, &opened, None)?;
+        let columns = self.projection(&opened)?;
+        let execution = Execution::new(self, &opened, columns.as_deref())?;
         let (plan, def, len) = (execution.plan(), opened.def, opened.view().len());
         let mut text = format!("table {}, {}", def.name(), rows(len));
         let _ = write!(text, "\naccess: {}", access(def, plan));

@@ -14,7 +14,21 @@ use crate::value::{Columns, RowBuf, RowError, RowErrorKind, Scalar, Shape, Shape
 /// What a table is: its columns, keys, indexes and checks. Cheap to clone.
 ///
 /// Prints as a readable definition. Its JSON form, through serde, is stable; closures of defaults and checks are named in
-/// it but cannot be restored from it, see [`Schema::missing_closures`].
+/// it but cannot be restored from it, see [`Schema::missing_closures`]. It is this, of which all but names, types, kinds and
+/// an index's columns may be left out, and nothing else may stand in it:
+///
+/// ```json
+/// { "name": "students",
+///   "columns": [{ "name": "id", "type": "u64", "auto_increment": true },
+///               { "name": "email", "type": "string", "nullable": true, "unique": true },
+///               { "name": "gpa", "type": "f64", "default": 0.0, "checks": ["between 0 and 4"] },
+///               { "name": "since", "type": "timestamp", "default_closure": true }],
+///   "primary_key": ["id"],
+///   "indexes": [{ "name": "students_by_gpa", "kind": "ordered", "columns": ["gpa"], "unique": false }],
+///   "checks": ["a check of the whole row"] }
+/// ```
+///
+/// Unique columns have their indexes by that, and they are not listed.
 #[derive(Clone)]
 pub struct Schema(Arc<Parts>);
 

@@ -1,15 +1,5 @@
-//! The JSON form of a schema. It is stable: names and meanings here do not change, what is new is optional.
-//!
-//! ```json
-//! { "name": "students",
-//!   "columns": [{ "name": "id", "type": "u64", "auto_increment": true },
-//!               { "name": "gpa", "type": "f64", "default": 0.0, "checks": ["between 0 and 4"] }],
-//!   "primary_key": ["id"],
-//!   "indexes": [{ "name": "students_by_gpa", "kind": "ordered", "columns": ["gpa"], "unique": false }],
-//!   "checks": [] }
-//! ```
-//!
-//! Unique columns' indexes are not listed: the columns say it. A default by closure is `"default_closure": true`.
+//! The JSON form of a schema, as [`Schema`] documents it. It is stable: names and meanings do not change, what is new is
+//! optional.
 
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 

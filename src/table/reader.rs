@@ -35,7 +35,11 @@ use std::ops::{Bound, RangeBounds};
 /// people.insert_many([[7], [18], [77]])?;
 /// assert_eq!(adults(&people)?, 2);
 /// assert_eq!(adults(&db.snapshot().table("people")?)?, 2);
-/// assert_eq!(db.transaction(|tx| adults(&tx.table("people")?))?, 2);
+/// let found = db.transaction(|tx| {
+///     let people = tx.table("people")?;
+///     adults(&people)
+/// })?;
+/// assert_eq!(found, 2);
 /// # Ok(())
 /// # }
 /// ```

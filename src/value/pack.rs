@@ -266,7 +266,7 @@ pub(super) fn pack_bytes(scalar: Scalar, bytes: &[u8], place: &mut [u8]) -> Resu
 fn integer_out_of_range(scalar: Scalar, value: impl std::fmt::Display) -> RowError {
     match Type::from(scalar).integer_range() {
         Some((min, max)) => RowErrorKind::out_of_range(value, format_args!("{scalar}, {min} to {max}")),
-        None => RowErrorKind::out_of_range(value, format_args!("microseconds that fit {scalar}")),
+        None => RowErrorKind::out_of_range(value, format_args!("a {scalar}, microseconds that fit 64 bits")),
     }
     .into()
 }

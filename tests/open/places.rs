@@ -185,7 +185,9 @@ fn a_handle_of_a_directory_that_is_gone_leaves_the_next_one_alone() {
         }
         let new = open();
         let table = new.ensure_table(names()).unwrap();
-        (0..5).for_each(|n| drop(table.insert(&name(format!("new {n}"))).unwrap()));
+        for n in 0..5 {
+            table.insert(&name(format!("new {n}"))).unwrap();
+        }
         // Until the log wants its next segment.
         let refused = (0..100).find_map(|n| old_names.insert(&name(format!("old {n}"))).err());
         assert!(
