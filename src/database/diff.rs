@@ -20,7 +20,7 @@ pub enum Change<'a> {
         /// As it is there.
         new: Row<'a>,
     },
-    /// The row is in both, with different values.
+    /// The row is in both, with different bytes: a zero of another sign or a document written in another way is a change.
     Updated {
         /// As it was.
         old: Row<'a>,

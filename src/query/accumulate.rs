@@ -1,14 +1,14 @@
 //! Gathering aggregates from pages, for all groups of a query at once.
 //!
-//! Columns of numbers are taken a page at a time, in loops that know the type. Without groups a page comes to one sum
-//! first. Sums of floats are formed in four lanes by position within the page, which lets the processor add four at a
-//! time. As every way to rows in the order of their ids hands over a page's rows together, and every other way each row
-//! alone, the same rows in the same order have the same sum however they were found.
+//! Columns of numbers are taken a page at a time, in loops that know the type. Without groups integers of a page come to
+//! one sum first. Sums of floats are formed in four lanes, which lets the processor add four at a time: a row's is by its id,
+//! and each adds its rows in the order in which the query comes to them. So the same rows in the same order have the same
+//! sum however they were found, and whatever other rows there are.
 
 use super::aggregate::Gathered;
 use super::mask::each_value;
 use super::page::PageRows;
-use super::words::{each_position, each_word, packed};
+use super::words::{each_position, each_word, packed, zeros_alike};
 use crate::table::layout::{ColumnPlace, Place};
 use crate::value::{Type, compare_packed, key_u64};
 use std::cmp::Ordering;
@@ -34,7 +34,7 @@ pub(super) enum Accumulator {
     },
     Float {
         column: ColumnPlace,
-        groups: Vec<(f64, u64)>,
+        groups: Vec<FloatSum>,
     },
     /// Of numbers: the sort word of the best, turned around for a maximum, so that less is better.
     Word {
@@ -48,6 +48,22 @@ pub(super) enum Accumulator {
         better: Ordering,
         groups: Vec<Option<Vec<u8>>>,
     },
+}
+
+/// Floats that were added, and how many.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FloatSum {
+    lanes: [f64; LANES],
+    count: u64,
+}
+
+const LANES: usize = 4;
+
+impl FloatSum {
+    fn sum(&self) -> f64 {
+        let [a, b, c, d] = self.lanes;
+        (a + c) + (b + d)
+    }
 }
 
 impl Accumulator {
@@ -71,7 +87,7 @@ impl Accumulator {
         match self {
             Accumulator::Count(counts) => counts.resize(count, 0),
             Accumulator::Integer { groups, .. } => groups.resize(count, (0, 0)),
-            Accumulator::Float { groups, .. } => groups.resize(count, (0.0, 0)),
+            Accumulator::Float { groups, .. } => groups.resize(count, FloatSum::default()),
             Accumulator::Word { groups, .. } => groups.resize(count, None),
             Accumulator::Bytes { groups, .. } => groups.resize(count, None),
         }
@@ -104,8 +120,8 @@ impl Accumulator {
                 }
             }
             Accumulator::Float { column, groups } => {
-                if let Some((sum, count)) = groups.first_mut() {
-                    *sum += float_sum(rows, column, mask);
+                if let Some(FloatSum { lanes, count }) = groups.first_mut() {
+                    add_floats(rows, column, mask, lanes);
                     *count += found;
                 }
             }
@@ -133,12 +149,15 @@ impl Accumulator {
                     *count += 1;
                 }
             }),
-            Accumulator::Float { column, groups } => each_float(rows, column, mask, |at, value| {
-                if let Some((sum, count)) = groups.get_mut(slot(at)) {
-                    *sum += value;
-                    *count += 1;
-                }
-            }),
+            Accumulator::Float { column, groups } => {
+                let lane_of = lanes_of(rows, mask);
+                each_float(rows, column, mask, |at, value| {
+                    if let Some(FloatSum { lanes, count }) = groups.get_mut(slot(at)) {
+                        lanes[lane_of[at % 32] as usize % LANES] += value;
+                        *count += 1;
+                    }
+                });
+            }
             Accumulator::Word { column, turn, groups } => each_order_word(rows, column, mask, |at, word| {
                 let word = word ^ *turn;
                 if let Some(best) = groups.get_mut(slot(at))
@@ -153,7 +172,7 @@ impl Accumulator {
                 if let Some(best) = groups.get_mut(slot(at))
                     && best.as_ref().is_none_or(|best| compare_packed(column.ty, bytes, best) == *better)
                 {
-                    *best = Some(bytes.to_vec());
+                    *best = Some(zeros_alike(column.ty, bytes));
                 }
             }),
         }
@@ -168,8 +187,8 @@ impl Accumulator {
                 Gathered::Integer { sum, count }
             }
             Accumulator::Float { groups, .. } => {
-                let (sum, count) = groups.get(group).copied().unwrap_or_default();
-                Gathered::Float { sum, count }
+                let total = groups.get(group).copied().unwrap_or_default();
+                Gathered::Float { sum: total.sum(), count: total.count }
             }
             Accumulator::Word { column, turn, groups } => {
                 let word = groups.get(group).copied().flatten().map(|word| word ^ *turn);
@@ -211,10 +230,47 @@ fn integer_sum(rows: &PageRows<'_>, column: &ColumnPlace, mask: u32) -> i128 {
     }
 }
 
-fn float_sum(rows: &PageRows<'_>, column: &ColumnPlace, mask: u32) -> f64 {
-    let mut lanes = [0.0; 4];
-    each_float(rows, column, mask, |at, value| lanes[at % 4] += value);
-    (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+/// Adds the rows of `mask`.
+fn add_floats(rows: &PageRows<'_>, column: &ColumnPlace, mask: u32, lanes: &mut [f64; LANES]) {
+    // A copy, which stays in registers.
+    let mut sums = *lanes;
+    if rows.page.has_gaps() {
+        let lane_of = lanes_of(rows, mask);
+        each_float(rows, column, mask, |at, value| sums[lane_of[at % 32] as usize % LANES] += value);
+    } else {
+        each_float(rows, column, mask, |at, value| sums[at % LANES] += value);
+    }
+    *lanes = sums;
+}
+
+/// The lane of each position in `mask`.
+#[inline]
+fn lanes_of(rows: &PageRows<'_>, mask: u32) -> [u8; 32] {
+    const WITHOUT_GAPS: [u8; 32] = {
+        let mut lanes = [0; 32];
+        let mut at = 0;
+        while at < lanes.len() {
+            lanes[at] = (at % LANES) as u8;
+            at += 1;
+        }
+        lanes
+    };
+    let mut lanes = WITHOUT_GAPS;
+    if !rows.page.has_gaps() {
+        return lanes;
+    }
+    if mask.is_power_of_two() {
+        let at = mask.trailing_zeros() as usize;
+        lanes[at % 32] = (rows.page.index_of(at) % LANES) as u8;
+        return lanes;
+    }
+    let mut live = rows.page.live();
+    for lane in &mut lanes {
+        // Behind the last row there is nothing to tell.
+        *lane = (live.trailing_zeros() as usize % LANES) as u8;
+        live &= live.wrapping_sub(1);
+    }
+    lanes
 }
 
 #[inline(always)]

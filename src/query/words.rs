@@ -4,7 +4,7 @@ use super::condition::Packed;
 use super::mask::each_value;
 use super::page::PageRows;
 use crate::table::layout::{ColumnPlace, Place};
-use crate::value::Type;
+use crate::value::{Scalar, Type, key_u64};
 
 /// The number that has this place in the order, packed: the inverse of [`key_u64`].
 pub(super) fn packed(ty: Type, word: u64) -> Option<Packed> {
@@ -17,6 +17,29 @@ pub(super) fn packed(ty: Type, word: u64) -> Option<Packed> {
         _ => word,
     };
     bits.to_le_bytes().get(..width).map(Into::into)
+}
+
+/// A value, packed, of those that are equal to it the one that is answered: zeros of both signs have one place in the
+/// order, and so have all NaN.
+pub(super) fn zeros_alike(ty: Type, bytes: &[u8]) -> Vec<u8> {
+    if let Some(bytes) = key_u64(ty, bytes).and_then(|word| packed(ty, word)) {
+        return bytes.to_vec();
+    }
+    let mut alike = bytes.to_vec();
+    if let Type::Array(array) = ty {
+        match array.element() {
+            Scalar::F32 => alike.as_chunks_mut().0.iter_mut().for_each(|bytes| {
+                let value = f32::from_le_bytes(*bytes);
+                *bytes = if value.is_nan() { f32::NAN } else { value + 0.0 }.to_le_bytes();
+            }),
+            Scalar::F64 => alike.as_chunks_mut().0.iter_mut().for_each(|bytes| {
+                let value = f64::from_le_bytes(*bytes);
+                *bytes = if value.is_nan() { f64::NAN } else { value + 0.0 }.to_le_bytes();
+            }),
+            _ => {}
+        }
+    }
+    alike
 }
 
 /// Runs `visit` on the positions of `mask` and the bits there of a fixed-width column of up to 8 bytes, or of the row id

@@ -133,10 +133,16 @@ impl<'g> PageRef<'g> {
         if self.live & smaller == smaller { index } else { (self.live & smaller).count_ones() as usize }
     }
 
+    /// Whether an id has no row while a higher one has.
+    #[inline(always)]
+    pub(crate) fn has_gaps(self) -> bool {
+        self.live & self.live.wrapping_add(1) != 0
+    }
+
     /// Which id of the page (0 to 31) the row at `position` has.
     #[inline(always)]
     pub(crate) fn index_of(self, position: usize) -> usize {
-        if self.live & self.live.wrapping_add(1) == 0 {
+        if !self.has_gaps() {
             return position;
         }
         let mut mask = self.live;
