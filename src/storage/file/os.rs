@@ -57,9 +57,13 @@ impl OsFiles {
         if let Some(parent) = root.parent()
             && !root.join(MANIFEST).try_exists()?
         {
-            // Whoever made the directory may have been stopped before its name was durable.
+            // Whoever made the directory may have been stopped before its name was durable. The folder above it may be
+            // one that this user may not read, or of a file system that syncs no folders.
+            use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+            let is_passed_over =
+                |kind| matches!(kind, PermissionDenied | InvalidInput | ReadOnlyFilesystem | Unsupported);
             match sync_folder(parent) {
-                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+                Err(error) if !is_passed_over(error.kind()) => return Err(error),
                 _ => {}
             }
         }
@@ -229,9 +233,9 @@ impl Files for OsFiles {
         };
         match file.try_lock() {
             Ok(()) => {
-                *self.locked.lock() = Some(Locked { path: path.into(), identity: identity(&file.metadata()?) });
-                // Another may be there by now, which somebody else has locked.
-                self.check_directory()?;
+                // By its path here as well: not every file system says the same of an open file.
+                let identity = identity(&fs::symlink_metadata(self.path(path))?);
+                *self.locked.lock() = Some(Locked { path: path.into(), identity });
                 self.folders.lock().clear();
                 std::iter::once("").chain(FOLDERS).try_for_each(|folder| self.hold(folder))?;
                 Ok(Some(Box::new(OsLock(file))))
