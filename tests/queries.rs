@@ -811,3 +811,19 @@ fn the_least_array_has_no_signed_zero_however_it_is_found() {
     let (least, greatest) = (table.select().min(v).unwrap(), table.select().max(v).unwrap());
     assert_eq!((bits(least), bits(greatest)), (expected, expected));
 }
+
+/// By name or handle, owned or lent.
+#[test]
+fn columns_may_be_lent() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::u8("a").unique()).column(Column::u8("b")).build().unwrap();
+    let table = db.create_table(schema).unwrap();
+    table.insert(&(1, 2)).unwrap();
+    let names: &[&str] = &["b", "a"];
+    let owned: &[String] = &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let handles: &[Field<u8>] = &names.iter().map(|name| table.column(name).unwrap()).collect::<Vec<_>>();
+    let expected = [(2u8, 1u8)];
+    assert_eq!(table.select().columns(names).fetch::<(u8, u8)>().unwrap(), expected);
+    assert_eq!(table.select().columns(owned).fetch::<(u8, u8)>().unwrap(), expected);
+    assert_eq!(table.select().columns(handles).fetch::<(u8, u8)>().unwrap(), expected);
+}

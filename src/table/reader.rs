@@ -95,10 +95,12 @@ impl ColumnName for &str {
     }
 }
 
-impl ColumnName for &String {
+/// So that a list of columns may be lent.
+impl<C: ColumnName> ColumnName for &C {
+    #[inline(always)]
     #[allow(private_interfaces)]
     fn resolve(&self, def: &TableDef) -> Result<usize> {
-        column_index(def, self)
+        C::resolve(self, def)
     }
 }
 
