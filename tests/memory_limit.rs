@@ -1,6 +1,6 @@
 //! What writes leave behind is memory for the writes after them, and a limit of memory is one that can be lived with.
 
-use folio::{Column, Database, Error, Index, Result, Schema, Table};
+use folio::{Column, Database, Error, Index, Result, Row, Schema, Table};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
@@ -95,6 +95,20 @@ fn writes_give_back_what_they_leave_behind() {
 }
 
 /// What a savepoint's part of a transaction has replaced goes with the last savepoint that could bring it back.
+/// However many pages they replace: each write frees as much as it leaves.
+#[test]
+fn large_writes_give_back_what_they_leave_behind() {
+    let db = Database::in_memory();
+    let table = db.create_table(schema()).unwrap();
+    table.insert_many((0..200_000).map(|n| (Value::Null, n, "value"))).unwrap();
+    let before = db.stats().memory.used_bytes;
+    for n in 0..12 {
+        table.update_where(|_: &Row<'_>| true, &json!({ "n": n })).unwrap();
+        let used = db.stats().memory.used_bytes;
+        assert!(used <= 5 * before / 2, "round {n}: {used} bytes are used, {before} before");
+    }
+}
+
 #[test]
 fn a_transaction_of_many_savepoints_stays_small() {
     let db = Database::in_memory();

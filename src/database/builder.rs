@@ -86,8 +86,8 @@ impl DatabaseBuilder {
         self
     }
 
-    /// Whether sealed segments of the log stay when a checkpoint covers them. Nobody removes
-    /// them then but an opening without this. Default: no.
+    /// Whether sealed segments of the log stay when a checkpoint covers them. Nobody removes them then but an opening
+    /// without this. Default: no.
     pub fn keep_archived(mut self, keep: bool) -> Self {
         self.keep_archived = keep;
         self
