@@ -2,6 +2,7 @@
 
 use folio::{Column, Database, Error, Index, Result, Row, Schema, TransactionTable};
 use serde_json::json;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 fn numbers() -> Database {
@@ -240,11 +241,64 @@ fn a_table_created_in_a_transaction_that_fails_never_was() {
 }
 
 #[test]
-fn a_handle_from_before_a_new_index_is_stale_within_the_transaction() {
+fn a_handle_from_before_a_schema_change_goes_on_within_the_transaction() {
+    let db = Database::in_memory();
+    db.create_table(Schema::builder("numbers").column(Column::i64("n")).build().unwrap()).unwrap();
+    db.transaction(|tx| {
+        let table = tx.table("numbers")?;
+        let n = table.column::<i64>("n")?;
+        let plan = || table.select().filter(n.eq(1)).explain().map(|plan| plan.to_string());
+        table.insert_many((0..1_000).map(|n| [n]))?;
+        assert!(!plan()?.contains("index"), "{}", plan()?);
+        tx.create_index("numbers", Index::hash(["n"]).named("by_n"))?;
+        assert!(plan()?.contains("by_n"), "{}", plan()?);
+        assert_eq!(table.schema()?.indexes().len(), 1);
+        table.insert(&json!({ "n": 1 }))?;
+        assert_eq!(table.select().filter(n.eq(1)).count()?, 2);
+
+        // What a savepoint takes back is taken back here too, from handles made outside and inside.
+        let within = Cell::new(None);
+        let undone: Result<()> = tx.savepoint(|point| {
+            point.drop_index("numbers", "by_n")?;
+            point.create_index("numbers", Index::ordered(["n"]).named("ordered_n"))?;
+            assert!(plan()?.contains("ordered_n"), "{}", plan()?);
+            table.insert(&json!({ "n": 1 }))?;
+            within.set(Some(tx.table("numbers")?));
+            Err(Error::abort("no"))
+        });
+        assert_eq!(undone.unwrap_err().code(), "aborted");
+        let within = within.take().unwrap();
+        for table in [&table, &within] {
+            assert!(table.select().filter(n.eq(1)).explain()?.to_string().contains("by_n"));
+            table.insert(&json!({ "n": 1 }))?;
+        }
+
+        // A batch may change the schema of its own table between two rows.
+        let rows = (0..100).map(|n| {
+            if n == 50 {
+                tx.create_index("numbers", Index::ordered(["n"]).named("between")).unwrap();
+            }
+            json!({ "n": 1 })
+        });
+        table.insert_many(rows)?;
+        Ok(())
+    })
+    .unwrap();
+    let table = db.table("numbers").unwrap();
+    let n = table.column::<i64>("n").unwrap();
+    assert_eq!((table.len().unwrap(), table.select().filter(n.eq(1)).count().unwrap()), (1_103, 104));
+    assert_eq!(table.select().filter(n.between(0..=5)).count().unwrap(), 109);
+    assert_eq!(db.verify().unwrap(), []);
+}
+
+#[test]
+fn a_handle_of_a_dropped_table_is_of_no_table_within_the_transaction() {
     let db = numbers();
     db.transaction(|tx| {
         let table = tx.table("numbers")?;
-        tx.create_index("numbers", Index::hash(["n"]))?;
+        let schema = table.schema()?.clone();
+        tx.drop_table("numbers")?;
+        tx.create_table(schema)?;
         assert_eq!(table.len().unwrap_err().code(), "no-such-table");
         assert_eq!(table.insert(&json!({ "n": 1 })).unwrap_err().code(), "no-such-table");
         tx.table("numbers")?.insert(&json!({ "n": 1 })).map(drop)

@@ -19,7 +19,7 @@ use crate::table::version::Entry;
 use crate::value::{Columns, RowBuf, RowError, Shape, ToKey, ValueRef, excerpt_of};
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -49,6 +49,7 @@ pub struct InTransaction<'t> {
     transaction: &'t Transaction<'t>,
     slot: usize,
     state: State<'t>,
+    later: Later,
 }
 
 impl std::fmt::Debug for InTransaction<'_> {
@@ -63,13 +64,36 @@ enum State<'t> {
     Borrowed(&'t TableState),
 }
 
-impl InTransaction<'_> {
+/// The states that a handle has met since it was made, one for each schema change of its table within the transaction.
+/// They stay while the handle does, for it lends what it finds in them.
+#[derive(Default)]
+struct Later(OnceCell<Box<(Arc<TableState>, Later)>>);
+
+impl<'t> InTransaction<'t> {
+    fn new(transaction: &'t Transaction<'t>, slot: usize, state: State<'t>) -> Self {
+        Self { transaction, slot, state, later: Later::default() }
+    }
+
+    /// The table as the transaction has left it.
     #[inline(always)]
     fn state(&self) -> &TableState {
-        match &self.state {
+        let own = match &self.state {
             State::Shared(state) => state,
-            State::Borrowed(state) => state,
+            State::Borrowed(state) => *state,
+        };
+        if self.transaction.has_changed_schema() { self.present(own) } else { own }
+    }
+
+    /// The state that stands for `own` now: behind a change of the schema, or behind a savepoint that was undone, another.
+    #[cold]
+    fn present<'s>(&'s self, own: &'s TableState) -> &'s TableState {
+        let Some(present) = self.transaction.present(&own.def) else { return own };
+        let (mut state, mut later) = (own, &self.later);
+        while state.def.id != present.def.id {
+            let next = later.0.get_or_init(|| Box::new((Arc::clone(&present), Later::default())));
+            (state, later) = (&next.0, &next.1);
         }
+        state
     }
 }
 
@@ -94,7 +118,7 @@ impl Source for InTransaction<'_> {
 
     #[inline(always)]
     fn def_in_version(&self, id: u64) -> Option<&TableDef> {
-        // What replaces a definition does so at a commit, and this table lives within a write.
+        // None where the table was dropped: it is the one that the transaction's catalogue has.
         Some(self.def()).filter(|def| def.id == id)
     }
 }
@@ -140,14 +164,14 @@ fn with_buffer<R>(body: impl FnOnce(&mut RowBuf) -> R) -> R {
 
 impl<'t> TransactionTable<'t> {
     pub(crate) fn shared(transaction: &'t Transaction<'_>, slot: usize, state: Arc<TableState>) -> Self {
-        Self { reader: Reader { source: InTransaction { transaction, slot, state: State::Shared(state) } } }
+        Self { reader: Reader { source: InTransaction::new(transaction, slot, State::Shared(state)) } }
     }
 
     /// The table as a handle from outside the transaction knows it.
     pub(crate) fn borrowed(transaction: &'t Transaction<'_>, slot: usize, state: &'t TableState) -> Result<Self> {
         let entry = Entry::read(transaction.view()?.root().bytes(), slot);
         let state = state.find(entry.def).ok_or_else(|| no_table(&state.def))?;
-        Ok(Self { reader: Reader { source: InTransaction { transaction, slot, state: State::Borrowed(state) } } })
+        Ok(Self { reader: Reader { source: InTransaction::new(transaction, slot, State::Borrowed(state)) } })
     }
 
     pub(super) fn def(&self) -> &TableDef {

@@ -31,6 +31,8 @@ pub struct Transaction<'d> {
     page: page::Transaction<'d>,
     /// The schema changes made here.
     pending: RefCell<Option<Arc<Pending>>>,
+    /// Set by the first of them, and never unset: also a savepoint that is undone leaves handles with older definitions.
+    has_changed_schema: Cell<bool>,
     /// Set when memory ran out in the middle of a change: what is left is not to be published.
     failed: Cell<bool>,
     /// Set while a closure that an operation calls may read and not write.
@@ -71,6 +73,7 @@ impl<'d> Transaction<'d> {
             core,
             page,
             pending: RefCell::new(None),
+            has_changed_schema: Cell::new(false),
             failed: Cell::new(false),
             is_read_only: Cell::new(false),
             single,
@@ -102,6 +105,17 @@ impl<'d> Transaction<'d> {
         let pending = self.pending.borrow();
         let new = pending.as_ref().and_then(|pending| pending.states.get(&def.table));
         new.map_or_else(|| self.core.states.of(def), Arc::clone)
+    }
+
+    #[inline(always)]
+    pub(super) fn has_changed_schema(&self) -> bool {
+        self.has_changed_schema.get()
+    }
+
+    /// The state that the table of `def` has by now; none if it was dropped.
+    pub(super) fn present(&self, def: &TableDef) -> Option<Arc<TableState>> {
+        let listed = self.with_catalog(|catalog| catalog.same_table(def).cloned())?;
+        Some(self.state_of(&listed.def))
     }
 
     /// The names of all tables, sorted.
@@ -216,9 +230,7 @@ impl<'d> Transaction<'d> {
         Ok(())
     }
 
-    /// Adds an index to a table and fills it. Cost: O(rows · log rows).
-    ///
-    /// Handles of the table that this transaction has given out before are stale afterwards: ask for the table again.
+    /// Adds an index to a table and fills it. Handles of the table made before use it as well. Cost: O(rows · log rows).
     ///
     /// # Errors
     /// [`Error::NoSuchTable`], [`Error::IndexExists`], [`Error::InvalidSchema`] if the index does not fit the table,
@@ -373,6 +385,7 @@ impl<'d> Transaction<'d> {
     }
 
     fn change_schema(&self, change: impl FnOnce(&mut Pending)) {
+        self.has_changed_schema.set(true);
         let mut pending = self.pending.borrow_mut();
         let pending = pending.get_or_insert_with(|| {
             let catalog = Arc::clone(&self.core.catalog.read());
