@@ -49,7 +49,6 @@ pub struct InTransaction<'t> {
     transaction: &'t Transaction<'t>,
     slot: usize,
     state: State<'t>,
-    later: Later,
 }
 
 impl std::fmt::Debug for InTransaction<'_> {
@@ -58,9 +57,10 @@ impl std::fmt::Debug for InTransaction<'_> {
     }
 }
 
-/// A state that was asked for by name, or is of the handle that the operation was called on.
+/// A state that was asked for by name, or is of the handle that a single operation was called on, within which no schema
+/// changes.
 enum State<'t> {
-    Shared(Arc<TableState>),
+    Shared(Arc<TableState>, Later),
     Borrowed(&'t TableState),
 }
 
@@ -69,26 +69,22 @@ enum State<'t> {
 #[derive(Default)]
 struct Later(OnceCell<Box<(Arc<TableState>, Later)>>);
 
-impl<'t> InTransaction<'t> {
-    fn new(transaction: &'t Transaction<'t>, slot: usize, state: State<'t>) -> Self {
-        Self { transaction, slot, state, later: Later::default() }
-    }
-
+impl InTransaction<'_> {
     /// The table as the transaction has left it.
     #[inline(always)]
     fn state(&self) -> &TableState {
-        let own = match &self.state {
-            State::Shared(state) => state,
-            State::Borrowed(state) => *state,
-        };
-        if self.transaction.has_changed_schema() { self.present(own) } else { own }
+        match &self.state {
+            State::Shared(own, later) if self.transaction.has_changed_schema() => self.present(own, later),
+            State::Shared(own, _) => own,
+            State::Borrowed(state) => state,
+        }
     }
 
     /// The state that stands for `own` now: behind a change of the schema, or behind a savepoint that was undone, another.
     #[cold]
-    fn present<'s>(&'s self, own: &'s TableState) -> &'s TableState {
+    fn present<'s>(&self, own: &'s TableState, later: &'s Later) -> &'s TableState {
         let Some(present) = self.transaction.present(&own.def) else { return own };
-        let (mut state, mut later) = (own, &self.later);
+        let (mut state, mut later) = (own, later);
         while state.def.id != present.def.id {
             let next = later.0.get_or_init(|| Box::new((Arc::clone(&present), Later::default())));
             (state, later) = (&next.0, &next.1);
@@ -164,14 +160,16 @@ fn with_buffer<R>(body: impl FnOnce(&mut RowBuf) -> R) -> R {
 
 impl<'t> TransactionTable<'t> {
     pub(crate) fn shared(transaction: &'t Transaction<'_>, slot: usize, state: Arc<TableState>) -> Self {
-        Self { reader: Reader { source: InTransaction::new(transaction, slot, State::Shared(state)) } }
+        let state = State::Shared(state, Later::default());
+        Self { reader: Reader { source: InTransaction { transaction, slot, state } } }
     }
 
     /// The table as a handle from outside the transaction knows it.
     pub(crate) fn borrowed(transaction: &'t Transaction<'_>, slot: usize, state: &'t TableState) -> Result<Self> {
         let entry = Entry::read(transaction.view()?.root().bytes(), slot);
         let state = state.find(entry.def).ok_or_else(|| no_table(&state.def))?;
-        Ok(Self { reader: Reader { source: InTransaction::new(transaction, slot, State::Borrowed(state)) } })
+        let state = State::Borrowed(state);
+        Ok(Self { reader: Reader { source: InTransaction { transaction, slot, state } } })
     }
 
     pub(super) fn def(&self) -> &TableDef {
