@@ -97,7 +97,7 @@
 //!
 //! [`Database::in_memory`] ends with its process. [`Database::open`] keeps the database in a directory as well: each commit
 //! goes to a log before readers see it, on stable storage when it returns unless [`Durability`] says otherwise, and
-//! checkpoints write what changed. PERSISTENCE.md says what survives what. Reads are the same, and as fast.
+//! checkpoints write what changed. [Persistence](persistence) says what survives what. Reads are the same, and as fast.
 //! Another [`StorageEngine`](storage::StorageEngine) can take the directory's place.
 //!
 //! # Export and import
@@ -215,8 +215,11 @@ pub use transaction::tx::Transaction;
 pub use value::{Array, Readable, Scalar, Timestamp, ToKey, Type, Uuid, Value, ValueRef};
 pub use value::{ArrayRef, ParseTimestampError, ParseTypeError, ParseUuidError};
 
-/// The documents' code is compiled and run with the tests.
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../PERSISTENCE.md")]
+pub mod persistence {}
+
+/// Its code is compiled and run with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-#[doc = include_str!("../PERSISTENCE.md")]
-struct Documents;
+struct Readme;

@@ -59,8 +59,8 @@ impl Database {
     }
 
     /// Opens the database in the directory `path`, or makes it there, with all settings at their defaults: every commit
-    /// is on stable storage when it returns. See [`Database::builder`] for others, and PERSISTENCE.md for what is in the
-    /// directory and what survives what.
+    /// is on stable storage when it returns. See [`Database::builder`] for others, and
+    /// [PERSISTENCE.md](crate::persistence) for what is in the directory and what survives what.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("folio-doc-open-{}", std::process::id()));

@@ -36,8 +36,8 @@ impl Database {
     /// Tables come back as the checkpoint has them, and the log behind it is applied up to the first batch that is missing,
     /// damaged or does not fit. A table whose last parts are damaged comes back as an older checkpoint had it, one whose
     /// schema is damaged not at all. Without a manifest the log is applied from its beginning, if it is there; else the
-    /// tables are what their files hold. PERSISTENCE.md has the rules. Every row that comes back was committed once; with
-    /// something lost, rows that belong together may be of different versions. Read what
+    /// tables are what their files hold. [PERSISTENCE.md](crate::persistence) has the rules. Every row that comes back was
+    /// committed once; with something lost, rows that belong together may be of different versions. Read what
     /// [`lost`](Salvaged::lost) says before relying on them.
     ///
     /// ```

@@ -72,6 +72,24 @@ impl Timestamp {
     pub fn checked_add(self, duration: Duration) -> Option<Timestamp> {
         self.0.checked_add_unsigned(u64::try_from(duration.as_micros()).ok()?).map(Timestamp)
     }
+
+    /// This time less `duration`, to the microsecond. `None` before [`Timestamp::MIN`].
+    pub fn checked_sub(self, duration: Duration) -> Option<Timestamp> {
+        self.0.checked_sub_unsigned(u64::try_from(duration.as_micros()).ok()?).map(Timestamp)
+    }
+
+    /// The time from `earlier` to this. `None` if that is the later of the two.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let at = |text: &str| text.parse::<folio::Timestamp>().unwrap();
+    /// let (departure, arrival) = (at("2013-01-01T05:17:00Z"), at("2013-01-01T08:30:00Z"));
+    /// assert_eq!(arrival.duration_since(departure), Some(Duration::from_secs(3 * 3_600 + 13 * 60)));
+    /// assert_eq!(departure.duration_since(arrival), None);
+    /// ```
+    pub fn duration_since(self, earlier: Timestamp) -> Option<Duration> {
+        (self >= earlier).then(|| Duration::from_micros(self.0.abs_diff(earlier.0)))
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -326,6 +344,13 @@ mod tests {
         assert_eq!(Timestamp(0).checked_add(all), None);
         assert_eq!(Timestamp(-1).checked_add(Duration::from_nanos(1_999)), Some(Timestamp(0)));
         assert_eq!(Timestamp::MIN.checked_add(Duration::MAX), None);
+        assert_eq!(Timestamp::MAX.checked_sub(all), Some(Timestamp::MIN));
+        assert_eq!(Timestamp(i64::MAX - 1).checked_sub(all), None);
+        assert_eq!(Timestamp(0).checked_sub(Duration::from_nanos(1_999)), Some(Timestamp(-1)));
+        assert_eq!(Timestamp::MAX.checked_sub(Duration::MAX), None);
+        assert_eq!(Timestamp::MAX.duration_since(Timestamp::MIN), Some(all));
+        assert_eq!(Timestamp(5).duration_since(Timestamp(5)), Some(Duration::ZERO));
+        assert_eq!(Timestamp::MIN.duration_since(Timestamp::MAX), None);
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub struct FileOptions {
     /// The encoding of a storage that is yet to begin; one that is there keeps its own. Default: binary.
     pub format: Format,
     /// A segment of the log is sealed before it grows beyond this, but for what is appended while another is being
-    /// sealed; else batches larger than it have one of their own. Sealing waits for a sync of what is not durable yet, and opening after a crash writes one segment anew: larger
-    /// segments are fewer but longer waits. Default: 16 MiB.
+    /// sealed; else batches larger than it have one of their own. Sealing waits for a sync of what is not durable yet,
+    /// and opening after a crash writes one segment anew: larger segments are fewer but longer waits. Default: 16 MiB.
     pub segment_bytes: u64,
     /// The largest step in which the log's space is written ahead, so that a sync has no metadata to write. 0: never.
     /// Default: 1 MiB.
@@ -45,7 +45,7 @@ impl Default for FileOptions {
     }
 }
 
-/// A storage engine in a directory; PERSISTENCE.md has its files.
+/// A storage engine in a directory; [PERSISTENCE.md](crate::persistence) has its files.
 ///
 /// ```
 /// use folio::storage::{Appended, Batch, FileEngine, FileOptions, StorageEngine};
