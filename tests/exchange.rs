@@ -582,6 +582,14 @@ fn databases_that_are_wrong_are_told_by_their_place() {
         (ALL_JSON, format!("{head},\"tables\":[{{\"schema\":{schema},\"rows\":[{{\"a\":1}}"), "1:115", "syntax"),
         (ALL_JSON, format!("{head},\"tables\":[],\"tables\":[]}}"), "1:42", "syntax"),
         (ALL_JSON, format!("{head},\"folio\":\"export\"}}"), "1:30", "syntax"),
+        (ALL_JSON, format!("{head},\"format\":1}}"), "1:30", "syntax"),
+        (
+            ALL_JSON,
+            format!("{head},\"tables\":[{{\"schema\":{schema},\"next_id\":5,\"rows\":[],\"next_id\":3}}]}}"),
+            "1:122",
+            "syntax",
+        ),
+        (ALL_JSON, format!("{head},\"tables\":[{{\"schema\":{schema},\"rows\":[],\"rows\":[]}}]}}"), "1:110", "syntax"),
         (
             ALL_JSON,
             format!("{head},\"tables\":[{{\"schema\":{schema},\"rows\":[],\"schema\":{schema}}}]}}"),
@@ -753,6 +761,25 @@ fn records_have_a_longest() {
         assert_eq!(error.code(), "limit", "{error}");
         let imported = import(&table, text.as_bytes(), &skip().record_bytes_max(500)).unwrap();
         assert_eq!((imported.rows, imported.skipped), (2, 1));
+    }
+}
+
+#[test]
+fn quotes_that_are_not_closed_are_told_by_where_they_are_opened() {
+    let (long, lines) = ("x".repeat(99), "x\n".repeat(70_000));
+    for (text, place) in [
+        (format!("name,notes\n{long},\"{lines}"), "2:101"),
+        (format!("name,notes\n\"a\nb\r\nc\",é,\"{lines}"), "4:6"),
+        (format!("name,notes\n\"{lines}\",\"{lines}"), "70002:3"),
+        (format!("name,notes\n{},\"{lines}", "x".repeat(100_000)), "2:100002"),
+        (format!("name,notes\n{}\"", ",".repeat(3_000)), "2:3001"),
+    ] {
+        for limit in [200, 1 << 26] {
+            let table = people(&Database::in_memory());
+            let error = CSV(&table, text.as_bytes(), &stop().record_bytes_max(limit)).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("file:{place}: ")), "{error}");
+            assert_eq!(error.code(), "syntax", "{error}");
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use {
     std::path::Path,
 };
 
-/// Stands in the log of a copy until it is whole. A copy that was not finished cannot be opened for it; one that was has
-/// a checkpoint behind it.
+/// Stands in the log of a copy from before the first of its rows until it is whole. A copy that was not finished cannot be
+/// opened for it; one that was has a checkpoint behind it.
 const UNFINISHED: [(Format, &[u8]); 2] =
     [(Format::Binary, b"an unfinished copy"), (Format::JsonLines, b"\"an unfinished copy\"\n")];
 
@@ -33,8 +33,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Error::NotADatabase`] where there is something already, [`Error::Locked`], [`Error::Io`],
-    /// [`Error::StorageFull`], [`Error::Limit`] for a version above 2^52. What is there of the copy then cannot be opened,
-    /// and can be removed.
+    /// [`Error::StorageFull`], [`Error::Limit`] for a version above 2^52. What is there of the copy then, as after a crash,
+    /// can be removed. It cannot be opened; but where nothing was copied yet it may be an empty database, and where all was
+    /// it may be whole.
     #[cfg(any(unix, windows))]
     pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         self.backup_in(path, Format::Binary)
@@ -66,6 +67,8 @@ impl Snapshot {
             let _ = engine.append(Batch { first: last + 1, count, payload })?;
             last += u64::from(count);
         }
+        // Before the rows are written, of which a loss of power may leave any part.
+        engine.sync(version)?;
         let generation = engine.manifest().map_or(0, |manifest| manifest.generation);
         save_whole(engine, &self.pinned, &self.catalog, generation)?;
         engine.seal()?;
@@ -193,5 +196,45 @@ mod tests {
             !damages.is_empty() && damages.iter().all(|damage| &*damage.file == "table `t` in memory"),
             "{damages:?}"
         );
+    }
+
+    #[cfg(feature = "testing")]
+    #[test]
+    fn a_copy_that_loses_power_is_whole_or_empty_or_refused() {
+        use crate::testing::{SimFiles, each_crash_image};
+        use std::ops::ControlFlow;
+
+        let db = Database::in_memory();
+        for name in ["a", "b"] {
+            let table = db.create_table(Schema::builder(name).column(Column::u64("n")).build().unwrap()).unwrap();
+            table.insert_many((0..100_u64).map(|n| [n])).unwrap();
+        }
+        for format in [Format::Binary, Format::JsonLines] {
+            let files = SimFiles::new();
+            let open = |files: SimFiles| {
+                FileEngine::open_on(Arc::new(files), FileOptions { format, ..FileOptions::default() })
+            };
+            db.snapshot().backup_on(&open(files.clone()).unwrap(), "copy").unwrap();
+            let (mut empty, mut refused, mut whole) = (0, 0, 0);
+            each_crash_image(&files.trace(), 0, 64, &mut |_, image| {
+                let opened =
+                    open(SimFiles::mount(&image)).and_then(|engine| Database::builder().open_on(Arc::new(engine)));
+                match opened {
+                    Err(Error::Corrupt { .. }) => refused += 1,
+                    Err(error) => panic!("{error}"),
+                    Ok(copy) if copy.snapshot().version() == 0 => {
+                        assert!(!image.files().iter().any(|file| file.starts_with("data/")), "{:?}", image.files());
+                        empty += 1;
+                    }
+                    Ok(copy) => {
+                        let rows = ["a", "b"].map(|name| copy.table(name).unwrap().len().unwrap());
+                        assert_eq!((copy.snapshot().version(), rows), (db.snapshot().version(), [100, 100]));
+                        whole += 1;
+                    }
+                }
+                ControlFlow::Continue(())
+            });
+            assert!(empty > 0 && refused > 0 && whole > 0, "{empty} {refused} {whole}");
+        }
     }
 }

@@ -225,6 +225,7 @@ impl Records {
         self.count = 0;
         let (mut at, mut offset) = (At::Start, 0);
         let has_end = input.gather(record, |byte| {
+            let step = if at == At::Start { Step::Mark } else { Step::On };
             if at == At::Start {
                 self.begin_field(offset);
             }
@@ -236,12 +237,11 @@ impl Records {
                 _ => At::Bare,
             };
             offset += 1;
-            Step::On
+            step
         })?;
         if at == At::Quoted {
-            let start = self.starts.last().copied().unwrap_or(0);
             let message = "quotes that are not closed before the end of the file".into();
-            return Err(tally.at(record.at(start), Error::Syntax { message }));
+            return Err(tally.at(record.mark, Error::Syntax { message }));
         }
         if at == At::Start && !has_end {
             // The last field is empty, and the file ends behind it.

@@ -107,7 +107,7 @@ impl<R: Read> Session<R> {
     }
 
     fn document_table(&mut self, transaction: &Transaction<'_>) -> Result<()> {
-        let (mut target, mut next_id) = (None, None);
+        let (mut target, mut next_id, mut has_rows) = (None, None, false);
         self.each_key(|session, key| {
             match key {
                 "schema" if target.is_none() => {
@@ -115,14 +115,16 @@ impl<R: Read> Session<R> {
                     let schema: Schema = session.parsed()?;
                     target = Some(session.target(transaction, schema)?);
                 }
-                "next_id" => {
+                "next_id" if next_id.is_none() => {
                     session.value()?;
                     next_id = Some((session.record.place, session.parsed()?));
                 }
-                "rows" => match &target {
-                    Some(target) => session.rows(&mut Rows::new(&target.table))?,
-                    None => return Err(session.misplaced("expected \"schema\" before \"rows\"")),
-                },
+                "rows" if !has_rows => {
+                    has_rows = true;
+                    let expected = "expected \"schema\" before \"rows\"";
+                    let target = target.as_ref().ok_or_else(|| session.misplaced(expected))?;
+                    session.rows(&mut Rows::new(&target.table))?;
+                }
                 key => {
                     return Err(session.misplaced(format!("a table has no second or other \"{}\"", key.escape_debug())));
                 }
@@ -153,7 +155,7 @@ pub(super) fn import_all<R: Read>(mut session: Session<R>, transaction: &Transac
                 session.value()?;
                 folio = Some(session.parsed::<String>()?);
             }
-            ("format", Some(folio)) => {
+            ("format", Some(folio)) if !is_known => {
                 session.value()?;
                 session.check_head(folio, session.parsed()?)?;
                 is_known = true;

@@ -54,11 +54,13 @@ pub(super) struct Record {
     pub(super) place: Place,
     /// How long it is.
     bytes: u64,
+    /// The last place that was marked in it, if the file ended within it.
+    pub(super) mark: Place,
 }
 
 impl Record {
     pub(super) fn new() -> Self {
-        Self { text: Vec::new(), place: Place::START, bytes: 0 }
+        Self { text: Vec::new(), place: Place::START, bytes: 0, mark: Place::START }
     }
 
     /// Whether there is nothing in it.
@@ -76,6 +78,8 @@ impl Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     On,
+    /// It does, and this byte's place is marked.
+    Mark,
     /// It ended before this byte.
     Before,
     /// It ends with this byte.
@@ -182,16 +186,25 @@ impl<R: Read> Input<R> {
         record.text.shrink_to(BUFFER_BYTES);
         record.place = self.place;
         record.bytes = 0;
+        record.mark = self.place;
         while self.peek()?.is_some() {
             let waiting = self.waiting();
-            let mut ended = None;
+            let (mut ended, mut marked) = (None, None);
             for (at, byte) in waiting.iter().enumerate() {
                 match step(*byte) {
                     Step::On => continue,
+                    Step::Mark => {
+                        marked = Some(at);
+                        continue;
+                    }
                     Step::Before => ended = Some(at),
                     Step::Behind => ended = Some(at + 1),
                 }
                 break;
+            }
+            // Found here alone, since of a record that is too long nothing else tells it, and nobody asks for those of others.
+            if let (None, Some(marked)) = (ended, marked) {
+                record.mark = self.place.behind(waiting.get(..marked).unwrap_or_default());
             }
             let count = ended.unwrap_or(waiting.len());
             record.bytes += count as u64;

@@ -62,6 +62,43 @@ fn what_is_not_a_database_is_left_alone() {
 }
 
 #[test]
+fn folders_of_others_are_no_damaged_database() {
+    for foreign in ["data/results.csv", "schema/001.sql", "wal/notes.txt"] {
+        let directory = Directory::new("places-folders");
+        let file = directory.0.join(foreign);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "1,2,3").unwrap();
+        let refused = |answer: folio::Result<()>| match answer {
+            Err(Error::NotADatabase { found, .. }) => assert!(found.contains(foreign), "{found}"),
+            other => panic!("{other:?}"),
+        };
+        refused(Database::open(&directory).map(drop));
+        refused(Database::in_memory().backup_to(&directory));
+        refused(Database::verify_at(&directory).map(drop));
+        refused(Database::salvage(&directory).map(drop));
+        assert_eq!(tree(&directory.0), [(file, b"1,2,3".to_vec())]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_can_be_made_in_a_folder_that_may_be_written_and_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = Directory::new("places-drop-box");
+    fs::create_dir_all(&directory).unwrap();
+    let set = |mode| fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+    set(0o333);
+    if fs::read_dir(&directory).is_ok() {
+        println!("skipped: this user may read everything");
+    } else {
+        drop(Database::open(directory.0.join("below")).unwrap());
+        Database::in_memory().backup_to(directory.0.join("copy")).unwrap();
+    }
+    set(0o700);
+}
+
+#[test]
 fn foreign_files_in_a_database_stay() {
     let directory = Directory::new("places-guests");
     let db = Database::open(&directory).unwrap();

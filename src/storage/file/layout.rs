@@ -85,6 +85,12 @@ pub(super) fn parse_archive_name(name: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
+/// Whether it is a file of the log that may have batches.
+pub(super) fn is_log_path(path: &str) -> bool {
+    let is_archived = |name: &str| parse_archive_name(name).is_some();
+    [LIVE, NEXT, REWRITTEN].contains(&path) || path.strip_prefix("wal/").is_some_and(is_archived)
+}
+
 /// Digits without leading zeros.
 fn parse_number(digits: &str) -> Option<u64> {
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));

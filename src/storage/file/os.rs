@@ -57,15 +57,8 @@ impl OsFiles {
         if let Some(parent) = root.parent()
             && !root.join(MANIFEST).try_exists()?
         {
-            // Whoever made the directory may have been stopped before its name was durable. The folder above it may be
-            // one that this user may not read, or of a file system that syncs no folders.
-            use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
-            let is_passed_over =
-                |kind| matches!(kind, PermissionDenied | InvalidInput | ReadOnlyFilesystem | Unsupported);
-            match sync_folder(parent) {
-                Err(error) if !is_passed_over(error.kind()) => return Err(error),
-                _ => {}
-            }
+            // Whoever made the directory may have been stopped before its name was durable.
+            sync_above(parent)?;
         }
         Ok(Self { root, reads_only: false, folders: Mutex::default(), locked: Mutex::default() })
     }
@@ -136,7 +129,19 @@ fn create_folders(folder: &Path) -> io::Result<()> {
     create_folders(parent)?;
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(parent),
+        _ => sync_above(parent),
+    }
+}
+
+/// Syncs a folder above the database. It may be one that this user may not read, or of a file system that syncs no folders:
+/// then it is passed over.
+fn sync_above(folder: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    match sync_folder(folder) {
+        Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput | ReadOnlyFilesystem | Unsupported) => {
+            Ok(())
+        }
+        synced => synced,
     }
 }
 

@@ -13,7 +13,8 @@ use super::archive::Archive;
 use super::files::{EntryKind, Files, RandomAccessFile, failed, read_file, uninterrupted, write_all};
 use super::frame;
 use super::layout::{
-    FOLDERS, LIVE, LOCK, MANIFEST, MANIFEST_NEW, NEXT, REWRITTEN, WAL, archive_path, parse_archive_name,
+    FOLDERS, LIVE, LOCK, MANIFEST, MANIFEST_NEW, NEXT, REWRITTEN, WAL, archive_path, is_log_path, parse_archive_name,
+    parse_object_path,
 };
 use super::log::{Live, Log, random_number};
 use super::manifest::{self, Stored, create_anew};
@@ -116,19 +117,45 @@ pub(super) fn inspect(files: &dyn Files) -> Result<Found> {
 /// Looks whether the directory is somebody else's, before so much as a lock is put there.
 pub(super) fn refuse_others(files: &dyn Files) -> Result<()> {
     let root = list(files, "")?.unwrap_or_default();
-    let has_manifest = root.iter().any(|(name, _)| name == MANIFEST);
-    if has_manifest { Ok(()) } else { refuse_foreign(files, &root) }
+    if root.iter().any(|(name, _)| name == MANIFEST) {
+        return Ok(());
+    }
+    refuse_foreign(files, &root)?;
+    refuse_folders_of_others(files, &root)
+}
+
+/// Without a manifest, folders that have the names of ours are somebody else's where they hold files and none of ours.
+pub(super) fn refuse_folders_of_others(files: &dyn Files, root: &[(String, EntryKind)]) -> Result<()> {
+    let has = |name: &str| root.iter().any(|(entry, _)| entry == name);
+    if has(MANIFEST) || has(MANIFEST_NEW) {
+        return Ok(());
+    }
+    let mut foreign = None;
+    for folder in FOLDERS.into_iter().filter(|folder| has(folder)) {
+        for (name, _) in list(files, folder)?.unwrap_or_default() {
+            let path = format!("{folder}/{name}");
+            if is_log_path(&path) || parse_object_path(&path).is_some() {
+                return Ok(());
+            }
+            foreign.get_or_insert(path);
+        }
+    }
+    foreign.map_or(Ok(()), |path| Err(not_a_database(files, &path)))
+}
+
+fn not_a_database(files: &dyn Files, foreign: &str) -> Error {
+    let found = format!("it has no manifest, and holds `{foreign}`");
+    Error::NotADatabase { path: files.describe().into(), found: found.into() }
 }
 
 /// Without a manifest nothing may be there but what is ours.
 fn refuse_foreign(files: &dyn Files, root: &[(String, EntryKind)]) -> Result<()> {
     let ours =
         |(name, _): &&(String, EntryKind)| FOLDERS.contains(&name.as_str()) || name == LOCK || name == MANIFEST_NEW;
-    if let Some((foreign, _)) = root.iter().find(|entry| !ours(entry)) {
-        let found = format!("it has no manifest, and holds `{foreign}`");
-        return Err(Error::NotADatabase { path: files.describe().into(), found: found.into() });
+    match root.iter().find(|entry| !ours(entry)) {
+        Some((foreign, _)) => Err(not_a_database(files, foreign)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A directory without a manifest can become a storage only if nothing of one is there: at most what a crash leaves of a

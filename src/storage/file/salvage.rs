@@ -12,11 +12,11 @@
 use super::files::{FileLock, Files, failed, lock_directory, read_file, read_full, uninterrupted};
 use super::frame::{self, NoHeader};
 use super::layout::{
-    FOLDERS, LIVE, MANIFEST, MANIFEST_NEW, NEXT, REWRITTEN, object_path, parse_archive_name, parse_object_path,
+    FOLDERS, LIVE, MANIFEST, MANIFEST_NEW, NEXT, REWRITTEN, is_log_path, object_path, parse_object_path,
 };
 use super::manifest;
 use super::objects;
-use super::recover::list;
+use super::recover::{list, refuse_folders_of_others};
 use super::scan::{Frames, Step, no_header};
 use crate::error::{Error, Result};
 use crate::storage::engine::{Batch, Damage, Format, Manifest, Object, ObjectKind, ObjectReader};
@@ -108,7 +108,7 @@ impl Remains {
         let rank = |path: &str| [LIVE, NEXT, REWRITTEN].iter().position(|known| *known == path).map_or(0, |at| at + 1);
         let order = |segment: &Segment| (segment.first, rank(&segment.path));
         let mut segments = Vec::new();
-        for path in paths.iter().filter(|path| is_of_log(path)) {
+        for path in paths.iter().filter(|path| is_log_path(path)) {
             let known = stored.as_ref().map(|stored| (stored.records, stored.log));
             match read_begin(&*files, path, known, report) {
                 Ok(Some(segment)) => {
@@ -268,18 +268,12 @@ pub(crate) fn refuse_nothing(files: &dyn Files) -> Result<()> {
     let root = list(files, "")?.unwrap_or_default();
     let ours = |name: &str| [MANIFEST, MANIFEST_NEW].contains(&name) || FOLDERS.contains(&name);
     match root.iter().any(|(name, _)| ours(name)) {
-        true => Ok(()),
+        true => refuse_folders_of_others(files, &root),
         false => {
             let found = "nothing of one is there".into();
             Err(Error::NotADatabase { path: files.describe().into(), found })
         }
     }
-}
-
-/// Whether it is a file of the log that may have batches.
-fn is_of_log(path: &str) -> bool {
-    let is_archived = |name: &str| parse_archive_name(name).is_some();
-    [LIVE, NEXT, REWRITTEN].contains(&path) || path.strip_prefix("wal/").is_some_and(is_archived)
 }
 
 /// The manifest; if that is not whole, the one that was being written, whose objects are whole before it is.
