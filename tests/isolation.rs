@@ -137,3 +137,52 @@ fn a_row_may_outlive_the_code_of_its_thread() {
     }
     assert_eq!(table.select().pick(cents).unwrap().iter().sum::<i64>(), ACCOUNTS as i64 * (CENTS + 50));
 }
+
+/// The slots of threads that are over serve those that come, also where a thread's last reads are its destructors'.
+#[test]
+fn threads_that_read_as_they_end_leave_no_slots_behind() {
+    struct ReadsAtEnd([Table; 2]);
+    impl Drop for ReadsAtEnd {
+        fn drop(&mut self) {
+            for _ in 0..3 {
+                for table in &self.0 {
+                    // Two reads are open at once.
+                    let mut rows = table.iter().unwrap();
+                    assert_eq!((table.len().unwrap(), rows.next().is_some()), (1, true));
+                }
+            }
+        }
+    }
+    thread_local! {
+        static AT_END: RefCell<Option<ReadsAtEnd>> = const { RefCell::new(None) };
+        static ROW: RefCell<Option<Row<'static>>> = const { RefCell::new(None) };
+    }
+    let new = || {
+        let db = Database::in_memory();
+        let table = db.create_table(Schema::builder("t").column(Column::u64("n")).build().unwrap()).unwrap();
+        table.insert(&(1,)).unwrap();
+        (db, table)
+    };
+    let [(db, first), (other, second)] = [new(), new()];
+    let kept: &'static Table = Box::leak(Box::new(first.clone()));
+    for kind in 0..300 {
+        let tables = [first.clone(), second.clone()];
+        let ends = move || {
+            // Some keep a row until they are over; some have read before, of both or of one.
+            match kind % 3 {
+                0 => ROW.set(kept.iter().unwrap().next()),
+                1 => drop(tables.each_ref().map(|table| table.len().unwrap())),
+                _ => {}
+            }
+            AT_END.set(Some(ReadsAtEnd(tables)));
+            if kind % 2 == 0 {
+                kept.len().unwrap();
+            }
+        };
+        std::thread::spawn(ends).join().unwrap();
+        first.update_where(|_: &Row<'_>| true, &serde_json::json!({ "n": kind })).unwrap();
+    }
+    for db in [db, other] {
+        assert!(db.stats().reader_slots <= 5, "{}", db.stats().reader_slots);
+    }
+}

@@ -194,6 +194,29 @@ fn rows_can_be_evicted_under_a_limit() {
 }
 
 /// Inserts and updates that are refused leave nothing behind, and rows can be deleted whatever was tried before.
+/// Another table, made while one is full, makes the root another size.
+#[test]
+fn a_full_table_can_be_emptied_beside_a_new_one() {
+    for (limit, tables) in [(8, 1), (9, 1), (9, 3), (10, 1), (10, 5), (12, 1), (32, 1)] {
+        let db = Database::builder().memory_limit(limit << 20).in_memory().unwrap();
+        let schema = Schema::builder("full").column(Column::u64("id").primary_key().auto_increment());
+        let table = db.create_table(schema.column(Column::u64("n")).build().unwrap()).unwrap();
+        while table.insert(&(None::<u64>, 1)).is_ok() {}
+        for n in 0..tables {
+            // May be refused; what is there can go all the same.
+            let _ = db.create_table(Schema::builder(format!("new{n}")).column(Column::u64("q")).build().unwrap());
+        }
+        assert!(table.delete(1).unwrap(), "{limit} MiB");
+        assert!(table.delete(2).unwrap(), "{limit} MiB");
+        for name in db.table_names().iter().filter(|name| *name != "full") {
+            db.drop_table(name).unwrap();
+        }
+        table.clear().unwrap();
+        table.insert(&(None::<u64>, 1)).unwrap();
+        db.drop_table("full").unwrap();
+    }
+}
+
 #[test]
 fn rows_can_be_deleted_whatever_was_refused() {
     let db = Database::builder().memory_limit(8 << 20).in_memory().unwrap();

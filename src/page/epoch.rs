@@ -26,12 +26,14 @@ pub(super) struct Slot {
     ///
     /// As wide as the counter of a leak must be: guards that are forgotten never count it back to zero.
     depth: Cell<u64>,
+    /// Whether its thread is ending, so that it goes back with the last read. Touched by the owning thread alone.
+    is_last: Cell<bool>,
     taken: AtomicBool,
 }
 
-// SAFETY: `depth` is the only field that is not an atomic, and only the thread that owns the slot touches it: a slot is
-// handed to one thread by `Epochs::register` (which takes `taken`), and back by `Slot::release`, whose release store is
-// read by the acquiring swap of the next owner.
+// SAFETY: `depth` and `is_last` are the only fields that are no atomics, and only the thread that owns the slot touches
+// them: a slot is handed to one thread by `Epochs::register` (which takes `taken`), and back by `Slot::hand_back`, whose
+// release store is read by the acquiring swap of the next owner.
 unsafe impl Sync for Slot {}
 // SAFETY: as above; a slot has no tie to the thread that made it.
 unsafe impl Send for Slot {}
@@ -51,7 +53,12 @@ impl std::ops::Deref for ThreadSlot {
 
 impl Slot {
     pub(super) fn new() -> Self {
-        Self { announced: AtomicU64::new(IDLE), depth: Cell::new(0), taken: AtomicBool::new(true) }
+        Self {
+            announced: AtomicU64::new(IDLE),
+            depth: Cell::new(0),
+            is_last: Cell::new(false),
+            taken: AtomicBool::new(true),
+        }
     }
 
     /// Whether a read is open on it.
@@ -90,15 +97,31 @@ impl Slot {
         if depth == 0 {
             // Release: what this thread read happens before the writer that sees the slot idle and frees it.
             self.announced.store(IDLE, Ordering::Release);
+            if self.is_last.get() {
+                self.hand_back();
+            }
         }
     }
 
-    /// Hands the slot back at the end of its thread. A slot with a read still open (a row kept in a thread-local) stays
-    /// taken: its announcement then keeps memory for the life of the store, which is safe.
+    /// Says that its thread is ending: the slot goes back now, or with the last read that is open on it (of a row that is
+    /// kept in a thread-local). One that is never closed keeps it, and memory, for the life of the store, which is safe.
     pub(super) fn release(&self) {
-        if self.depth.get() == 0 {
-            self.taken.store(false, Ordering::Release);
+        match self.depth.get() {
+            0 => self.hand_back(),
+            _ => self.is_last.set(true),
         }
+    }
+
+    /// Lets the slot, which was taken for a thread that is ending already, go back with the first read on it.
+    pub(super) fn release_behind_read(&self) {
+        self.is_last.set(true);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hand_back(&self) {
+        self.is_last.set(false);
+        self.taken.store(false, Ordering::Release);
     }
 }
 

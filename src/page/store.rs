@@ -148,11 +148,19 @@ impl Store {
 
     #[cold]
     fn slot_slow(&self) -> &Slot {
-        let slot = OWN_SLOTS
-            .try_with(|own| Arc::as_ptr(own.borrow_mut().of(self)))
-            // The thread is ending: a slot that is never handed back serves the destructor that reads.
-            .unwrap_or_else(|_| Arc::as_ptr(&self.epochs.register()));
-        LAST_SLOT.set((self.id, slot));
+        let slot = match OWN_SLOTS.try_with(|own| Arc::as_ptr(own.borrow_mut().of(self))) {
+            Ok(slot) => {
+                LAST_SLOT.set((self.id, slot));
+                slot
+            }
+            // The thread is ending, and nobody would hand back what a destructor that reads had taken: so each of its reads
+            // takes a slot of its own.
+            Err(_) => {
+                let slot = self.epochs.register();
+                slot.release_behind_read();
+                Arc::as_ptr(&slot)
+            }
+        };
         // SAFETY: `register` answers slots that the store keeps while it lives.
         unsafe { &*slot }
     }

@@ -408,6 +408,16 @@ impl Pages {
         Ok(unsafe { BlockMut::new(link.0) })
     }
 
+    /// The same for the root, which every change copies, also one that frees memory: from what is kept for those, where
+    /// there is a limit.
+    #[inline]
+    pub(crate) fn make_root_mut<'l>(&mut self, root: &'l mut Link) -> Result<BlockMut<'l>, OutOfMemory> {
+        self.freeing(true);
+        let made = self.make_mut(root);
+        self.freeing(false);
+        made
+    }
+
     #[inline(never)]
     fn replace_by_copy(&mut self, link: &mut Link) -> Result<(), OutOfMemory> {
         // SAFETY: the block is live. The links move to the copy; the old block is retired without them.

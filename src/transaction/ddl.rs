@@ -63,7 +63,7 @@ fn grow(writer: &mut Writer, slots: usize) -> Result<()> {
 /// Empties a slot of the root.
 pub(crate) fn drop_table(writer: &mut Writer, slot: usize) -> Result<()> {
     let Writer { root, pages, .. } = writer;
-    let mut root = pages.make_mut(root)?;
+    let mut root = pages.make_root_mut(root)?;
     let (links, bytes) = root.parts();
     for link in links.iter_mut().skip(2 * slot).take(2) {
         if let Some(link) = link.take() {

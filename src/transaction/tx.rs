@@ -327,7 +327,7 @@ impl<'d> Transaction<'d> {
     ) -> Result<R> {
         let TableState { def, sequence, .. } = state;
         self.write(|writer| {
-            let mut root = writer.pages.make_mut(&mut writer.root)?;
+            let mut root = writer.pages.make_root_mut(&mut writer.root)?;
             let (links, bytes) = root.parts();
             let mut entry = Entry::read(bytes, slot);
             let Some([rows, indexes]) = links.get_mut(2 * slot..2 * slot + 2).filter(|_| entry.def == def.id) else {

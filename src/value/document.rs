@@ -24,7 +24,7 @@ use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 
 use super::json_text::write_text;
-use super::pack::append;
+use super::pack::{JSON_DEPTH_MAX, append};
 use super::row_error::RowErrorKind;
 use super::types::Type;
 
@@ -153,19 +153,65 @@ fn next_string(text: &str) -> Option<(&str, &str)> {
     string.split_at_checked(end + 2)
 }
 
-/// Writes compact text, raw values too, which it judges. What is wrong with one goes to `refused`.
+/// Why a document is not written on.
+pub(super) enum Refused {
+    /// What is wrong with a raw value in it.
+    Raw(RowErrorKind),
+    /// It nests too deep. Found on the way down: a value that nests deep enough uses up the stack.
+    Depth,
+}
+
+/// Writes compact text, raw values too, which it judges. What is wrong goes to `refused`.
 pub(super) struct DocumentFormatter<'a> {
-    pub(super) refused: &'a mut Option<RowErrorKind>,
+    refused: &'a mut Option<Refused>,
+    depth: usize,
+}
+
+impl<'a> DocumentFormatter<'a> {
+    pub(super) fn new(refused: &'a mut Option<Refused>) -> Self {
+        Self { refused, depth: 0 }
+    }
+
+    fn refuse(&mut self, refused: Refused) -> io::Result<()> {
+        self.refused.get_or_insert(refused);
+        Err(io::ErrorKind::InvalidData.into())
+    }
+
+    fn begin<W: io::Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        if self.depth > JSON_DEPTH_MAX {
+            return self.refuse(Refused::Depth);
+        }
+        writer.write_all(bracket)
+    }
+
+    fn end<W: io::Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth = self.depth.saturating_sub(1);
+        writer.write_all(bracket)
+    }
 }
 
 impl Formatter for DocumentFormatter<'_> {
+    fn begin_array<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"[")
+    }
+
+    fn end_array<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"]")
+    }
+
+    fn begin_object<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"{")
+    }
+
+    fn end_object<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"}")
+    }
+
     fn write_raw_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         match read_back(fragment) {
             Ok(_) => writer.write_all(compact(fragment).as_bytes()),
-            Err(kind) => {
-                *self.refused = Some(kind);
-                Err(io::ErrorKind::InvalidData.into())
-            }
+            Err(kind) => self.refuse(Refused::Raw(kind)),
         }
     }
 }

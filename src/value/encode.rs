@@ -24,13 +24,15 @@ impl RowBuf {
     /// `OutOfRange`, `InvalidValue`; `Encode` for messages of the row's own `Serialize`.
     pub(crate) fn encode<T: Serialize + ?Sized>(&mut self, shape: &Shape, row: &T) -> Result<(), RowError> {
         self.reset(shape);
-        row.serialize(RowSerializer { row: self, shape, next: 0, fields: 0, by_position: true })
+        row.serialize(RowSerializer { row: self, shape, next: 0, fields: 0, key: None, by_position: true })?;
+        self.take_refused()
     }
 
     /// Like [`RowBuf::encode`], but for a patch: a struct or map of the columns to change, not a tuple or sequence.
     pub(crate) fn encode_partial<T: Serialize + ?Sized>(&mut self, shape: &Shape, patch: &T) -> Result<(), RowError> {
         self.reset(shape);
-        patch.serialize(RowSerializer { row: self, shape, next: 0, fields: 0, by_position: false })
+        patch.serialize(RowSerializer { row: self, shape, next: 0, fields: 0, key: None, by_position: false })?;
+        self.take_refused()
     }
 }
 
@@ -42,6 +44,8 @@ struct RowSerializer<'a> {
     next: usize,
     /// How many fields of a struct came.
     fields: usize,
+    /// The column of a map's key whose value has not come yet.
+    key: Option<usize>,
     /// Whether tuples and sequences are taken.
     by_position: bool,
 }
@@ -77,7 +81,7 @@ impl RowSerializer<'_> {
         let index = self.next;
         self.next += 1;
         match index < self.shape.len() {
-            true => encode_column(self.row, self.shape, index, value),
+            true => encode_column(self.row, self.shape, index, value).map_err(|error| self.row.refuse(error)),
             false => Ok(()), // counted, and refused at the end
         }
     }
@@ -224,10 +228,10 @@ impl ser::SerializeStruct for RowSerializer<'_> {
         self.fields += 1;
         let index = match self.row.known_field(nth, field) {
             Some(index) if self.row.claim(index) => index,
-            _ => self.locate_field(nth, field)?,
+            _ => self.locate_field(nth, field).map_err(|error| self.row.refuse(error))?,
         };
         self.next = index + 1;
-        encode_marked(self.row, self.shape, index, value)
+        encode_marked(self.row, self.shape, index, value).map_err(|error| self.row.refuse(error))
     }
 
     #[inline]
@@ -241,20 +245,33 @@ impl ser::SerializeMap for RowSerializer<'_> {
     type Error = RowError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), RowError> {
-        // `next` becomes the column meant; the value takes it from there.
-        self.next = key.serialize(ValueSerializer::new(NameSink { row: self }))?;
+        let located = match self.key.take() {
+            None => key.serialize(ValueSerializer::new(NameSink { row: self })),
+            Some(_) => Err(out_of_step("a key without a value")),
+        };
+        self.key = Some(located.map_err(|error| self.row.refuse(error))?);
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), RowError> {
-        let index = self.next;
-        self.next = index.saturating_add(1);
-        encode_column(self.row, self.shape, index, value)
+        let encoded = match self.key.take() {
+            Some(index) => encode_column(self.row, self.shape, index, value),
+            None => Err(out_of_step("a value without a key")),
+        };
+        encoded.map_err(|error| self.row.refuse(error))
     }
 
     fn end(self) -> Result<(), RowError> {
-        Ok(())
+        match self.key {
+            None => Ok(()),
+            Some(_) => Err(out_of_step("a key without a value")),
+        }
     }
+}
+
+#[cold]
+fn out_of_step(message: &str) -> RowError {
+    RowErrorKind::Encode { message: message.into() }.into()
 }
 
 /// Takes a map's key: the name of a column, and gives its place.

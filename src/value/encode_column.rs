@@ -7,12 +7,13 @@ use std::fmt::Display;
 use std::io;
 
 use serde_core::Serialize;
+use serde_core::de::IgnoredAny;
 use serde_core::ser::{self, Impossible, Serializer};
 
 use super::columns::Slot;
-use super::document::{DocumentFormatter, into_document};
+use super::document::{DocumentFormatter, Refused, into_document};
 use super::pack::{
-    append, check_readable, pack_bool, pack_bytes, pack_decimal, pack_float, pack_int, pack_text, pack_uint,
+    append, check_readable, pack_bool, pack_bytes, pack_decimal, pack_float, pack_int, pack_text, pack_uint, too_deep,
 };
 use super::row_buf::RowBuf;
 use super::row_error::{RowError, RowErrorKind, excerpt};
@@ -150,22 +151,33 @@ fn encode_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<Wr
     }
 
     let (start, mut refused) = (out.len(), None);
-    let formatter = DocumentFormatter { refused: &mut refused };
+    let formatter = DocumentFormatter::new(&mut refused);
     let mut serializer = serde_json::Serializer::with_formatter(Checked(out), formatter);
     let written = into_document(|| value.serialize(&mut serializer));
-    if let Some(kind) = refused {
-        return Err(kind.into());
+    match refused {
+        Some(Refused::Raw(kind)) => return Err(kind.into()),
+        Some(Refused::Depth) => return Err(too_deep(out.get(start..).unwrap_or_default()).into()),
+        None => {}
     }
     match written {
         // One null: JSON's is the column's.
         Ok(()) if out.get(start..) == Some(b"null") => Ok(Written::Null),
         Ok(()) => {
-            check_readable(out.get(start..).unwrap_or_default())?;
+            let text = out.get(start..).unwrap_or_default();
+            // serde_json writes what it is told: of no elements where there are some, of a key and two values.
+            serde_json::from_slice::<IgnoredAny>(text).map_err(|error| not_json(text, &error))?;
+            check_readable(text)?;
             Ok(Written::Value)
         }
         Err(error) if error.is_io() => Err(RowErrorKind::OutOfMemory { bytes: out.len() }.into()),
         Err(error) => Err(RowErrorKind::Encode { message: error.to_string().into() }.into()),
     }
+}
+
+#[cold]
+fn not_json(text: &[u8], error: &serde_json::Error) -> RowErrorKind {
+    let text = String::from_utf8_lossy(text);
+    RowErrorKind::Encode { message: format!("its `Serialize` makes no JSON: {error}: {}", excerpt(&text)).into() }
 }
 
 /// What one kind of column makes of a value.
@@ -581,15 +593,15 @@ impl<S: Sink> Serializer for ValueSerializer<S> {
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<SeqSerializer<S::Seq>, RowError> {
-        self.sink.seq().map(SeqSerializer)
+        self.sink.seq().map(SeqSerializer::new)
     }
 
     fn serialize_tuple(self, _: usize) -> Result<SeqSerializer<S::Seq>, RowError> {
-        self.sink.seq().map(SeqSerializer)
+        self.sink.seq().map(SeqSerializer::new)
     }
 
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<SeqSerializer<S::Seq>, RowError> {
-        self.sink.seq().map(SeqSerializer)
+        self.sink.seq().map(SeqSerializer::new)
     }
 
     fn serialize_tuple_variant(
@@ -625,7 +637,30 @@ impl<S: Sink> Serializer for ValueSerializer<S> {
 }
 
 /// Serde's face of a [`SinkSeq`].
-pub(super) struct SeqSerializer<Q>(Q);
+pub(super) struct SeqSerializer<Q> {
+    seq: Q,
+    /// The first element that was refused. What gave it may go on as if nothing had been.
+    refused: Option<RowError>,
+}
+
+impl<Q: SinkSeq> SeqSerializer<Q> {
+    #[inline]
+    fn new(seq: Q) -> Self {
+        Self { seq, refused: None }
+    }
+
+    #[inline]
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), RowError> {
+        self.seq.element(value).inspect_err(|error| {
+            self.refused.get_or_insert_with(|| error.clone());
+        })
+    }
+
+    fn end(self) -> Result<Q::Ok, RowError> {
+        self.refused.map_or(Ok(()), Err)?;
+        self.seq.end()
+    }
+}
 
 macro_rules! sequence {
     ($($trait:ident::$method:ident),*) => {$(
@@ -635,11 +670,11 @@ macro_rules! sequence {
 
             #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), RowError> {
-                self.0.element(value)
+                self.element(value)
             }
 
             fn end(self) -> Result<Q::Ok, RowError> {
-                self.0.end()
+                self.end()
             }
         }
     )*};

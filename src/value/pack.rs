@@ -319,10 +319,16 @@ pub(crate) const JSON_DEPTH_MAX: usize = 127;
 pub(super) fn check_readable(text: &[u8]) -> Result<(), RowErrorKind> {
     // Only many brackets can nest deep: most texts are done with here.
     if text.len() > JSON_DEPTH_MAX && json_depth(text) > JSON_DEPTH_MAX {
-        let start = String::from_utf8_lossy(&text[..JSON_DEPTH_MAX]);
-        return Err(RowErrorKind::invalid(&start, "JSON nested at most 127 deep"));
+        return Err(too_deep(text));
     }
     check_keys(std::str::from_utf8(text).unwrap_or_default())
+}
+
+/// The refusal of a text that begins so.
+#[cold]
+pub(super) fn too_deep(text: &[u8]) -> RowErrorKind {
+    let start = String::from_utf8_lossy(text.get(..JSON_DEPTH_MAX).unwrap_or(text));
+    RowErrorKind::invalid(&start, "JSON nested at most 127 deep")
 }
 
 /// How deep JSON text, which is sound, nests.

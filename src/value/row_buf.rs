@@ -27,6 +27,8 @@ pub(crate) struct RowBuf {
     marks: Vec<Marks>,
     /// The fields of the struct encoded last, in their order, with their columns.
     fields: Vec<(&'static str, usize)>,
+    /// The first value that was refused. What gave it may go on as if nothing had been.
+    refused: Option<RowError>,
 }
 
 impl Clone for RowBuf {
@@ -38,13 +40,14 @@ impl Clone for RowBuf {
 
     /// Keeps capacity, as the derived one would not.
     fn clone_from(&mut self, other: &RowBuf) {
-        let RowBuf { slots, fixed, var, spans, marks, fields } = self;
+        let RowBuf { slots, fixed, var, spans, marks, fields, refused } = self;
         slots.clone_from(&other.slots);
         fixed.clone_from(&other.fixed);
         var.clone_from(&other.var);
         spans.clone_from(&other.spans);
         marks.clone_from(&other.marks);
         fields.clone_from(&other.fields);
+        refused.clone_from(&other.refused);
     }
 }
 
@@ -120,6 +123,20 @@ impl RowBuf {
         self.spans.fill((0, 0));
         self.marks.fill(Marks::default());
         self.var.clear();
+        self.refused = None;
+    }
+
+    /// Notes that a value was refused, and why.
+    #[cold]
+    pub(super) fn refuse(&mut self, error: RowError) -> RowError {
+        self.refused.get_or_insert_with(|| error.clone());
+        error
+    }
+
+    /// The first refusal since the last reset.
+    #[inline]
+    pub(super) fn take_refused(&mut self) -> Result<(), RowError> {
+        self.refused.take().map_or(Ok(()), Err)
     }
 
     #[cold]

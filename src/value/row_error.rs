@@ -7,10 +7,10 @@ use serde_core::de::{Expected, Unexpected};
 use std::fmt::{self, Write};
 
 /// One problem with a row, with the column it concerns if it concerns one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RowError(Box<Located>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Located {
     column: Option<Box<str>>,
     kind: RowErrorKind,
