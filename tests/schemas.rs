@@ -215,3 +215,31 @@ proptest! {
         prop_assert!(again(&schema).difference_in_json(&schema).is_none());
     }
 }
+
+/// Each took seconds, and one ten: the time went with the square of the size.
+#[test]
+fn huge_schemas_are_judged_in_time_that_goes_with_their_size() {
+    fn list(count: usize, item: impl Fn(usize) -> Value) -> Value {
+        (0..count).map(item).collect()
+    }
+    let column = |n: usize| json!({ "name": format!("c{n}"), "type": "u8" });
+    let names = |start: &'static str| move |n: usize| json!(format!("{start}{n}"));
+    let index = |n: usize| json!({ "name": format!("i{n}"), "kind": "hash", "columns": ["c0"] });
+    let wide = json!([{ "name": "i", "kind": "hash", "columns": list(100_000, names("x")) }]);
+    let mut checks = list(100_000, names("k"));
+    checks[99_999] = json!("k7");
+    for (schema, message) in [
+        (json!({ "columns": list(1_000, column), "indexes": wide }), "which is not there; did you mean"),
+        (json!({ "columns": [column(0)], "indexes": list(100_000, index) }), "has 100000 indexes"),
+        (
+            json!({ "columns": list(100_000, |n| json!({ "name": format!("c{n}"), "type": "u8", "unique": true })) }),
+            "has 100000 indexes",
+        ),
+        (json!({ "columns": [column(0)], "checks": checks }), "two checks `k7`"),
+    ] {
+        let mut schema = schema;
+        schema["name"] = json!("t");
+        let error = serde_json::from_value::<Schema>(schema).unwrap_err().to_string();
+        assert!(error.contains(message), "{error:.300}");
+    }
+}

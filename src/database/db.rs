@@ -306,8 +306,8 @@ impl Database {
 
     /// Gives back now what is otherwise given back a slice at each commit: the memory of dropped tables, snapshots and
     /// replaced rows, as far as no reader and no snapshot holds it. Given back to the database, for rows to come: of what it
-    /// has reserved, it returns to the process's allocator what is free in pieces of 2 MiB, but for a margin. Lets writers
-    /// in between slices.
+    /// has reserved, it returns to the process's allocator what is free in pieces of 2 MiB, but for a margin. It takes turns
+    /// with writers: it waits for a running transaction, and lets others in between slices.
     pub fn reclaim(&self) {
         self.core.store.reclaim_all();
     }

@@ -1,9 +1,10 @@
 //! Everything that can be wrong with a schema.
 //!
 //! Each rule adds its problems and goes on, so that one attempt shows them all. A rule that cannot judge, because what
-//! it concerns is wrong already (an unknown column), stays silent.
+//! it concerns is wrong already (an unknown column), stays silent. And of more than there may be, which is a problem by
+//! itself, no more is judged: the time is bounded by the schema's size, whoever wrote it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Arguments;
 
 use super::builder::SchemaBuilder;
@@ -36,6 +37,9 @@ pub(super) fn validate(builder: &SchemaBuilder) -> Result<Valid, Vec<SchemaProbl
         false => Err(rules.problems),
     }
 }
+
+/// Behind so many problems none gets a hint any more: each is a look at all names.
+const HINTED_MAX: usize = 32;
 
 struct Rules<'a> {
     builder: &'a SchemaBuilder,
@@ -101,9 +105,10 @@ impl<'a> Rules<'a> {
     }
 
     fn checks(&mut self, whose: Arguments<'_>, names: Vec<&str>) {
-        for (at, name) in names.iter().enumerate() {
+        let mut known = HashSet::new();
+        for name in names {
             self.name("check", name);
-            if names.iter().take(at).any(|earlier| earlier == name) {
+            if !known.insert(name) {
                 self.problem(
                     "duplicate-check",
                     format!("{whose} has two checks `{name}`: errors could not tell which"),
@@ -118,9 +123,10 @@ impl<'a> Rules<'a> {
             self.problem("no-key-columns", format!("{whose} has no columns: name at least one"));
             return None;
         }
-        let mut places = Vec::with_capacity(names.len());
+        let mut places = Vec::new();
         let mut sound = true;
-        for name in names {
+        // One more than there can be columns is one that is not there, or there twice.
+        for name in names.iter().take(COLUMN_COUNT_MAX + 1) {
             match self.places.get(&**name) {
                 Some(place) if places.contains(place) => {
                     self.problem("duplicate-key-column", format!("{whose} names the column `{name}` twice"));
@@ -128,8 +134,9 @@ impl<'a> Rules<'a> {
                 }
                 Some(place) => places.push(*place),
                 None => {
-                    let hint = similar(name, self.places.keys().copied())
-                        .map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+                    let known = self.places.keys().copied();
+                    let hint = if self.problems.len() < HINTED_MAX { similar(name, known) } else { None };
+                    let hint = hint.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
                     self.problem(
                         "unknown-column",
                         format!("{whose} names the column `{name}`, which is not there{hint}"),
@@ -215,7 +222,7 @@ impl<'a> Rules<'a> {
             self.problem("too-many-indexes", message);
         }
         let mut indexes = Vec::new();
-        for (at, index) in own.iter().chain(&builder.indexes).enumerate() {
+        for (at, index) in own.iter().chain(&builder.indexes).take(INDEX_COUNT_MAX).enumerate() {
             let whose = match &index.name {
                 Some(name) => format!("the index `{name}`"),
                 None if at < own.len() => format!("the unique column `{}`", index.columns.join(", ")),
