@@ -295,6 +295,85 @@ fn a_difference_is_told_table_by_table() {
     assert!(before.diff(&before).unwrap().is_empty() && before.diff(&db.snapshot()).unwrap().is_empty());
 }
 
+/// Each column's values stand side by side in a page, those of variable width without a gap.
+#[test]
+fn a_diff_tells_the_one_row_that_differs_wherever_its_value_stands() {
+    const ROWS: u64 = 40;
+    let values = |ty: &str, n: u64| match ty {
+        "bool" => json!(n & 1 == 0),
+        "string" => json!(format!("text {n}")),
+        "bytes" => json!([n, 1, n]),
+        "uuid" => json!(format!("936da01f-9abd-4d9d-80c7-0000000000{n:02x}")),
+        "json" => json!([n]),
+        "3xf32" | "3xi8" => json!([1, n, 3]),
+        _ => json!(n),
+    };
+    for ty in ["i8", "u16", "f32", "u64", "timestamp", "bool", "string", "bytes", "uuid", "json", "3xf32", "3xi8"] {
+        for nullable in [false, true] {
+            let db = Database::in_memory();
+            let column = Column::new("a", ty.parse().unwrap());
+            let column = if nullable { column.nullable() } else { column };
+            let schema = numbered("t").column(column).column(Column::string("behind")).build().unwrap();
+            let table = db.create_table(schema).unwrap();
+            let row = |n: u64| json!({ "n": n, "a": values(ty, n), "behind": format!("{n} is behind") });
+            table.insert_many((1..=ROWS).map(row)).unwrap();
+            for id in 1..=ROWS {
+                let before = db.snapshot();
+                let value = if nullable && id % 3 == 0 { json!(null) } else { values(ty, id + 51) };
+                table.update(id, &json!({ "a": value })).unwrap();
+                let (after, diff) = (db.snapshot(), |from: &Snapshot, to: &Snapshot| {
+                    from.diff(to).unwrap().iter().map(|(_, change)| kind_and_id(change)).collect::<Vec<_>>()
+                });
+                assert_eq!(diff(&before, &after), [('=', id)], "{ty}");
+                assert_eq!(diff(&after, &before), [('=', id)], "{ty}");
+            }
+        }
+    }
+}
+
+/// The bytes of both texts together are the same before and behind; with several columns the ends are told in more bytes.
+#[test]
+fn a_diff_tells_bytes_that_pass_from_one_text_to_the_next() {
+    for columns in [1, 2, 8] {
+        let db = Database::in_memory();
+        let names: Vec<_> = (0..columns).map(|n| format!("c{n}")).collect();
+        let schema = names.iter().fold(numbered("t"), |schema, name| schema.column(Column::string(name)));
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        let row = |n: u64| -> serde_json::Value {
+            let texts = names.iter().map(|name| (name.clone(), json!("abcdef")));
+            texts.chain([("n".to_owned(), json!(n))]).collect::<serde_json::Map<_, _>>().into()
+        };
+        table.insert_many((1..=20).map(row)).unwrap();
+        for name in &names {
+            for id in 1..20 {
+                let before = db.snapshot();
+                db.transaction(|tx| {
+                    let table = tx.table("t")?;
+                    // Of the columns ahead of it the texts are longer by then, or not.
+                    table.update(1, &json!({ "c0": "a".repeat(6 + id as usize % 3) }))?;
+                    table.update(id, &json!({ name: "abc" }))?;
+                    table.update(id + 1, &json!({ name: "defabcdef" }))
+                })
+                .unwrap();
+                let after = db.snapshot();
+                let told: BTreeSet<_> =
+                    before.diff(&after).unwrap().iter().map(|(_, change)| kind_and_id(change).1).collect();
+                let differs = |row: &u64| {
+                    let texts = |of: &Snapshot| -> Vec<String> {
+                        let table = of.table("t").unwrap();
+                        let row = table.get(*row).unwrap().unwrap();
+                        names.iter().map(|name| row.value(name).unwrap().to_string()).collect()
+                    };
+                    texts(&before) != texts(&after)
+                };
+                assert!((1..=20).filter(differs).collect::<BTreeSet<_>>() == told, "{columns} {name} {id}");
+                table.update(id, &json!({ name: "abcdef" })).unwrap();
+                table.update(id + 1, &json!({ name: "abcdef" })).unwrap();
+            }
+        }
+    }
+}
+
 /// A misspelt name is no table without changes.
 #[test]
 fn a_diff_knows_which_tables_there_are() {

@@ -580,3 +580,70 @@ fn ranges_of_a_key_of_one_number_are_in_its_order() {
         db.drop_table("t").unwrap();
     }
 }
+
+/// A key's values are packed into a short place first, and into a long one where that is too short: at each length.
+#[test]
+fn the_texts_of_a_key_may_be_of_any_lengths() {
+    for order in [["a", "b", "c", "d"], ["d", "c", "b", "a"]] {
+        let db = Database::in_memory();
+        let schema = Schema::builder("t")
+            .column(Column::string("a"))
+            .column(Column::u64("b"))
+            .column(Column::bytes("c"))
+            .column(Column::string("d"))
+            .primary_key(order)
+            .index(Index::ordered(order));
+        let table = db.create_table(schema.build().unwrap()).unwrap();
+        let lengths = || [0, 1, 15, 23, 24, 25, 31, 32, 33, 70].into_iter();
+        let rows: Vec<(String, u64, Vec<u8>, String)> = lengths()
+            .flat_map(|a| lengths().map(move |c| (a, c)))
+            .flat_map(|(a, c)| lengths().map(move |d| ("a".repeat(a), 7, vec![1; c], "d".repeat(d))))
+            .collect();
+        table.insert_many(rows.iter().map(|(a, b, c, d)| (a, b, Value::from(c.clone()), d))).unwrap();
+        for (a, b, c, d) in &rows {
+            let bytes = Value::from(c.clone());
+            let found = match order[0] {
+                "a" => table.get((a.as_str(), *b, bytes, d.as_str())),
+                _ => table.get((d.as_str(), bytes, *b, a.as_str())),
+            };
+            let row = found.unwrap().unwrap();
+            let length = |column: &str| match row.value(column).unwrap().to_owned() {
+                Value::Bytes(bytes) => bytes.len(),
+                Value::String(text) => text.len(),
+                other => panic!("{other}"),
+            };
+            assert_eq!([length("a"), length("c"), length("d")], [a.len(), c.len(), d.len()]);
+        }
+        assert_eq!(db.verify().unwrap(), []);
+    }
+}
+
+/// Of a hash an index keeps but a part: among so many keys and so many strangers, many of those are equal.
+#[test]
+fn a_key_that_no_row_has_is_found_by_no_part_of_its_hash() {
+    const ROWS: u64 = 30_000;
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::u64("k").primary_key()).column(Column::string("s").unique());
+    let schema = schema.column(Column::u32("a").nullable()).column(Column::u16("b"));
+    let table = db.create_table(schema.index(Index::hash(["a", "b"]).unique()).build().unwrap()).unwrap();
+    table.insert_many((0..ROWS).map(|n| (7 * n, format!("s{n}"), n as u32, (n % 9) as u16))).unwrap();
+    assert!(!table.is_empty().unwrap());
+    let k = table.column::<u64>("k").unwrap();
+    let (a, b) = (table.column::<Option<u32>>("a").unwrap(), table.column::<u16>("b").unwrap());
+    for n in 0..10 * ROWS {
+        let is_there = n < 7 * ROWS && n % 7 == 0;
+        assert_eq!(table.get(n).unwrap().map(|row| row.get(k)), is_there.then_some(n));
+        let found = table.find("s", format!("s{n}")).unwrap().map(|row| row.get(k));
+        assert_eq!(found, (n < ROWS).then_some(7 * n));
+    }
+    for n in (0..10 * ROWS).step_by(7) {
+        let found = table.select().filter(a.eq(n as u32) & b.eq((n % 9) as u16)).pick(k).unwrap();
+        assert!(found.into_iter().eq((n < ROWS).then_some(7 * n)));
+    }
+    let keys: Vec<u64> = (0..10 * ROWS).collect();
+    let many = table.get_many(&keys).unwrap();
+    assert!(many.iter().zip(&keys).all(|(row, key)| match row {
+        Some(row) => row.get(k) == *key,
+        None => *key >= 7 * ROWS || key % 7 != 0,
+    }));
+}
