@@ -6,6 +6,9 @@
 //! serde_json keeps for itself is read as something else: as the JSON that a text in it spells, however deep that nests.
 //! No document has such a key, whether it comes from a program or from a file.
 //!
+//! What serde_json has written is read over once all the same: it writes what it is told, and of elements where none were
+//! announced, or of a value without a key, it makes no JSON. A file with that could not be read again.
+//!
 //! The text is kept as it came, so that numbers keep their digits, but without the white space that means nothing: where it
 //! begins as the escape of exports does, its first bytes are just those.
 //!
