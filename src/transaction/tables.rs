@@ -60,36 +60,69 @@ impl std::fmt::Debug for InTransaction<'_> {
 /// A state that was asked for by name, or is of the handle that a single operation was called on, within which no schema
 /// changes.
 enum State<'t> {
-    Shared(Arc<TableState>, Later),
+    Shared(Shared),
     Borrowed(&'t TableState),
 }
 
-/// The states that a handle has met since it was made, one for each schema change of its table within the transaction.
-/// They stay while the handle does, for it lends what it finds in them.
+/// The state that a handle was made with, and those that it has met since, one for each schema change of its table. They
+/// stay while the handle does, for it lends what it finds in them.
+struct Shared {
+    own: Arc<TableState>,
+    later: Later,
+    /// The definition that is the present one, as of so many schema changes of the transaction.
+    present: Cell<(u64, u32)>,
+}
+
 #[derive(Default)]
 struct Later(OnceCell<Box<(Arc<TableState>, Later)>>);
+
+impl Shared {
+    /// The present state, of which it was seen that it may be another than the own one.
+    #[cold]
+    fn later(&self, transaction: &Transaction<'_>) -> &TableState {
+        let (id, seen) = self.present.get();
+        if seen == transaction.schema_changes()
+            && let Some(state) = self.met(id)
+        {
+            return state;
+        }
+        // Behind a change of the schema, or behind a savepoint that was undone. A table that was dropped has none.
+        let present = transaction.present(&self.own.def);
+        let present = present.as_ref().unwrap_or(&self.own);
+        self.present.set((present.def.id, transaction.schema_changes()));
+        self.met(present.def.id).unwrap_or_else(|| self.meet(present))
+    }
+
+    /// The state with this definition.
+    fn met(&self, id: u64) -> Option<&TableState> {
+        let (mut state, mut later) = (&self.own, &self.later);
+        while state.def.id != id {
+            let (next, behind) = &**later.0.get()?;
+            (state, later) = (next, behind);
+        }
+        Some(state)
+    }
+
+    fn meet(&self, state: &Arc<TableState>) -> &TableState {
+        let mut later = &self.later;
+        while let Some(next) = later.0.get() {
+            later = &next.1;
+        }
+        &later.0.get_or_init(|| Box::new((Arc::clone(state), Later::default()))).0
+    }
+}
 
 impl InTransaction<'_> {
     /// The table as the transaction has left it.
     #[inline(always)]
     fn state(&self) -> &TableState {
         match &self.state {
-            State::Shared(own, later) if self.transaction.has_changed_schema() => self.present(own, later),
-            State::Shared(own, _) => own,
+            State::Shared(shared) if shared.present.get() == (shared.own.def.id, self.transaction.schema_changes()) => {
+                &shared.own
+            }
+            State::Shared(shared) => shared.later(self.transaction),
             State::Borrowed(state) => state,
         }
-    }
-
-    /// The state that stands for `own` now: behind a change of the schema, or behind a savepoint that was undone, another.
-    #[cold]
-    fn present<'s>(&self, own: &'s TableState, later: &'s Later) -> &'s TableState {
-        let Some(present) = self.transaction.present(&own.def) else { return own };
-        let (mut state, mut later) = (own, later);
-        while state.def.id != present.def.id {
-            let next = later.0.get_or_init(|| Box::new((Arc::clone(&present), Later::default())));
-            (state, later) = (&next.0, &next.1);
-        }
-        state
     }
 }
 
@@ -160,7 +193,8 @@ fn with_buffer<R>(body: impl FnOnce(&mut RowBuf) -> R) -> R {
 
 impl<'t> TransactionTable<'t> {
     pub(crate) fn shared(transaction: &'t Transaction<'_>, slot: usize, state: Arc<TableState>) -> Self {
-        let state = State::Shared(state, Later::default());
+        let present = Cell::new((state.def.id, transaction.schema_changes()));
+        let state = State::Shared(Shared { own: state, later: Later::default(), present });
         Self { reader: Reader { source: InTransaction { transaction, slot, state } } }
     }
 

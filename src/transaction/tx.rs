@@ -31,8 +31,8 @@ pub struct Transaction<'d> {
     page: page::Transaction<'d>,
     /// The schema changes made here.
     pending: RefCell<Option<Arc<Pending>>>,
-    /// Set by the first of them, and never unset: also a savepoint that is undone leaves handles with older definitions.
-    has_changed_schema: Cell<bool>,
+    /// How often that has changed; savepoints that are undone change it too.
+    schema_changes: Cell<u32>,
     /// Set when memory ran out in the middle of a change: what is left is not to be published.
     failed: Cell<bool>,
     /// Set while a closure that an operation calls may read and not write.
@@ -73,7 +73,7 @@ impl<'d> Transaction<'d> {
             core,
             page,
             pending: RefCell::new(None),
-            has_changed_schema: Cell::new(false),
+            schema_changes: Cell::new(0),
             failed: Cell::new(false),
             is_read_only: Cell::new(false),
             single,
@@ -107,9 +107,10 @@ impl<'d> Transaction<'d> {
         new.map_or_else(|| self.core.states.of(def), Arc::clone)
     }
 
+    /// What has been found of a table's definition holds for as long as this is the same.
     #[inline(always)]
-    pub(super) fn has_changed_schema(&self) -> bool {
-        self.has_changed_schema.get()
+    pub(super) fn schema_changes(&self) -> u32 {
+        self.schema_changes.get()
     }
 
     /// The state that the table of `def` has by now; none if it was dropped.
@@ -385,7 +386,7 @@ impl<'d> Transaction<'d> {
     }
 
     fn change_schema(&self, change: impl FnOnce(&mut Pending)) {
-        self.has_changed_schema.set(true);
+        self.schema_changes.update(|count| count.wrapping_add(1));
         let mut pending = self.pending.borrow_mut();
         let pending = pending.get_or_insert_with(|| {
             let catalog = Arc::clone(&self.core.catalog.read());
@@ -575,5 +576,6 @@ impl Drop for Undo<'_, '_> {
         // Memory that ran out within the savepoint left nothing behind.
         self.transaction.failed.set(undone.is_err());
         *self.transaction.pending.borrow_mut() = self.pending.take();
+        self.transaction.schema_changes.update(|count| count.wrapping_add(1));
     }
 }

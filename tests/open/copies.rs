@@ -3,9 +3,12 @@
 use super::directory::Directory;
 use super::{names, tree};
 use folio::storage::{Batch, FileEngine, FileOptions, Format, OpenReport, StorageEngine};
+use folio::testing::{SimFiles, each_crash_image};
 use folio::{Column, Database, Durability, Error, Schema};
 use serde_json::json;
 use std::fs;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -190,4 +193,40 @@ fn a_fork_is_in_memory() {
     fork.backup_to(directory.0.join("fork")).unwrap();
     assert_eq!(Database::open(directory.0.join("fork")).unwrap().table_names(), ["names", "own"]);
     assert_eq!(Database::open(&directory).unwrap().table("names").unwrap().len().unwrap(), 1);
+}
+
+#[test]
+fn a_copy_that_loses_power_is_whole_or_empty_or_refused() {
+    let db = Database::in_memory();
+    for name in ["a", "b"] {
+        let table = db.create_table(Schema::builder(name).column(Column::u64("n")).build().unwrap()).unwrap();
+        table.insert_many((0..100_u64).map(|n| [n])).unwrap();
+    }
+    for format in [Format::Binary, Format::JsonLines] {
+        let files = SimFiles::new();
+        let open =
+            |files: SimFiles| FileEngine::open_on(Arc::new(files), FileOptions { format, ..FileOptions::default() });
+        db.snapshot().backup_on(&open(files.clone()).unwrap()).unwrap();
+        let again = db.snapshot().backup_on(&open(files.next_process()).unwrap());
+        assert!(matches!(again, Err(Error::NotADatabase { .. })), "{again:?}");
+        let (mut empty, mut refused, mut whole) = (0, 0, 0);
+        each_crash_image(&files.trace(), 0, 64, &mut |_, image| {
+            let engine = open(SimFiles::mount(&image));
+            match engine.and_then(|engine| Database::builder().open_on(Arc::new(engine))) {
+                Err(Error::Corrupt { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+                Ok(copy) if copy.snapshot().version() == 0 => {
+                    assert!(!image.files().iter().any(|file| file.starts_with("data/")), "{:?}", image.files());
+                    empty += 1;
+                }
+                Ok(copy) => {
+                    let rows = ["a", "b"].map(|name| copy.table(name).unwrap().len().unwrap());
+                    assert_eq!((copy.snapshot().version(), rows), (db.snapshot().version(), [100, 100]));
+                    whole += 1;
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(empty > 0 && refused > 0 && whole > 0, "{empty} {refused} {whole}");
+    }
 }
