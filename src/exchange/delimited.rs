@@ -225,10 +225,12 @@ impl Records {
         self.count = 0;
         let (mut at, mut offset) = (At::Start, 0);
         let has_end = input.gather(record, |byte| {
-            let step = if at == At::Start { Step::Mark } else { Step::On };
-            if at == At::Start {
+            let step = if at == At::Start {
                 self.begin_field(offset);
-            }
+                Step::Mark
+            } else {
+                Step::On
+            };
             at = match (at, byte) {
                 (At::Quoted, b'"') => At::Quote,
                 (At::Quoted, _) | (At::Start | At::Quote, b'"') => At::Quoted,
