@@ -292,6 +292,25 @@ fn a_handle_from_before_a_schema_change_goes_on_within_the_transaction() {
 }
 
 #[test]
+fn a_handle_may_meet_any_number_of_schema_changes() {
+    let changes = || {
+        let db = numbers();
+        db.transaction(|tx| {
+            let table = tx.table("numbers")?;
+            for _ in 0..4_000 {
+                tx.create_index("numbers", Index::hash(["n"]).named("more"))?;
+                assert!(table.is_empty()?);
+                tx.drop_index("numbers", "more")?;
+                assert!(table.is_empty()?);
+            }
+            Ok(())
+        })
+        .unwrap();
+    };
+    std::thread::Builder::new().stack_size(256 << 10).spawn(changes).unwrap().join().unwrap();
+}
+
+#[test]
 fn a_handle_of_a_dropped_table_is_of_no_table_within_the_transaction() {
     let db = numbers();
     db.transaction(|tx| {

@@ -76,6 +76,16 @@ struct Shared {
 #[derive(Default)]
 struct Later(OnceCell<Box<(Arc<TableState>, Later)>>);
 
+/// Link by link: a transaction of many schema changes must not use up the stack.
+impl Drop for Later {
+    fn drop(&mut self) {
+        let mut next = self.0.take();
+        while let Some(mut link) = next {
+            next = link.1.0.take();
+        }
+    }
+}
+
 impl Shared {
     /// The present state, of which it was seen that it may be another than the own one.
     #[cold]
