@@ -1,9 +1,10 @@
-//! Indexes that were filled from rows that were there: full from end to end, and right as the rows go and come again.
+//! Indexes that come and go: filled from rows that were there, full from end to end, right as the rows go and come again; and
+//! handles that stay good meanwhile.
 
 #[path = "common/random.rs"]
 mod random;
 
-use folio::{Column, Database, Index, Schema, Table, Value};
+use folio::{Column, Database, Error, Index, Schema, Table, Value};
 use random::Random;
 
 /// Which rows of a table go first.
@@ -109,4 +110,38 @@ fn an_index_that_hashes_shrinks_wherever_rows_go() {
             }
         }
     }
+}
+
+#[test]
+fn a_handle_stays_good_however_often_indexes_come_and_go() {
+    let db = Database::in_memory();
+    let schema = Schema::builder("t").column(Column::u64("id").primary_key()).column(Column::u32("n"));
+    let table = db.create_table(schema.build().unwrap()).unwrap();
+    table.insert_many((0..2_000_u64).map(|id| (id, id % 100))).unwrap();
+    let mut handles = vec![table];
+    for turn in 0..5_000 {
+        db.create_index("t", Index::ordered(["n"]).named("more")).unwrap();
+        if turn % 101 == 0 {
+            for table in &handles {
+                let n = table.column::<u32>("n").unwrap();
+                assert_eq!(table.select().filter(n.eq(3)).count().unwrap(), 20);
+                let plan = table.select().filter(n.eq(3)).explain().unwrap().to_string();
+                assert!(!plan.contains("all pages"), "{plan}");
+            }
+            handles.push(db.table("t").unwrap());
+            // Those in the middle go at times, and with them what they alone have seen.
+            if handles.len() > 20 {
+                handles.drain(3..handles.len() - 3);
+            }
+        }
+        db.drop_index("t", "more").unwrap();
+        if turn % 257 == 0 {
+            handles.iter().for_each(|table| {
+                assert_eq!(table.get(7_u64).unwrap().unwrap().decode::<(u64, u32)>().unwrap(), (7, 7))
+            });
+            handles[turn % handles.len()].update(3_u64, &serde_json::json!({ "n": 3 })).unwrap();
+        }
+    }
+    db.drop_table("t").unwrap();
+    assert!(handles.iter().all(|table| matches!(table.len(), Err(Error::NoSuchTable { .. }))));
 }

@@ -78,8 +78,11 @@ pub struct DurableStats {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryStats {
-    /// Taken from the process's allocator.
+    /// Taken from the process's allocator, without what is vacant.
     pub reserved_bytes: usize,
+    /// Taken from the process's allocator too, but lying free between pages that are in use, and so given back to the
+    /// system (on Linux): addresses without memory, which are used again before more is taken.
+    pub vacant_bytes: usize,
     /// In use by pages: of the newest version, waiting, or held.
     pub used_bytes: usize,
     /// Replaced pages that wait for readers to move on, or for the next commit to look at them; some of them may be held
@@ -120,6 +123,7 @@ pub(super) fn stats_of(core: &Core) -> Stats {
         tables,
         memory: MemoryStats {
             reserved_bytes: memory.reserved_bytes,
+            vacant_bytes: memory.vacant_bytes,
             used_bytes: memory.used_bytes,
             waiting_bytes: memory.waiting_bytes,
             held_bytes: held.bytes,

@@ -1,12 +1,12 @@
 //! The memory of one store: blocks by size class, cut from spans, cut from chunks.
 //!
-//! A chunk (2 MiB, the first ones smaller) comes from the process's allocator and is cut into spans of 64 KiB, which
-//! are zeroed step by step as they are used: a database of a few rows, or a fork, touches little of them. A span serves
-//! one size class and keeps its own free list and count of live blocks, so that a span without a live block can serve
-//! another class, and a chunk without a live span can go back to the system. The blocks freed last do not go to their
-//! spans: a list per class hands them out again first. They are still in the cache, while a span's head and its free
-//! blocks are not: spans are as far apart as memory is wide. Blocks above [`SMALL_MAX`] come from the process's
-//! allocator one by one and hang in a list.
+//! Spans of 64 KiB (see `chunks`) are zeroed step by step as they are used: a database of a few rows, or a fork, touches
+//! little of them. A span serves one size class and keeps its own free list and count of live blocks, so that a span
+//! without a live block can serve another class, or its memory go back to the system. The blocks freed last do not go to
+//! their spans: a list per class hands them out again first. They are still in the cache, while a span's head and its free
+//! blocks are not: spans are as far apart as memory is wide. Not so while little of the memory is used: then blocks come
+//! from the spans in use, one after the other, and as rows change the others become empty. Blocks above [`SMALL_MAX`]
+//! come from the process's allocator one by one and hang in a list.
 //!
 //! Not shared: a heap belongs to the writer of one store. Readers only look into blocks.
 //!
@@ -15,13 +15,10 @@
 //! - H3: dropping the heap gives all its memory back, live blocks included.
 
 use super::block::{BLOCK_BYTES_MAX, Header, Link, block_size};
+use super::chunks::{CHUNK_BYTES, Chunks, SPAN_BYTES};
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
-use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::{self, NonNull};
 
-const SPAN_BYTES: usize = 64 << 10;
-const CHUNK_BYTES: usize = 2 << 20;
-const FIRST_CHUNK_BYTES: usize = 4 * SPAN_BYTES;
 /// A span is zeroed in steps of so many bytes: a page of the system.
 const STEP_BYTES: usize = 4 << 10;
 /// The largest block, header included, that a span serves. Above, a span's tail would waste more than 1/16.
@@ -37,6 +34,8 @@ const RESERVE_SPANS_MIN: usize = 8;
 const RESERVE_SPANS_MAX: usize = 64;
 /// Free spans are kept up to this many bytes, or an eighth of the heap if that is more.
 const MARGIN_BYTES: usize = 4 << 20;
+/// A heap of more than this is sparse when less than a quarter of it is used.
+const SPARSE_BYTES_MIN: usize = 16 << 20;
 
 /// The process's allocator had no memory for a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,12 +150,6 @@ struct Recent {
     block_bytes: u32,
 }
 
-struct Chunk {
-    memory: NonNull<u8>,
-    bytes: usize,
-    spans_free: usize,
-}
-
 /// What stands before a block that did not come from a span.
 #[repr(C, align(16))]
 struct Large {
@@ -173,18 +166,17 @@ pub(super) struct Heap {
     /// When less than this is used, recent blocks go to their spans. Else they could hold back as many spans as there are
     /// of them in a heap that has shrunk; so they hold back few beside those that have live blocks.
     settle_below: usize,
+    /// Beyond so many bytes of a class, its recent blocks go to their spans: at once while the heap is sparse.
+    recent_bytes_max: u32,
     /// Per class, the spans with room; the first one serves.
     rooms: [*mut Span; CLASS_COUNT],
-    spans_free: Vec<*mut Span>,
-    chunks: BTreeMap<usize, Chunk>,
-    /// Starts of the chunks of which every span is free.
-    chunks_free: BTreeSet<usize>,
+    chunks: Chunks,
     large: *mut Large,
+    large_bytes: usize,
     used_bytes: usize,
     /// Bytes of all blocks made so far, by their own lengths and copies aside, less what the writer says was retired;
     /// see `Pages::net_bytes`.
     pub(super) net_bytes: u64,
-    reserved_bytes: usize,
     /// More than this is not taken from the process's allocator.
     limit_bytes: usize,
     /// Of that, so many free spans are kept for who frees memory: to delete a row is to copy the pages that it is in.
@@ -211,14 +203,13 @@ impl Heap {
         Self {
             recent,
             settle_below: 0,
+            recent_bytes_max: RECENT_BYTES,
             rooms: [ptr::null_mut(); CLASS_COUNT],
-            spans_free: Vec::new(),
-            chunks: BTreeMap::new(),
-            chunks_free: BTreeSet::new(),
+            chunks: Chunks::new(),
             large: ptr::null_mut(),
+            large_bytes: 0,
             used_bytes: 0,
             net_bytes: 0,
-            reserved_bytes: 0,
             limit_bytes: usize::MAX,
             reserve_spans: 0,
             may_use_reserve: false,
@@ -239,7 +230,7 @@ impl Heap {
     /// also where there is room: rows that come and go leave room in ever more sizes, and in the end none in that of a page.
     #[inline]
     pub(super) fn is_short(&mut self) -> bool {
-        self.is_tight && self.spans_free.len() < self.reserve() && self.is_short_of_empty_spans()
+        self.is_tight && self.chunks.spans_free() < self.reserve() && self.is_short_of_empty_spans()
     }
 
     /// The same when classes have given up the empty spans that they have kept: while nothing is added, nobody else asks
@@ -248,13 +239,13 @@ impl Heap {
     #[inline(never)]
     fn is_short_of_empty_spans(&mut self) -> bool {
         self.give_empty_spans();
-        self.is_tight = self.spans_free.len() < self.reserve();
+        self.is_tight = self.chunks.spans_free() < self.reserve();
         self.is_tight
     }
 
     /// How many free spans are to be left for who frees memory: none as long as as many more may be taken.
     fn reserve(&self) -> usize {
-        let room = self.limit_bytes.saturating_sub(self.reserved_bytes);
+        let room = self.limit_bytes.saturating_sub(self.reserved_bytes());
         if room >= (self.reserve_spans * SPAN_BYTES).next_multiple_of(CHUNK_BYTES) { 0 } else { self.reserve_spans }
     }
 
@@ -273,13 +264,14 @@ impl Heap {
     }
 
     fn check_limit(&self, bytes: usize) -> Result<(), OutOfMemory> {
-        let is_within = self.reserved_bytes.checked_add(bytes).is_some_and(|sum| sum <= self.limit_bytes);
+        let is_within = self.reserved_bytes().checked_add(bytes).is_some_and(|sum| sum <= self.limit_bytes);
         if is_within { Ok(()) } else { Err(OutOfMemory { bytes }) }
     }
 
     /// The same for a large block, which is not to take what is kept for who frees memory.
     fn check_room(&self, bytes: usize) -> Result<(), OutOfMemory> {
-        let reserve = if self.may_use_reserve { 0 } else { self.reserve_spans.saturating_sub(self.spans_free.len()) };
+        let reserve =
+            if self.may_use_reserve { 0 } else { self.reserve_spans.saturating_sub(self.chunks.spans_free()) };
         let wanted = bytes.saturating_add(reserve * SPAN_BYTES);
         self.check_limit(wanted).map_err(|_| OutOfMemory { bytes })
     }
@@ -295,9 +287,15 @@ impl Heap {
         self.used_bytes
     }
 
-    /// Bytes taken from the process's allocator.
+    /// Bytes taken from the process's allocator, without what has gone back to the system.
+    #[inline]
     pub(super) fn reserved_bytes(&self) -> usize {
-        self.reserved_bytes
+        self.chunks.bytes() + self.large_bytes
+    }
+
+    /// Bytes of address space whose memory has gone back to the system, to be used again before there is more.
+    pub(super) fn vacant_bytes(&self) -> usize {
+        self.chunks.vacant_bytes()
     }
 
     /// How many blocks are handed out.
@@ -452,7 +450,7 @@ impl Heap {
         self.used_bytes -= recent.block_bytes as usize;
         if self.used_bytes < self.settle_below {
             self.settle_all();
-        } else if recent.count * recent.block_bytes > RECENT_BYTES {
+        } else if recent.count * recent.block_bytes > self.recent_bytes_max {
             self.settle(class.into());
         }
     }
@@ -517,16 +515,16 @@ impl Heap {
     fn make_room(&mut self, class: usize) -> Result<usize, OutOfMemory> {
         let added = self.add_span(class);
         let Err(error) = added else {
-            self.is_tight = self.spans_free.len() < self.reserve();
+            self.is_tight = self.chunks.spans_free() < self.reserve();
             return Ok(class);
         };
         self.give_empty_spans();
-        self.is_tight = self.spans_free.len() <= self.reserve();
-        if self.spans_free.len() > self.kept_spans() {
+        self.is_tight = self.chunks.spans_free() <= self.reserve();
+        if self.chunks.spans_free() > self.kept_spans() {
             return self.add_span(class).map(|()| class);
         }
         // Where the reserve is at work, its larger blocks are for who goes on freeing.
-        if self.spans_free.len() < self.kept_spans() {
+        if self.chunks.spans_free() < self.kept_spans() {
             return Err(error);
         }
         (class..CLASS_COUNT).find(|&class| !self.rooms[class].is_null()).ok_or(error)
@@ -543,7 +541,7 @@ impl Heap {
                     let next = (*span).next;
                     if (*span).live == 0 {
                         self.unlist(span);
-                        self.give_span(span);
+                        self.give_span(NonNull::new_unchecked(span));
                     }
                     span = next;
                 }
@@ -555,10 +553,12 @@ impl Heap {
     #[cold]
     fn add_span(&mut self, class: usize) -> Result<(), OutOfMemory> {
         self.settle_below = self.settle_below.max(settle_below(self.used_bytes));
-        let span = self.take_span()?;
-        // SAFETY: a free span is 64 KiB that nobody uses, with a head.
+        let (span, is_written) = self.take_span()?;
+        // SAFETY: a free span is 64 KiB that nobody uses, with the head that its last user left, if it had one.
         unsafe {
-            span.write(Span::new(class, (*span).clean));
+            // H1: at first the head alone is initialised.
+            let clean = if is_written { (*span).clean } else { size_of::<Span>() as u32 };
+            span.write(Span::new(class, clean));
             Span::extend(span);
             self.list(span);
         }
@@ -598,7 +598,7 @@ impl Heap {
             } else if !((*span).previous.is_null() && (*span).next.is_null()) {
                 // The last span of a class stays, lest a block that comes and goes moves a span each time.
                 self.unlist(span);
-                self.give_span(span);
+                self.give_span(NonNull::new_unchecked(span));
             }
         }
     }
@@ -637,75 +637,42 @@ impl Heap {
         }
     }
 
-    fn take_span(&mut self) -> Result<*mut Span, OutOfMemory> {
-        if self.spans_free.len() <= self.kept_spans() {
-            let bytes = if self.reserved_bytes < CHUNK_BYTES { FIRST_CHUNK_BYTES } else { CHUNK_BYTES };
-            self.add_chunk(bytes)?;
+    /// A span, and whether it has the head that its last user left.
+    fn take_span(&mut self) -> Result<(*mut Span, bool), OutOfMemory> {
+        if self.chunks.spans_free() <= self.kept_spans() {
+            self.check_limit(self.chunks.growth())?;
+            self.chunks.grow()?;
         }
-        let Some(span) = self.spans_free.pop() else {
-            return Err(OutOfMemory { bytes: SPAN_BYTES });
-        };
-        if let Some((start, chunk)) = self.chunks.range_mut(..=span.addr()).next_back() {
-            if chunk.spans_free * SPAN_BYTES == chunk.bytes {
-                self.chunks_free.remove(start);
-            }
-            chunk.spans_free -= 1;
-        }
-        Ok(span)
+        let (span, is_written) = self.chunks.take().ok_or(OutOfMemory { bytes: SPAN_BYTES })?;
+        Ok((span.as_ptr().cast(), is_written))
     }
 
-    fn add_chunk(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
-        let out_of_memory = OutOfMemory { bytes };
-        self.check_limit(bytes)?;
-        let layout = Layout::from_size_align(bytes, chunk_align(bytes)).map_err(|_| out_of_memory)?;
-        self.spans_free.try_reserve(bytes / SPAN_BYTES).map_err(|_| out_of_memory)?;
-        // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc(layout) }).ok_or(out_of_memory)?;
-        ask_for_huge_page(start, bytes);
-        // From the last to the first, so that spans are taken in the order of their addresses.
-        for index in (0..bytes / SPAN_BYTES).rev() {
-            // SAFETY: the span lies inside the chunk, which is ours. H1: of its bytes the head alone is initialised.
-            let span = unsafe {
-                let span = start.as_ptr().add(index * SPAN_BYTES).cast::<Span>();
-                span.write(Span::new(0, size_of::<Span>() as u32));
-                span
-            };
-            self.spans_free.push(span);
-        }
-        self.chunks.insert(start.as_ptr().addr(), Chunk { memory: start, bytes, spans_free: bytes / SPAN_BYTES });
-        self.chunks_free.insert(start.as_ptr().addr());
-        self.reserved_bytes += bytes;
-        Ok(())
+    /// Takes back a span without live blocks.
+    fn give_span(&mut self, span: NonNull<Span>) {
+        self.chunks.give(span.cast());
     }
 
-    /// Takes back a span without live blocks, and gives chunks to the system that are free as a whole, as long as the
-    /// margin is kept without them.
-    fn give_span(&mut self, span: *mut Span) {
-        self.spans_free.push(span);
-        let Some((&start, chunk)) = self.chunks.range_mut(..=span.addr()).next_back() else { return };
-        chunk.spans_free += 1;
-        if chunk.spans_free * SPAN_BYTES < chunk.bytes {
-            return;
-        }
-        self.chunks_free.insert(start);
-        // More than one when the heap, and with it the margin, has shrunk.
-        self.give_chunks(|heap| MARGIN_BYTES.max(heap.reserved_bytes / 8));
+    /// What is kept of free spans.
+    fn margin(&self) -> usize {
+        MARGIN_BYTES.max(self.reserved_bytes() / 8)
     }
 
-    /// Gives chunks to the system that are free as a whole, as long as so many bytes of free spans are kept without them.
-    fn give_chunks(&mut self, margin: impl Fn(&Self) -> usize) {
-        while let Some(&start) = self.chunks_free.last() {
-            let Some(&Chunk { memory, bytes, .. }) = self.chunks.get(&start) else { return };
-            if self.spans_free.len() * SPAN_BYTES < margin(self) + bytes {
-                return;
-            }
-            self.chunks_free.remove(&start);
-            self.chunks.remove(&start);
-            self.spans_free.retain(|span| !(start..start + bytes).contains(&span.addr()));
-            self.reserved_bytes -= bytes;
-            // SAFETY: the chunk was allocated with this layout in `add_chunk`; none of its spans is in use or listed.
-            unsafe { dealloc(memory.as_ptr(), Layout::from_size_align_unchecked(bytes, chunk_align(bytes))) }
+    /// Whether [`Heap::give_back`] has something to do.
+    #[inline]
+    pub(super) fn has_surplus(&self) -> bool {
+        // Asked by each commit, and the least margin is usually not reached.
+        self.chunks.spans_free() >= (MARGIN_BYTES + CHUNK_BYTES) / SPAN_BYTES && self.chunks.has_surplus(self.margin())
+    }
+
+    /// Gives the system up to so many pieces, of 2 MiB or what is free of them, of what is free beyond the margin. Answers
+    /// whether there is more.
+    pub(super) fn give_back(&mut self, pieces: usize) -> bool {
+        let is_sparse = self.reserved_bytes() > SPARSE_BYTES_MIN && self.used_bytes < self.reserved_bytes() / 4;
+        let recent_bytes_max = if is_sparse { 0 } else { RECENT_BYTES };
+        if recent_bytes_max < std::mem::replace(&mut self.recent_bytes_max, recent_bytes_max) {
+            self.settle_all();
         }
+        (0..pieces).all(|_| self.chunks.give_back(self.margin()))
     }
 
     #[cold]
@@ -714,7 +681,7 @@ impl Heap {
         if self.check_room(bytes).is_err() {
             // What is kept for small blocks, but for those that free memory, is as good for this one.
             self.give_empty_spans();
-            self.give_chunks(|heap| heap.kept_spans() * SPAN_BYTES);
+            while self.chunks.give_back(self.kept_spans() * SPAN_BYTES) {}
             let room = self.check_room(bytes);
             self.is_tight = room.is_err();
             room?;
@@ -733,7 +700,7 @@ impl Heap {
             self.large = large;
             self.used_blocks += 1;
             self.used_bytes += bytes;
-            self.reserved_bytes += bytes;
+            self.large_bytes += bytes;
             Ok(memory.add(LARGE_HEAD))
         }
     }
@@ -758,22 +725,10 @@ impl Heap {
                 (*next).previous = previous;
             }
             self.used_bytes -= bytes;
-            self.reserved_bytes -= bytes;
+            self.large_bytes -= bytes;
             dealloc(large.cast(), Layout::from_size_align_unchecked(bytes, 16));
         }
     }
-}
-
-/// Lets the system back a chunk by one huge page: reads at random then miss the address cache far less. Measured on a
-/// million rows, see ARCHITECTURE.md. A hint; a system that declines it changes nothing.
-fn ask_for_huge_page(start: NonNull<u8>, bytes: usize) {
-    #[cfg(target_os = "linux")]
-    if bytes == CHUNK_BYTES {
-        // SAFETY: the range is one whole allocation of ours, aligned to 2 MiB; the advice does not change its content.
-        unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (start, bytes);
 }
 
 /// See [`Heap::settle_below`]. At the least when nothing is used any more.
@@ -781,16 +736,8 @@ const fn settle_below(used_bytes: usize) -> usize {
     used_bytes / 8 * 7 + 1
 }
 
-const fn chunk_align(bytes: usize) -> usize {
-    if bytes >= CHUNK_BYTES { CHUNK_BYTES } else { SPAN_BYTES }
-}
-
 impl Drop for Heap {
     fn drop(&mut self) {
-        for &Chunk { memory, bytes, .. } in self.chunks.values() {
-            // SAFETY: allocated with this layout in `add_chunk` and not given back since.
-            unsafe { dealloc(memory.as_ptr(), Layout::from_size_align_unchecked(bytes, chunk_align(bytes))) }
-        }
         let mut large = self.large;
         while !large.is_null() {
             // SAFETY: heads in the list are live; each is read before its memory goes.

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod block;
+mod chunks;
 mod epoch;
 mod heap;
 mod reclaim;

@@ -23,6 +23,8 @@ use std::ptr::NonNull;
 pub(super) const SLICE_BLOCKS: usize = 256;
 /// Of these, so many are looked at before whoever waits to take a snapshot may.
 pub(super) const PIECE_BLOCKS: usize = 2048;
+/// Pieces of up to 2 MiB that a slice gives back to the system: the system takes a tenth of a millisecond for one.
+pub(super) const SLICE_PIECES: usize = 2;
 /// Lists longer than this are given back when they are empty.
 pub(super) const LIST_KEPT: usize = 1 << 16;
 /// Garbage below both figures is left to a later commit: a look at the readers costs a fence.
@@ -86,7 +88,6 @@ pub(super) struct Reclaimer {
     abandoned: Vec<Abandoned>,
     /// Blocks born at or before belong to the store that this one was forked from.
     base: u64,
-    snapshots_dropped_seen: u64,
 }
 
 // SAFETY: deaths are addresses of blocks of the one heap that the same writer owns.
@@ -103,7 +104,6 @@ impl Reclaimer {
             unsettled: Vec::new(),
             abandoned: Vec::new(),
             base,
-            snapshots_dropped_seen: 0,
         }
     }
 
@@ -149,20 +149,17 @@ impl Reclaimer {
     }
 
     /// Looks at `most` blocks, or as many as there are. `horizon` was taken before `snapshots` (sorted by stamps) was read
-    /// (R2). Answers how many they were; none means that nothing can be freed now. Cost: O(`most`).
+    /// (R2), and `gone` has the stamps of those that were dropped since. Answers how many they were; none means that nothing can be freed now. Cost: O(`most`).
     pub(super) fn slice(
         &mut self,
         heap: &mut Heap,
         horizon: u64,
         snapshots: &[Named],
-        snapshots_dropped: u64,
+        gone: &mut Vec<u64>,
         most: usize,
     ) -> usize {
         let mut budget = most;
-        if snapshots_dropped != self.snapshots_dropped_seen {
-            self.snapshots_dropped_seen = snapshots_dropped;
-            self.unsettle(snapshots);
-        }
+        self.unsettle(snapshots, gone, &mut budget);
         self.free_abandoned(heap, &mut budget);
         self.settle_queue(heap, horizon, snapshots, &mut budget);
         while budget > 0 {
@@ -189,11 +186,18 @@ impl Reclaimer {
         most - budget
     }
 
-    /// Gives the memory of long lists back, once they are empty.
+    /// Gives the memory of long lists back, once they are short again: readers that overlap may never leave them empty.
     fn give_lists(&mut self) {
-        let blocks = self.queue.capacity().max(self.deaths.capacity());
-        if self.is_idle() && blocks.max(self.deep.capacity()).max(self.abandoned.capacity()) > LIST_KEPT {
-            (self.queue, self.deaths, self.deep, self.abandoned) = Default::default();
+        fn give<T>(list: &mut VecDeque<T>) {
+            if list.capacity() > LIST_KEPT && list.len() <= LIST_KEPT / 4 {
+                list.shrink_to(LIST_KEPT / 2);
+            }
+        }
+        give(&mut self.queue);
+        give(&mut self.deaths);
+        give(&mut self.deep);
+        if self.abandoned.capacity() > LIST_KEPT && self.abandoned.len() <= LIST_KEPT / 4 {
+            self.abandoned.shrink_to(LIST_KEPT / 2);
         }
     }
 
@@ -241,14 +245,16 @@ impl Reclaimer {
     }
 
     /// Moves the lists of snapshots that are gone to the unsettled ones.
-    fn unsettle(&mut self, snapshots: &[Named]) {
-        let gone: Vec<u64> = self
-            .held
-            .keys()
-            .copied()
-            .filter(|stamp| snapshots.binary_search_by_key(stamp, |named| named.stamp).is_err())
-            .collect();
-        self.unsettled.extend(gone.iter().filter_map(|stamp| self.held.remove(stamp)));
+    fn unsettle(&mut self, snapshots: &[Named], gone: &mut Vec<u64>, budget: &mut usize) {
+        while *budget > 0
+            && let Some(stamp) = gone.pop()
+        {
+            *budget -= 1;
+            // The same version may have been taken again meanwhile.
+            if snapshots.binary_search_by_key(&stamp, |named| named.stamp).is_err() {
+                self.unsettled.extend(self.held.remove(&stamp));
+            }
+        }
     }
 
     /// Frees a block that no reader can reach, or gives it to the newest snapshot that holds it.

@@ -15,7 +15,7 @@
 use super::block::{BlockRef, Header, Link};
 use super::epoch::{Epochs, Slot, ThreadSlot};
 use super::heap::{Heap, OutOfMemory};
-use super::reclaim::{Named, PIECE_BLOCKS, Reclaimer, SLICE_BLOCKS};
+use super::reclaim::{Named, PIECE_BLOCKS, Reclaimer, SLICE_BLOCKS, SLICE_PIECES};
 use super::writer::{Committed, Pages, Transaction, Writer};
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
@@ -37,6 +37,7 @@ pub(crate) enum BeginError {
 pub(crate) struct MemoryUse {
     pub(crate) used_bytes: usize,
     pub(crate) reserved_bytes: usize,
+    pub(crate) vacant_bytes: usize,
     pub(crate) waiting_bytes: usize,
     pub(crate) blocks: usize,
     pub(crate) snapshots: usize,
@@ -47,9 +48,7 @@ pub(crate) struct MemoryUse {
 pub(crate) struct Store {
     id: u64,
     pub(super) epochs: Epochs<Header>,
-    /// The named snapshots, sorted by their stamps.
-    snapshots: Mutex<Vec<Named>>,
-    snapshots_dropped: AtomicU64,
+    snapshots: Mutex<Snapshots>,
     pub(super) writer: Mutex<RefCell<Writer>>,
     /// Held while a version is published, in a store that defers: there not only the writer publishes.
     publishing: Option<Mutex<()>>,
@@ -62,11 +61,22 @@ pub(crate) struct Store {
     origin: Option<Pinned>,
 }
 
+/// The versions that snapshots and forks hold.
+#[derive(Default)]
+struct Snapshots {
+    /// Sorted by their stamps.
+    named: Vec<Named>,
+    /// Stamps of those that are held no more, until the reclaimer has seen to what they held: at most one for each of the
+    /// versions that there were since.
+    gone: Vec<u64>,
+}
+
 /// What the memory was used for when the running write, or slice of reclamation, began: for whoever asks beside it.
 #[derive(Default)]
 struct MemoryFigures {
     used_bytes: AtomicUsize,
     reserved_bytes: AtomicUsize,
+    vacant_bytes: AtomicUsize,
     waiting_bytes: AtomicUsize,
     blocks: AtomicUsize,
 }
@@ -111,8 +121,7 @@ impl Store {
         Arc::new(Self {
             id: NEXT_STORE.fetch_add(1, Ordering::Relaxed),
             epochs: Epochs::new(stamp, root.as_ptr()),
-            snapshots: Mutex::new(Vec::new()),
-            snapshots_dropped: AtomicU64::new(0),
+            snapshots: Mutex::default(),
             writer: Mutex::new(RefCell::new(Writer {
                 root: Link(root),
                 pages: Pages::new(heap, Reclaimer::new(base), stamp, base),
@@ -231,9 +240,9 @@ impl Store {
         // What the writer has replaced may be reachable still from a published version that lags behind it (S4).
         let published = if self.closed.load(Ordering::Relaxed) { u64::MAX } else { self.epochs.published() };
         let horizon = self.epochs.horizon().min(published);
-        let snapshots = self.snapshots.lock();
-        let dropped = self.snapshots_dropped.load(Ordering::Relaxed);
-        work.reclaimer.slice(&mut work.heap, horizon, &snapshots, dropped, most)
+        let mut snapshots = self.snapshots.lock();
+        let Snapshots { named, gone } = &mut *snapshots;
+        work.reclaimer.slice(&mut work.heap, horizon, named, gone, most)
     }
 
     /// Lets everyone know what the memory is used for now.
@@ -242,6 +251,7 @@ impl Store {
         let memory = &self.memory;
         memory.used_bytes.store(work.heap.used_bytes(), Ordering::Relaxed);
         memory.reserved_bytes.store(work.heap.reserved_bytes(), Ordering::Relaxed);
+        memory.vacant_bytes.store(work.heap.vacant_bytes(), Ordering::Relaxed);
         memory.waiting_bytes.store(work.reclaimer.queue_bytes(), Ordering::Relaxed);
         memory.blocks.store(work.heap.used_blocks(), Ordering::Relaxed);
     }
@@ -249,6 +259,15 @@ impl Store {
     /// The same at the end of a write that has added so much. Where memory is used up, nothing that can be freed is left.
     pub(super) fn reclaim_behind(&self, work: &mut Pages, added: usize) {
         while self.reclaim(work, added) > 0 && work.heap.is_tight() && !work.reclaimer.is_idle() {}
+        work.heap.give_back(SLICE_PIECES);
+    }
+
+    /// A slice for its own sake. Answers whether nothing more can be freed or given back now.
+    fn reclaim_slice(&self, work: &mut Pages) -> bool {
+        let is_free = self.reclaim(work, 0) == 0 || work.reclaimer.is_idle() && self.snapshots.lock().gone.is_empty();
+        let has_more = work.heap.give_back(SLICE_PIECES);
+        self.note_memory(work);
+        is_free && !has_more
     }
 
     /// Frees all that no reader and no snapshot holds, in slices, letting other writers in between them. Answers when
@@ -259,9 +278,7 @@ impl Store {
         }
         loop {
             let mut writer = self.writer.lock();
-            let work = &mut writer.get_mut().pages;
-            self.note_memory(work);
-            if self.reclaim(work, 0) == 0 || work.reclaimer.is_idle() {
+            if self.reclaim_slice(&mut writer.get_mut().pages) {
                 return;
             }
         }
@@ -271,9 +288,7 @@ impl Store {
     pub(crate) fn reclaim_beside(&self, goes_on: impl Fn() -> bool) -> bool {
         while goes_on() {
             let Some(mut writer) = self.writer.try_lock() else { return false };
-            let work = &mut writer.get_mut().pages;
-            self.note_memory(work);
-            if self.reclaim(work, 0) == 0 || work.reclaimer.is_idle() {
+            if self.reclaim_slice(&mut writer.get_mut().pages) {
                 return true;
             }
         }
@@ -283,7 +298,7 @@ impl Store {
     /// Says that the newest version will not be opened again: from here on snapshots hold what they can see, and it holds
     /// nothing. Cost: O(blocks that no snapshot holds); O(1) without snapshots, for then the memory goes as a whole.
     pub(crate) fn close(&self) {
-        if self.snapshots.lock().is_empty() {
+        if self.snapshots.lock().named.is_empty() {
             return;
         }
         self.closed.store(true, Ordering::Relaxed);
@@ -313,9 +328,10 @@ impl Store {
         MemoryUse {
             used_bytes: self.memory.used_bytes.load(Ordering::Relaxed),
             reserved_bytes: self.memory.reserved_bytes.load(Ordering::Relaxed),
+            vacant_bytes: self.memory.vacant_bytes.load(Ordering::Relaxed),
             waiting_bytes: self.memory.waiting_bytes.load(Ordering::Relaxed),
             blocks: self.memory.blocks.load(Ordering::Relaxed),
-            snapshots: self.snapshots.lock().iter().map(|named| named.count).sum(),
+            snapshots: self.snapshots.lock().named.iter().map(|named| named.count).sum(),
             reader_slots: self.epochs.slot_count(),
         }
     }
@@ -327,7 +343,7 @@ impl Store {
             named.count += 1;
             Pinned { root: named.root, store: Arc::clone(self) }
         };
-        self.snapshots.lock().iter_mut().map(hold).collect()
+        self.snapshots.lock().named.iter_mut().map(hold).collect()
     }
 
     /// Versions that this store's own are younger than: those of the store that it was forked from.
@@ -336,23 +352,27 @@ impl Store {
     }
 
     fn register_snapshot(&self, stamp: u64, root: NonNull<Header>) {
-        let mut snapshots = self.snapshots.lock();
-        match snapshots.binary_search_by_key(&stamp, |named| named.stamp) {
-            Ok(found) => snapshots[found].count += 1,
-            Err(place) => snapshots.insert(place, Named { stamp, root, count: 1 }),
+        let named = &mut self.snapshots.lock().named;
+        match named.binary_search_by_key(&stamp, |named| named.stamp) {
+            Ok(found) => named[found].count += 1,
+            Err(place) => named.insert(place, Named { stamp, root, count: 1 }),
         }
     }
 
     fn forget_snapshot(&self, stamp: u64) {
         let mut snapshots = self.snapshots.lock();
-        if let Ok(found) = snapshots.binary_search_by_key(&stamp, |named| named.stamp) {
-            snapshots[found].count -= 1;
-            if snapshots[found].count == 0 {
-                snapshots.remove(found);
-                self.snapshots_dropped.fetch_add(1, Ordering::Relaxed);
+        let Snapshots { named, gone } = &mut *snapshots;
+        if let Ok(found) = named.binary_search_by_key(&stamp, |named| named.stamp) {
+            named[found].count -= 1;
+            if named[found].count == 0 {
+                named.remove(found);
+                // Who takes and drops the same version for ever is told of once.
+                if gone.last() != Some(&stamp) {
+                    gone.push(stamp);
+                }
             }
         }
-        let holds_others = !snapshots.is_empty();
+        let holds_others = !named.is_empty();
         drop(snapshots);
         // Nobody commits to a closed store, so nobody else would give back what the snapshot held.
         if self.closed.load(Ordering::Relaxed) && holds_others {

@@ -261,7 +261,7 @@ impl<'s> Transaction<'s> {
             abandon_deep(work);
         }
         let added = end_lists(work);
-        if work.reclaimer.is_due() || work.heap.is_tight() {
+        if work.reclaimer.is_due() || work.heap.is_tight() || work.heap.has_surplus() {
             self.store.reclaim_behind(work, added);
         }
     }

@@ -39,7 +39,7 @@ impl States {
         let mut gone: Vec<_> = dropped.filter_map(|listed| states.remove(&listed.def.table)).collect();
         for (table, state) in changed {
             if let Some(before) = states.insert(table, Arc::clone(&state)) {
-                before.succeed(state);
+                before.succeed(&state);
                 gone.push(before);
             }
         }

@@ -163,7 +163,20 @@ fn archived_segments_stay_where_they_are_wanted() {
         }
         assert_eq!(db.verify().unwrap(), []);
         drop((table, db));
+        // The figure is of all that there is, also of what was there before.
+        let archived = || {
+            let files = fs::read_dir(directory.0.join("wal")).unwrap().map(Result::unwrap);
+            let archived = files.filter(|file| file.file_name() != "transaction.log");
+            archived.map(|file| file.metadata().unwrap().len()).sum::<u64>()
+        };
+        let before = archived();
+        let db = Database::builder().keep_archived(keep).checkpoint_bytes(None).open(&directory).unwrap();
+        assert_eq!(archived(), if keep { before } else { 0 });
+        let figure = db.stats().storage.unwrap().engine.log_bytes;
+        assert!((archived()..archived() + 1_000).contains(&figure), "{figure} beside {}", archived());
+        drop(db);
         let db = Database::open(&directory).unwrap();
+        assert_eq!((segments(), archived()), (1, 0));
         assert_eq!((db.opening().unwrap().replayed, db.table("names").unwrap().len().unwrap()), (0, 200));
     }
 }

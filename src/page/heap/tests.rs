@@ -5,6 +5,7 @@ use super::super::tests::Random;
 use super::*;
 
 /// A block that is handed out, as the test remembers it.
+#[derive(Clone, Copy)]
 struct Live {
     block: NonNull<Header>,
     birth: u64,
@@ -58,13 +59,9 @@ fn check_no_overlap(live: &[Live]) {
 fn check_accounts(heap: &Heap, live: &[Live]) {
     assert_eq!(heap.used_blocks(), live.len());
     assert_eq!(heap.used_bytes(), live.iter().map(Live::used_bytes).sum::<usize>());
-    let chunks = heap.chunks.values().map(|chunk| chunk.bytes).sum::<usize>();
+    heap.chunks.check();
     let large = live.iter().filter(|live| live.used_bytes() > SMALL_MAX || cfg!(folio_block_per_page));
-    assert_eq!(heap.reserved_bytes(), chunks + large.map(Live::used_bytes).sum::<usize>());
-    let free = heap.chunks.values().map(|chunk| chunk.spans_free).sum::<usize>();
-    assert_eq!(heap.spans_free.len(), free);
-    let whole = heap.chunks.iter().filter(|(_, chunk)| chunk.spans_free * SPAN_BYTES == chunk.bytes);
-    assert!(whole.map(|(start, _)| start).eq(&heap.chunks_free));
+    assert_eq!(heap.large_bytes, large.map(Live::used_bytes).sum::<usize>());
 }
 
 /// The most that a heap without blocks keeps: the margin, less than one chunk beyond it, and an empty span of each
@@ -99,6 +96,7 @@ fn blocks_are_apart_and_keep_their_content() {
             }
         }
         live.drain(..).for_each(|live| live.free(&mut heap));
+        while heap.give_back(1) {}
         check_accounts(&heap, &live);
         assert_eq!((heap.used_blocks(), heap.used_bytes()), (0, 0));
         assert!(heap.reserved_bytes() <= KEPT_BYTES_MAX);
@@ -134,8 +132,47 @@ fn a_heap_that_shrinks_gives_its_chunks_back() {
     let many: Vec<_> = (0..50_000).map(|birth| Live::new(&mut heap, birth, 0, 2000)).collect();
     assert!(heap.reserved_bytes() > 96 << 20);
     many.into_iter().for_each(|live| live.free(&mut heap));
+    // In pieces.
+    let reserved = heap.reserved_bytes();
+    assert!(heap.give_back(3));
+    assert!((1..=3 * CHUNK_BYTES).contains(&(reserved - heap.reserved_bytes())));
+    while heap.give_back(1) {}
     check_accounts(&heap, &[]);
     assert!(heap.reserved_bytes() <= MARGIN_BYTES + 2 * CHUNK_BYTES, "{}", heap.reserved_bytes());
+}
+
+#[test]
+#[cfg_attr(folio_block_per_page, ignore = "each block is an allocation of its own there")]
+fn a_heap_of_which_little_is_left_gives_back_what_lies_between() {
+    let mut heap = Heap::new();
+    let mut many: Vec<_> = (0..60_000).map(|birth| Live::new(&mut heap, birth, 0, 2000)).collect();
+    let mut left: Vec<_> = (0..many.len()).rev().step_by(100).map(|index| many.swap_remove(index)).collect();
+    many.into_iter().for_each(|live| live.free(&mut heap));
+    while heap.give_back(1) {}
+    check_accounts(&heap, &left);
+    left.iter().for_each(Live::check);
+    if cfg!(target_os = "linux") {
+        // Each of them holds its span.
+        let (spans, reserved) = (left.len() * SPAN_BYTES, heap.reserved_bytes());
+        assert!(reserved <= (spans + 2 * CHUNK_BYTES) / 7 * 8, "{reserved}");
+    }
+    // As rows change, their pages come to stand together.
+    for round in 0..3 {
+        for (index, live) in left.iter_mut().enumerate() {
+            let new = Live::new(&mut heap, 1000 * round + index as u64, 0, 2000);
+            std::mem::replace(live, new).free(&mut heap);
+            heap.give_back(1);
+        }
+        check_accounts(&heap, &left);
+        check_no_overlap(&left);
+        left.iter().for_each(Live::check);
+    }
+    assert!(heap.reserved_bytes() <= SPARSE_BYTES_MIN + CHUNK_BYTES, "{}", heap.reserved_bytes());
+    // What has no memory behind it is used again before there is more.
+    let again: Vec<_> = (0..5_000).map(|birth| Live::new(&mut heap, birth, 7, 1900)).collect();
+    check_accounts(&heap, &again.iter().chain(&left).copied().collect::<Vec<_>>());
+    check_no_overlap(&again);
+    again.iter().chain(&left).for_each(Live::check);
 }
 
 #[test]
@@ -149,6 +186,7 @@ fn blocks_kept_for_their_classes_hold_back_no_heap_that_shrinks() {
     while !many.is_empty() {
         many.swap_remove(random.below(many.len())).free(&mut heap);
     }
+    while heap.give_back(1) {}
     check_accounts(&heap, &[]);
     assert!(heap.recent.iter().all(|recent| recent.first.is_null() && recent.count == 0));
     // Each class's last span stays, and its chunk with it.

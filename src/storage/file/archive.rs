@@ -11,7 +11,8 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sealed {
     pub(super) first: u64,
-    /// None for segments that a checkpoint covered already when the storage was opened: they are not read then.
+    /// None for segments that a checkpoint covered already when the storage was opened, unless they are to be kept: they are
+    /// not read then.
     pub(super) bytes: Option<u64>,
 }
 
@@ -35,6 +36,14 @@ impl Archive {
     pub(super) fn note_bytes(&mut self, first: u64, bytes: u64) {
         if let Some(segment) = self.segments.iter_mut().find(|segment| segment.first == first) {
             segment.bytes = Some(bytes);
+        }
+    }
+
+    /// Asks for the lengths that are not known. What cannot be told stays out of a figure, and is no error.
+    pub(super) fn measure(&mut self, files: &dyn Files) {
+        for segment in self.segments.iter_mut().filter(|segment| segment.bytes.is_none()) {
+            let length = || files.open(&archive_path(segment.first))?.length();
+            segment.bytes = uninterrupted(length).ok();
         }
     }
 

@@ -116,7 +116,10 @@ impl FileEngine {
     pub fn open_on(files: Arc<dyn Files>, options: FileOptions) -> Result<Self> {
         recover::refuse_others(&*files)?;
         let lock = lock_directory(&*files)?;
-        let found = recover::inspect(&*files)?;
+        let mut found = recover::inspect(&*files)?;
+        if options.keep_archived {
+            found.archive.measure(&*files);
+        }
         let format = found.stored.as_ref().map_or(options.format, |stored| stored.records);
         let durable = found.stored.as_ref().map_or(0, |stored| stored.manifest.durable);
         let syncs = Arc::new(Syncs::new(found.recovery.last, durable));
