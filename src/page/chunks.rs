@@ -4,7 +4,7 @@
 //! chunk with the lowest address among those that are in use in part: so what is used gathers, and other chunks become
 //! free as a whole. What is free beyond a margin goes back to the system in pieces, so that no commit waits for much of
 //! it: chunks that are free as a whole, and of the others, on Linux, the memory behind their free spans. Such a span is
-//! *bare*: its address stays ours, the system gives it memory again, zeroed, when it is written.
+//! *bare*: its address stays ours, and the system gives it memory again when it is written.
 //!
 //! - K1: a bare span is free. A chunk that is free as a whole has a span that is not bare.
 
@@ -123,7 +123,8 @@ impl Chunks {
         let layout = Layout::from_size_align(bytes, chunk_align(bytes)).map_err(|_| OutOfMemory { bytes })?;
         // SAFETY: the layout's size is not zero.
         let memory = NonNull::new(unsafe { alloc(layout) }).ok_or(OutOfMemory { bytes })?;
-        advise(memory, bytes, Advice::HugePage);
+        // SAFETY: the whole of an allocation of ours, in steps of 64 KiB.
+        unsafe { advise(memory, bytes, Advice::HugePage) };
         let free = u32::MAX >> (u32::BITS as usize - bytes / SPAN_BYTES);
         let start = memory.as_ptr().addr();
         self.by_start.insert(start, Chunk { memory, bytes, free, bare: 0, written: 0 });
@@ -162,26 +163,32 @@ impl Chunks {
         surplus >= CHUNK_BYTES && !(self.whole.is_empty() && (self.backed.is_empty() || !CAN_BARE))
     }
 
-    /// Gives the system one chunk, or what lies behind the free spans of one, if there are so many bytes of free spans
-    /// without. Answers whether it did. Cost: what the system takes to have 2 MiB back.
-    pub(super) fn give_back(&mut self, margin: usize) -> bool {
-        if !self.has_surplus(margin) {
+    /// Gives the system one chunk, or what lies behind the free spans of one, if so many bytes of free spans stay. Answers
+    /// whether it did; not for less than `least` bytes. Cost: what the system takes to have 2 MiB back.
+    pub(super) fn give_back(&mut self, margin: usize, least: usize) -> bool {
+        let surplus = (self.spans_free * SPAN_BYTES).saturating_sub(margin);
+        if surplus < least.max(SPAN_BYTES) {
             return false;
         }
-        if let Some(start) = self.whole.pop_last() {
+        if let Some(&start) = self.whole.last()
+            && self.by_start.get(&start).is_some_and(|chunk| chunk.backed_bytes() <= surplus)
+            && let Some(chunk) = self.by_start.remove(&start)
+        {
+            self.whole.remove(&start);
             self.bare.remove(&start);
-            if let Some(chunk) = self.by_start.remove(&start) {
-                self.spans_free -= chunk.backed().count_ones() as usize;
-                self.bytes -= chunk.backed_bytes();
-                self.vacant_bytes -= chunk.bytes - chunk.backed_bytes();
-                // SAFETY: none of the chunk's spans is in use.
-                unsafe { free(&chunk) }
-            }
+            self.spans_free -= chunk.backed().count_ones() as usize;
+            self.bytes -= chunk.backed_bytes();
+            self.vacant_bytes -= chunk.bytes - chunk.backed_bytes();
+            // SAFETY: none of the chunk's spans is in use.
+            unsafe { free(&chunk) }
             return true;
         }
-        let Some(start) = self.backed.last().copied() else { return false };
+        let Some(start) = self.backed.last().copied().filter(|_| CAN_BARE) else { return false };
         if let Some(chunk) = self.by_start.get_mut(&start) {
             let mut left = chunk.backed();
+            while left.count_ones() as usize > surplus / SPAN_BYTES {
+                left &= left - 1;
+            }
             let spans = left.count_ones() as usize;
             self.spans_free -= spans;
             self.bytes -= spans * SPAN_BYTES;
@@ -191,8 +198,8 @@ impl Chunks {
             while left != 0 {
                 let first = left.trailing_zeros();
                 let count = (left >> first).trailing_ones();
-                // Nobody uses these spans: see `advise`.
-                advise(chunk.span(first), count as usize * SPAN_BYTES, Advice::TakeBack);
+                // SAFETY: spans of one chunk, which nobody uses.
+                unsafe { advise(chunk.span(first), count as usize * SPAN_BYTES, Advice::TakeBack) };
                 left &= !((u32::MAX >> (u32::BITS - count)) << first);
             }
         }
@@ -252,9 +259,11 @@ impl Drop for Chunks {
 /// # Safety
 /// The chunk is given back once, and none of its spans is in use.
 unsafe fn free(chunk: &Chunk) {
-    advise(chunk.memory, chunk.bytes, Advice::TakeBack);
-    // SAFETY: allocated with this layout in `Chunks::grow`; the caller's promise.
-    unsafe { dealloc(chunk.memory.as_ptr(), Layout::from_size_align_unchecked(chunk.bytes, chunk_align(chunk.bytes))) }
+    // SAFETY: allocated with this layout in `Chunks::grow`; nobody uses any of it, which is the caller's promise.
+    unsafe {
+        advise(chunk.memory, chunk.bytes, Advice::TakeBack);
+        dealloc(chunk.memory.as_ptr(), Layout::from_size_align_unchecked(chunk.bytes, chunk_align(chunk.bytes)));
+    }
 }
 
 const fn chunk_align(bytes: usize) -> usize {
@@ -267,14 +276,18 @@ const CAN_BARE: bool = cfg!(target_os = "linux");
 /// What the system is told of a chunk, or of free spans of one.
 enum Advice {
     /// Serve it by one huge page: reads at random then miss the address cache far less. Measured on a million rows, see
-    /// ARCHITECTURE.md. A hint; a system that declines it changes nothing.
+    /// ARCHITECTURE.md.
     HugePage,
-    /// Take the memory back. It reads as zeros from then on.
+    /// Take the memory back. What is read there then is not known.
     TakeBack,
 }
 
-/// Of whole pages of an allocation of ours; what is taken back is in nobody's use.
-fn advise(start: NonNull<u8>, bytes: usize, advice: Advice) {
+/// A system that does not heed it changes nothing.
+///
+/// # Safety
+/// The range is of one allocation of ours, in steps of 64 KiB, which are whole pages of the system. What is to be taken back
+/// is in nobody's use.
+unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: Advice) {
     #[cfg(target_os = "linux")]
     {
         let advice = match advice {
@@ -282,8 +295,7 @@ fn advise(start: NonNull<u8>, bytes: usize, advice: Advice) {
             Advice::HugePage => return,
             Advice::TakeBack => libc::MADV_DONTNEED,
         };
-        // SAFETY: the range is part of one allocation of ours, and aligned to 64 KiB at both ends, so that it has whole
-        // pages of the system, which are at most that large. Content changes of what is in nobody's use alone.
+        // SAFETY: the caller's promise: what changes its content is in nobody's use.
         unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) };
     }
     #[cfg(not(target_os = "linux"))]

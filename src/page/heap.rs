@@ -672,7 +672,7 @@ impl Heap {
         if recent_bytes_max < std::mem::replace(&mut self.recent_bytes_max, recent_bytes_max) {
             self.settle_all();
         }
-        (0..pieces).all(|_| self.chunks.give_back(self.margin()))
+        (0..pieces).all(|_| self.chunks.give_back(self.margin(), CHUNK_BYTES))
     }
 
     #[cold]
@@ -681,7 +681,7 @@ impl Heap {
         if self.check_room(bytes).is_err() {
             // What is kept for small blocks, but for those that free memory, is as good for this one.
             self.give_empty_spans();
-            while self.chunks.give_back(self.kept_spans() * SPAN_BYTES) {}
+            while self.chunks.give_back(self.kept_spans() * SPAN_BYTES, SPAN_BYTES) {}
             let room = self.check_room(bytes);
             self.is_tight = room.is_err();
             room?;
