@@ -128,12 +128,12 @@ impl Aggregate for Count {
 }
 
 fn sum_of<T: Number>(gathered: Gathered) -> Result<T::Sum> {
-    let sum = match gathered {
-        Gathered::Integer { sum, .. } => T::of_integer(sum),
-        Gathered::Float { sum, .. } => T::of_float(sum),
-        _ => T::of_integer(0),
+    let (sum, whole) = match gathered {
+        Gathered::Integer { sum, .. } => (T::of_integer(sum), sum),
+        Gathered::Float { sum, .. } => (T::of_float(sum), 0),
+        _ => (T::of_integer(0), 0),
     };
-    sum.ok_or_else(|| Error::InvalidQuery { message: "the sum does not fit 64 bits".into() })
+    sum.ok_or_else(|| Error::InvalidQuery { message: format!("the sum, {whole}, does not fit 64 bits").into() })
 }
 
 fn mean_of(gathered: &Gathered) -> Option<f64> {

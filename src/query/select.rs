@@ -119,7 +119,9 @@ impl<'a> Select<'a> {
     }
 
     /// Reads these columns only, given by name or handle, in this order, in [`fetch`](Select::fetch) and
-    /// [`first`](Select::first): into a struct or map, a tuple, or, for one column, the value itself.
+    /// [`first`](Select::first): into a struct or map, a tuple, or, for one column, into any other type the value itself,
+    /// where null is `None`. What may be a map too, such as a `serde_json::Value`, gets a map, and an array of one
+    /// element is a tuple: such values [`pick`](Select::pick) answers.
     pub fn columns<C: ColumnName + 'a>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.columns = Some(columns.into_iter().map(|column| Box::new(column) as Box<dyn ColumnName + 'a>).collect());
         self
