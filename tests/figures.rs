@@ -185,3 +185,57 @@ fn a_fork_holds_of_its_origin_what_it_began_with() {
     drop((of_fork, fork));
     assert_eq!(figures(&db, "notes").held_bytes, 0);
 }
+
+/// A commit copies the root, which has a slot for each table: one with many tables is no burden for ever.
+#[test]
+fn a_root_is_as_large_as_the_tables_there_are() {
+    let db = Database::in_memory();
+    let schema = |n: usize| {
+        let schema = Schema::builder(format!("t{n}")).column(Column::u64("id").primary_key().auto_increment());
+        schema.column(Column::u64("n")).build().unwrap()
+    };
+    let first = db.create_table(schema(0)).unwrap();
+    first.insert(&json!({ "n": 1 })).unwrap();
+    let others: Vec<_> = (1..1_000).map(|n| db.create_table(schema(n)).unwrap()).collect();
+    others[998].insert(&json!({ "n": 9 })).unwrap();
+    let held_by_an_update = || {
+        let snapshot = db.snapshot();
+        let before = db.stats().memory.held_bytes;
+        first.update(1_u64, &json!({ "n": snapshot.version() })).unwrap();
+        db.stats().memory.held_bytes - before
+    };
+    let with_all = held_by_an_update();
+    assert!(with_all > 40_000, "{with_all}");
+
+    let (snapshot, fork) = (db.snapshot(), db.fork());
+    // Undone, in all and in part, with a view open meanwhile: nothing has happened.
+    db.transaction(|tx| {
+        let table = tx.table("t0")?;
+        let rows = table.iter()?;
+        let savepoint = tx.savepoint(|tx| {
+            (1..1_000).try_for_each(|n| tx.drop_table(&format!("t{n}"))).and(Err::<(), _>(Error::abort("no")))
+        });
+        assert!(savepoint.is_err());
+        assert_eq!(tx.table("t999")?.len()?, 1);
+        (500..1_000).try_for_each(|n| tx.drop_table(&format!("t{n}")))?;
+        assert_eq!(rows.count(), 1);
+        Err::<(), _>(Error::abort("no"))
+    })
+    .unwrap_err();
+    assert_eq!((db.table_names().len(), others[998].len().unwrap()), (1_000, 1));
+
+    (1..1_000).for_each(|n| db.drop_table(&format!("t{n}")).unwrap());
+    let with_one = held_by_an_update();
+    assert!(with_one < 4_000, "{with_one}");
+    assert!(others.iter().all(|table| matches!(table.len(), Err(Error::NoSuchTable { .. }))));
+    assert_eq!(first.len().unwrap(), 1);
+    // Older versions are as they were, and what is between is told.
+    assert_eq!((snapshot.table_names().len(), snapshot.table("t999").unwrap().len().unwrap()), (1_000, 1));
+    assert_eq!(snapshot.diff(&db.snapshot()).unwrap().table("t0").unwrap().count(), 1);
+    assert_eq!(db.snapshot().diff(&snapshot).unwrap().table("t999").unwrap().count(), 1);
+    assert_eq!(fork.table("t999").unwrap().len().unwrap(), 1);
+    let again: Vec<_> = (1..40).map(|n| db.create_table(schema(n)).unwrap()).collect();
+    assert_eq!(again[38].insert(&json!({ "n": 3 })).unwrap(), 1);
+    assert!(matches!(others[38].len(), Err(Error::NoSuchTable { .. })));
+    assert_eq!((db.verify().unwrap(), fork.verify().unwrap()), (vec![], vec![]));
+}

@@ -1,7 +1,7 @@
 //! Schema changes on the private root: tables made and dropped, indexes added and removed.
 
 use crate::error::{Error, Result};
-use crate::page::{Link, Writer};
+use crate::page::{Link, OutOfMemory, Writer};
 use crate::table::change::{TableMut, empty_record, new_index_block};
 use crate::table::definition::{IndexPlan, TableDef};
 use crate::table::state::TableState;
@@ -19,8 +19,11 @@ pub(crate) fn create_table(writer: &mut Writer, def: &TableDef) -> Result<usize>
 
 /// Puts an empty table into this slot of the root, which has none.
 pub(crate) fn create_table_at(writer: &mut Writer, def: &TableDef, slot: usize) -> Result<()> {
+    if slot >= TABLES_MAX {
+        return Err(Error::Limit { what: "tables".into(), limit: TABLES_MAX as u64, found: slot as u64 + 1 });
+    }
     if slot >= table_slots(writer.root.block()) {
-        grow(writer, slot + 1)?;
+        resize(writer, slot + 1)?;
     }
     let block = new_index_block(&mut writer.pages, def)?;
     let mut root = writer.pages.make_mut(&mut writer.root)?;
@@ -32,27 +35,23 @@ pub(crate) fn create_table_at(writer: &mut Writer, def: &TableDef, slot: usize) 
     Ok(())
 }
 
-/// Makes the root anew with so many slots, which are more.
-fn grow(writer: &mut Writer, slots: usize) -> Result<()> {
-    if slots > TABLES_MAX {
-        return Err(Error::Limit { what: "tables".into(), limit: TABLES_MAX as u64, found: slots as u64 });
-    }
+/// Makes the root anew with so many slots; what had a higher one is gone already.
+fn resize(writer: &mut Writer, slots: usize) -> Result<(), OutOfMemory> {
     let Writer { root, pages, .. } = writer;
-    let old_slots = table_slots(root.block());
-    let mut new = pages.alloc(2 * slots, root_bytes(slots))?;
+    let kept = slots.min(table_slots(root.block()));
     let placeholder = pages.alloc(0, 0)?;
+    let (placeholder, mut new) = pages.beside(placeholder, |pages, _| pages.alloc(2 * slots, root_bytes(slots)))?;
     let mut donor = pages.donate(std::mem::replace(root, placeholder));
-    for index in 0..2 * old_slots {
+    for index in 0..2 * kept {
         let moved = pages.take(&mut donor, index);
         if let Some(mut block) = pages.fresh(&mut new) {
             block.links()[index] = moved;
         }
     }
     if let Some(mut block) = pages.fresh(&mut new) {
-        let bytes = block.bytes();
-        let old = donor.block().bytes();
-        bytes[..old.len()].copy_from_slice(old);
-        bytes[old.len()..].fill(0);
+        let (kept, new) = block.bytes().split_at_mut(root_bytes(kept));
+        kept.copy_from_slice(&donor.block().bytes()[..kept.len()]);
+        new.fill(0);
     }
     pages.finish(donor);
     let placeholder = std::mem::replace(root, new);
@@ -71,6 +70,14 @@ pub(crate) fn drop_table(writer: &mut Writer, slot: usize) -> Result<()> {
         }
     }
     Entry::default().write(bytes, slot);
+    // Each commit copies the root, so it is not to stay what it was with the most tables.
+    let slots = table_slots(writer.root.block());
+    let used = |slot: &usize| Entry::read(writer.root.block().bytes(), *slot).def != 0;
+    let needed = (0..slots).rev().find(used).map_or(0, |last| last + 1);
+    if needed < slots / 2 {
+        // Without memory for a smaller one, this one serves as well.
+        let _ = resize(writer, needed);
+    }
     Ok(())
 }
 
