@@ -114,6 +114,11 @@ fn an_index_that_hashes_shrinks_wherever_rows_go() {
 
 #[test]
 fn a_handle_stays_good_however_often_indexes_come_and_go() {
+    // What it has kept must not be dropped one within the other.
+    std::thread::Builder::new().stack_size(256 << 10).spawn(keep_handles).unwrap().join().unwrap();
+}
+
+fn keep_handles() {
     let db = Database::in_memory();
     let schema = Schema::builder("t").column(Column::u64("id").primary_key()).column(Column::u32("n"));
     let table = db.create_table(schema.build().unwrap()).unwrap();

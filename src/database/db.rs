@@ -291,9 +291,9 @@ impl Database {
     /// what the other does from here on. Auto-increment goes on in each from where the version stood: what the other has
     /// given since, or took back, was never given here. Cost: O(1), whatever the number of tables and their size.
     ///
-    /// A fork keeps of its origin the pages that it still sees, also when the origin is dropped, and with them at least
-    /// some 30 KiB: who goes on with a fork of a fork for ever (`db = db.fork()`) has ever more of these. What was exported
-    /// and imported stands alone.
+    /// A fork keeps of its origin the pages that it still sees, also when the origin is dropped, and with them
+    /// some memory between, which no figure of the fork shows: who goes on with a fork of a fork for ever
+    /// (`db = db.fork()`) has ever more of that. What was exported and imported stands alone.
     #[must_use = "a fork that is dropped is gone"]
     pub fn fork(&self) -> Database {
         self.snapshot().fork()
@@ -310,8 +310,9 @@ impl Database {
 
     /// Gives back now what is otherwise given back a slice at each commit: the memory of dropped tables, snapshots and
     /// replaced rows, as far as no reader and no snapshot holds it. Given back to the database, for rows to come; what it then
-    /// has free beyond a margin of 4 MiB or an eighth goes back to the system in pieces of 64 KiB and more. It takes turns
-    /// with writers: it waits for a running transaction, and lets others in between slices.
+    /// has free beyond a margin (4 MiB, or an eighth) goes back to the system where it is 2 MiB more than that: on Linux also
+    /// from between pages in use, in pieces of 64 KiB. It takes turns with writers: it waits for a running transaction, and
+    /// lets others in between slices.
     pub fn reclaim(&self) {
         self.core.store.reclaim_all();
     }

@@ -18,12 +18,11 @@ use std::sync::Arc;
 
 /// A table of a database: all the reads of a [`Reader`] on the newest version, and writes, each a transaction of its own.
 ///
-/// A handle: cloning is cheap, any thread may use it, and it stays good when indexes come and go (it keeps the
+/// A handle: cloning is cheap, any thread may use it, and it stays good when indexes come and go. It keeps the
 /// definitions that have replaced the one it was made with, some kilobytes each: where indexes come and go by the
-/// thousand, ask for it again). A table that is
-/// created under the name of a dropped one is another: the handle stays one of the dropped table
-/// ([`Error::NoSuchTable`](crate::Error::NoSuchTable)). Each read sees the newest version at the moment of the call;
-/// for several reads of one version take a [`snapshot`](crate::Database::snapshot).
+/// thousand, ask for it again. A table that is created under the name of a dropped one is another: the handle stays one
+/// of the dropped table ([`Error::NoSuchTable`](crate::Error::NoSuchTable)). Each read sees the newest version at the
+/// moment of the call; for several reads of one version take a [`snapshot`](crate::Database::snapshot).
 #[derive(Clone)]
 pub struct Table {
     reader: Reader<Live>,

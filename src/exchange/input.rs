@@ -79,10 +79,7 @@ impl Record {
 pub(super) enum Step {
     On,
     /// It does, and this byte's place is marked.
-    #[cfg_attr(
-        not(feature = "csv"),
-        expect(dead_code, reason = "of what is told by its place, CSV alone is left open")
-    )]
+    #[cfg_attr(not(feature = "csv"), expect(dead_code, reason = "the fields of CSV alone may be left open"))]
     Mark,
     /// It ended before this byte.
     Before,

@@ -157,16 +157,21 @@ impl Chunks {
         self.list(start);
     }
 
-    /// Whether [`Chunks::give_back`] would give anything.
+    /// Bytes of free spans beyond a margin.
+    fn surplus(&self, margin: usize) -> usize {
+        (self.spans_free * SPAN_BYTES).saturating_sub(margin)
+    }
+
+    /// Whether [`Chunks::give_back`] would give a whole chunk's worth.
     pub(super) fn has_surplus(&self, margin: usize) -> bool {
-        let surplus = (self.spans_free * SPAN_BYTES).saturating_sub(margin);
-        surplus >= CHUNK_BYTES && !(self.whole.is_empty() && (self.backed.is_empty() || !CAN_BARE))
+        let can_give = !self.whole.is_empty() || CAN_BARE && !self.backed.is_empty();
+        can_give && self.surplus(margin) >= CHUNK_BYTES
     }
 
     /// Gives the system one chunk, or what lies behind the free spans of one, if so many bytes of free spans stay. Answers
     /// whether it did; not for less than `least` bytes. Cost: what the system takes to have 2 MiB back.
     pub(super) fn give_back(&mut self, margin: usize, least: usize) -> bool {
-        let surplus = (self.spans_free * SPAN_BYTES).saturating_sub(margin);
+        let surplus = self.surplus(margin);
         if surplus < least.max(SPAN_BYTES) {
             return false;
         }

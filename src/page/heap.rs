@@ -664,8 +664,9 @@ impl Heap {
         self.chunks.spans_free() >= (MARGIN_BYTES + CHUNK_BYTES) / SPAN_BYTES && self.chunks.has_surplus(self.margin())
     }
 
-    /// Gives the system up to so many pieces, of 2 MiB or what is free of them, of what is free beyond the margin. Answers
-    /// whether there is more.
+    /// Gives the system up to so many pieces, of 2 MiB or what is free of them, of what is free beyond the margin, if that
+    /// is 2 MiB. Answers whether there may be more. Also sees whether the heap is sparse by now: recent blocks would be
+    /// handed out again where they lie, scattered.
     pub(super) fn give_back(&mut self, pieces: usize) -> bool {
         let is_sparse = self.reserved_bytes() > SPARSE_BYTES_MIN && self.used_bytes < self.reserved_bytes() / 4;
         let recent_bytes_max = if is_sparse { 0 } else { RECENT_BYTES };

@@ -25,7 +25,7 @@ pub(super) const SLICE_BLOCKS: usize = 256;
 pub(super) const PIECE_BLOCKS: usize = 2048;
 /// Pieces of up to 2 MiB that a slice gives back to the system: the system takes a tenth of a millisecond for one.
 pub(super) const SLICE_PIECES: usize = 2;
-/// Lists longer than this are given back when they are empty.
+/// The memory of lists longer than this is given back when they are short again.
 pub(super) const LIST_KEPT: usize = 1 << 16;
 /// Garbage below both figures is left to a later commit: a look at the readers costs a fence.
 const PATIENCE_BLOCKS: usize = 48;
