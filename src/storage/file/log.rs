@@ -216,17 +216,31 @@ impl Log {
         self.batch_bytes += frame_bytes;
         (self.end, self.last) = (end, last);
         if end > self.filled {
-            self.filled = end;
-            self.window = None;
-            if header.synced > self.filled_durable {
-                self.filled_durable = header.synced;
-                self.write_ahead(self.end.next_power_of_two().max(STEP_BYTES_MIN));
-            } else if frame_bytes <= WINDOWED_BYTES_MAX && !self.is_windowless {
-                self.open_window();
-            }
+            self.outgrow(header.synced, frame_bytes);
         }
         syncs.note_append(last);
         Ok(Appended::At(last))
+    }
+
+    /// Goes on behind what was written ahead, after a frame of so many bytes.
+    fn outgrow(&mut self, synced: u64, frame_bytes: u64) {
+        (self.filled, self.window) = (self.end, None);
+        if synced > self.filled_durable {
+            self.filled_durable = synced;
+            self.write_ahead(self.end.next_power_of_two().max(STEP_BYTES_MIN));
+            return;
+        }
+        if frame_bytes <= WINDOWED_BYTES_MAX && !self.is_windowless {
+            self.open_window();
+        }
+        // Not what is about to be written to again.
+        let done = self.end.saturating_sub(WINDOW_BYTES);
+        if done >= self.written_back.saturating_add(WRITE_BACK_BYTES)
+            && let Some(live) = &self.live
+        {
+            live.begin_write_back(self.written_back, done - self.written_back);
+            self.written_back = done;
+        }
     }
 
     /// Writes filler behind the last batch. After the batch, which must not find the disk filled by it. What fails here
@@ -254,12 +268,6 @@ impl Log {
         let Some(live) = &self.live else { return };
         self.window = live.window(self.end, self.filled - self.end);
         self.is_windowless |= self.window.is_none();
-        // Not what is about to be written to again.
-        let done = self.end.saturating_sub(WINDOW_BYTES);
-        if done >= self.written_back + WRITE_BACK_BYTES {
-            live.begin_write_back(self.written_back, done - self.written_back);
-            self.written_back = done;
-        }
     }
 
     /// L3, after an append that failed. Where that fails too, nobody knows what is there, and nothing more is written.
