@@ -105,13 +105,7 @@ fn simulated_files_conform() {
             for (preallocate_bytes, keep_archived) in [(0, false), (256, false), (4_096, true)] {
                 // Archived segments stay, which one test of the suite says they need not.
                 let options = FileOptions { preallocate_bytes, keep_archived, ..options(format, segment_bytes) };
-                for has_windows in [false, true] {
-                    conformance(&|| {
-                        let files = SimFiles::new();
-                        files.set_windows(has_windows);
-                        Box::new(Simulated(files, options))
-                    });
-                }
+                conformance(&|| Box::new(Simulated(SimFiles::new(), options)));
             }
         }
     }

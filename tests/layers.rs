@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// none of theirs; the rest may import what is below.
 const LAYERS: [&str; 11] =
     ["page", "value", "error", "schema", "storage", "table", "query", "transaction", "database", "exchange", "testing"];
-/// What `storage` may import beside itself: to it, batches and objects are bytes. Of `page` it is the window on a file.
-const BELOW_STORAGE: [&str; 4] = ["page", "value", "error", "storage"];
+/// What `storage` may import beside itself: to it, batches and objects are bytes.
+const BELOW_STORAGE: [&str; 3] = ["value", "error", "storage"];
 /// Layers that must not know of storage.
 const BESIDE_STORAGE: [&str; 2] = ["table", "query"];
 

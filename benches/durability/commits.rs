@@ -97,7 +97,7 @@ pub(crate) fn unsynced(directory: &Directory, scale: Scale) -> Outcome {
     println!("\nHanded to the operating system when it returns, one thread");
     line(&format!("a plain write of {COMMIT_BYTES} bytes"), &micros(median(plain)));
     line("commit of one row in memory", &micros(median(in_memory)));
-    line("the two in turns, as `Buffered` with a call for each would be", &micros(median(both)));
+    line("the two in turns: what `Buffered` cannot be below", &micros(median(both)));
     line("commit of one row, `Buffered`, to be 1 µs", &micros(median(each)));
     line("commit of one row, `Interval` of 100 ms", &micros(median(at_intervals)));
     line("  over the commit in memory, to be 1.3x", &format!("{over_memory:.2}x"));

@@ -1,5 +1,5 @@
-//! Pages: persistent memory blocks, the versions made of them, and their reclamation; and windows on the pages of a file.
-//! The only `unsafe` code of the crate is in this folder, outside `tree`.
+//! Pages: persistent memory blocks, the versions made of them, and their reclamation. The only `unsafe` code of the
+//! crate is in this folder, outside `tree`.
 
 #![allow(unsafe_code)]
 
@@ -14,14 +14,10 @@ mod sync;
 mod tests;
 #[forbid(unsafe_code)]
 mod tree;
-#[cfg(target_os = "linux")]
-mod window;
 mod writer;
 
 pub(crate) use block::{BLOCK_BYTES_MAX, BLOCK_HEAD_BYTES, BlockRef, Link};
 pub(crate) use heap::OutOfMemory;
 pub(crate) use store::{BeginError, Guard, Held, Pinned, Store};
 pub(crate) use tree::{Since, Tree, TreeRef};
-#[cfg(target_os = "linux")]
-pub(crate) use window::{FileWindow, begin_write_back};
 pub(crate) use writer::{Busy, Committed, Donor, Pages, Savepoint, Transaction, Writer};

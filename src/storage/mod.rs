@@ -16,7 +16,7 @@ pub use engine::{
     Placement, Recovery, StorageEngine, StorageStats,
 };
 #[cfg(any(unix, windows))]
-pub use file::{DirEntry, EntryKind, FileEngine, FileLock, FileOptions, Files, OsFiles, RandomAccessFile, Window};
+pub use file::{DirEntry, EntryKind, FileEngine, FileLock, FileOptions, Files, OsFiles, RandomAccessFile};
 #[cfg(any(unix, windows))]
 pub(crate) use file::{Remains, as_damage, refuse_nothing};
 pub use memory::{MemoryEngine, MemoryStorage};

@@ -8,7 +8,7 @@
 
 use super::misread::Misreads;
 use super::space::Space;
-use crate::storage::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile, Window};
+use crate::storage::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -142,8 +142,6 @@ struct State {
     space: Option<Space>,
     plant: Option<DevicePlant>,
     misreads: Option<Misreads>,
-    has_windows: bool,
-    windows_opened: u64,
     is_locked: bool,
 }
 
@@ -254,17 +252,6 @@ impl SimFiles {
     /// Makes reads of files answer other bytes, and gives back what made them do so before.
     pub fn set_misreads(&self, misreads: Option<Misreads>) -> Option<Misreads> {
         std::mem::replace(&mut self.state.lock().misreads, misreads)
-    }
-
-    /// Lets files have a [`Window`], or not, which is so at first. What is written by one is no call, and no call's failure
-    /// hinders it; a crash leaves as much or as little of it as of any other write.
-    pub fn set_windows(&self, has_windows: bool) {
-        self.state.lock().has_windows = has_windows;
-    }
-
-    /// How many windows were opened.
-    pub fn windows_opened(&self) -> u64 {
-        self.state.lock().windows_opened
     }
 
     /// Plants a bug.
@@ -549,36 +536,5 @@ impl RandomAccessFile for SimFile {
             _ => false,
         };
         state.sync(is_skipped, |failed| Operation::Sync { file: self.file, failed })
-    }
-
-    fn window(&self, offset: u64, length: u64) -> Option<Box<dyn Window>> {
-        let mut state = self.files.state.lock();
-        if !state.has_windows || length == 0 || offset + length > state.contents[self.file].len() as u64 {
-            return None;
-        }
-        state.windows_opened += 1;
-        Some(Box::new(SimWindow { files: self.files.clone(), file: self.file, offset, length }))
-    }
-}
-
-struct SimWindow {
-    files: SimFiles,
-    file: usize,
-    offset: u64,
-    length: u64,
-}
-
-impl Window for SimWindow {
-    /// Panics where the process would be ended: on a file that was cut within the window.
-    fn write(&mut self, bytes: &[u8], offset: u64) -> bool {
-        let (end, window_end) = (offset + bytes.len() as u64, self.offset + self.length);
-        if offset < self.offset || end > window_end {
-            return false;
-        }
-        let mut state = self.files.state.lock();
-        assert!(state.contents[self.file].len() as u64 >= window_end, "the file was cut below a window on it");
-        overwrite(Arc::make_mut(&mut state.contents[self.file]), offset, bytes);
-        state.operations.push(Operation::Write { file: self.file, offset, bytes: bytes.into() });
-        true
     }
 }

@@ -40,11 +40,6 @@ impl Setting {
         matches!(self.durability, Durability::Interval(_))
     }
 
-    /// Whether batches that nobody syncs are stored without a call for each: of each durability some seeds.
-    pub(crate) fn has_windows(self) -> bool {
-        self.seed % 3 == 2
-    }
-
     pub(crate) fn open(self, files: &SimFiles) -> Result<Database> {
         self.database(Arc::new(self.engine(files.clone())?))
     }
@@ -129,7 +124,6 @@ impl Journal {
 /// were when the last process was killed.
 pub(crate) fn run(setting: Setting, fault: Option<Fault>, files: SimFiles) -> (Journal, SimFiles) {
     files.set_fault(fault);
-    files.set_windows(setting.has_windows());
     let mut life = Life { setting, files, journal: Journal::new(), random: Random(setting.seed), db: None };
     life.db = life.open();
     for step in 0..setting.steps {

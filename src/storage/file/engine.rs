@@ -32,9 +32,8 @@ pub struct FileOptions {
     /// sealed; else batches larger than it have one of their own. Sealing waits for a sync of what is not durable yet,
     /// and opening after a crash writes one segment anew: larger segments are fewer but longer waits. Default: 16 MiB.
     pub segment_bytes: u64,
-    /// The largest step in which the log's space is written ahead: so that a sync has no metadata to write, and a batch that
-    /// nobody syncs needs no call, where the system has a way ([PERSISTENCE.md](crate::persistence)). 0: never. Default:
-    /// 1 MiB.
+    /// The largest step in which the log's space is written ahead, so that a sync has no metadata to write. 0: never.
+    /// Default: 1 MiB.
     pub preallocate_bytes: u64,
     /// Sealed segments stay when a checkpoint covers them. Default: no.
     pub keep_archived: bool,

@@ -70,26 +70,6 @@ pub trait RandomAccessFile: Send + Sync {
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes its bytes and its length durable, as `fdatasync` does.
     fn sync(&self) -> io::Result<()>;
-
-    /// A window on `length` bytes from `offset`, which the file has and which were written. None where there is no such
-    /// way to write; that is the answer unless an implementation has another.
-    fn window(&self, offset: u64, length: u64) -> Option<Box<dyn Window>> {
-        let _ = (offset, length);
-        None
-    }
-
-    /// May begin to write these bytes to the device, so that a sync to come has less to wait for. Waits for nothing.
-    fn begin_write_back(&self, offset: u64, length: u64) {
-        let _ = (offset, length);
-    }
-}
-
-/// A way to write to a part of a file that costs no call and cannot fail. What is written by it is written as by
-/// [`RandomAccessFile::write_at`]: others read it at once, it survives the process, and a sync of the file makes it
-/// durable. The file is not cut within the window, and a window may be dropped behind its file.
-pub trait Window: Send {
-    /// Writes `bytes` at `offset` of the file; answers no, and writes nothing, if they do not lie in the window as a whole.
-    fn write(&mut self, bytes: &[u8], offset: u64) -> bool;
 }
 
 /// Locks the directory.

@@ -17,14 +17,10 @@
 //! so that a small log stays small. Each step is for the syncs to come, of which there has been one since the last step:
 //! where nobody syncs, every byte is written once. It is written behind the batch that leaves the space of the last step,
 //! and given back where the disk has no room for all of it.
-//!
-//! **Where nobody syncs** and the file can have a window ([`Window`]), a little space is written ahead, and small batches are
-//! stored there without a call for each. A window is given up at the first sync: what is being written back is protected
-//! from stores, and the first to each page would wait as long as a call.
 
 use super::archive::Archive;
 use super::engine::FileOptions;
-use super::files::{Files, RandomAccessFile, Window, failed, set_length, uninterrupted, write_all};
+use super::files::{Files, RandomAccessFile, failed, set_length, uninterrupted, write_all};
 use super::frame::{self, FrameHeader, SegmentHeader};
 use super::layout::{LIVE, NEXT, WAL, archive_path};
 use super::manifest::{create_anew, rename};
@@ -42,12 +38,6 @@ use std::sync::Arc;
 const COPIED_BYTES_MAX: usize = 1 << 16;
 /// The first step of filler.
 const STEP_BYTES_MIN: u64 = 1 << 16;
-/// What a window is on, and the largest frame behind which there is a new one: it is to hold more than a few.
-const WINDOW_BYTES: u64 = 1 << 16;
-const WINDOWED_BYTES_MAX: u64 = WINDOW_BYTES / 16;
-/// Where nobody syncs, the system is asked to write in steps of this size, so that the sync that seals the segment finds
-/// most of it written.
-const WRITE_BACK_BYTES: u64 = 1 << 20;
 /// What a segment begins with, so that its header is written into a block that the file has; little, since nothing may
 /// ever follow.
 const FIRST_BYTES: u64 = 1 << 12;
@@ -78,12 +68,6 @@ pub(super) struct Log {
     filled: u64,
     /// How far the log was durable by then. The highest number where there is no room for filler.
     filled_durable: u64,
-    /// On what was written ahead last, if that was for batches that nobody syncs.
-    window: Option<Box<dyn Window>>,
-    /// Whether there was none where one was wanted, in this segment.
-    is_windowless: bool,
-    /// How far the system was asked to write.
-    written_back: u64,
     /// The last version.
     pub(super) last: u64,
     /// Where a frame is put together.
@@ -126,9 +110,6 @@ impl Log {
             end: 0,
             filled: 0,
             filled_durable: 0,
-            window: None,
-            is_windowless: false,
-            written_back: 0,
             last: 0,
             buffer: Vec::new(),
             batch_bytes: 0,
@@ -145,7 +126,6 @@ impl Log {
         (self.end, self.last) = (live.end, live.last);
         self.filled = live.end;
         self.filled_durable = live.last;
-        (self.window, self.is_windowless, self.written_back) = (None, false, live.end);
         self.live = Some(live.file);
     }
 
@@ -198,57 +178,30 @@ impl Log {
         let rest_at = self.end + self.buffer.len() as u64;
         let end = rest_at + rest.len() as u64;
         let live = self.live.as_ref().ok_or_else(not_claimed)?;
-        if header.synced > self.filled_durable {
-            self.window = None;
-        }
-        let is_stored =
-            rest.is_empty() && self.window.as_mut().is_some_and(|window| window.write(&self.buffer, self.end));
-        let written = if is_stored {
-            Ok(())
-        } else {
-            write_all(&**live, &self.buffer, self.end).and_then(|()| write_all(&**live, rest, rest_at))
-        };
+        let written = write_all(&**live, &self.buffer, self.end).and_then(|()| write_all(&**live, rest, rest_at));
         if let Err(error) = written {
             self.cut_back(end, syncs)?;
             return Err(failed("append to", LIVE, error));
         }
-        let frame_bytes = end - self.end;
-        self.batch_bytes += frame_bytes;
+        self.batch_bytes += end - self.end;
         (self.end, self.last) = (end, last);
         if end > self.filled {
-            self.outgrow(header.synced, frame_bytes);
+            self.filled = end;
+            if header.synced > self.filled_durable {
+                self.filled_durable = header.synced;
+                self.write_ahead();
+            }
         }
         syncs.note_append(last);
         Ok(Appended::At(last))
     }
 
-    /// Goes on behind what was written ahead, after a frame of so many bytes.
-    fn outgrow(&mut self, synced: u64, frame_bytes: u64) {
-        (self.filled, self.window) = (self.end, None);
-        if synced > self.filled_durable {
-            self.filled_durable = synced;
-            self.write_ahead(self.end.next_power_of_two().max(STEP_BYTES_MIN));
-            return;
-        }
-        if frame_bytes <= WINDOWED_BYTES_MAX && !self.is_windowless {
-            self.open_window();
-        }
-        // Not what is about to be written to again.
-        let done = self.end.saturating_sub(WINDOW_BYTES);
-        if done >= self.written_back.saturating_add(WRITE_BACK_BYTES)
-            && let Some(live) = &self.live
-        {
-            live.begin_write_back(self.written_back, done - self.written_back);
-            self.written_back = done;
-        }
-    }
-
     /// Writes filler behind the last batch. After the batch, which must not find the disk filled by it. What fails here
     /// fails nothing: the log goes on without, and what room there is is left to others.
     #[cold]
-    fn write_ahead(&mut self, step: u64) {
+    fn write_ahead(&mut self) {
         let Some(live) = &self.live else { return };
-        let step = step.min(self.options.preallocate_bytes);
+        let step = self.end.next_power_of_two().max(STEP_BYTES_MIN).min(self.options.preallocate_bytes);
         let to = self.end.saturating_add(step).min(self.options.segment_bytes).max(self.end);
         self.filled = fill(&**live, self.format, self.end, to);
         if self.filled < to {
@@ -257,17 +210,7 @@ impl Log {
             }
             // Not tried again in this segment, where it would be written and cut at each batch.
             self.filled_durable = u64::MAX;
-            self.is_windowless = true;
         }
-    }
-
-    /// Writes a little ahead, and opens a window on it.
-    #[cold]
-    fn open_window(&mut self) {
-        self.write_ahead(WINDOW_BYTES);
-        let Some(live) = &self.live else { return };
-        self.window = live.window(self.end, self.filled - self.end);
-        self.is_windowless |= self.window.is_none();
     }
 
     /// L3, after an append that failed. Where that fails too, nobody knows what is there, and nothing more is written.
@@ -279,7 +222,6 @@ impl Log {
             return Ok(());
         }
         let _ = end;
-        self.window = None;
         let live = self.live.as_ref().ok_or_else(not_claimed)?;
         let turn = syncs.turn();
         set_length(&**live, self.end).map_err(|error| syncs.poison("cut", LIVE, error))?;
@@ -340,7 +282,6 @@ impl Log {
         let live = self.live.clone().ok_or_else(not_claimed)?;
         let turn = syncs.turn();
         syncs.check()?;
-        self.window = None;
         set_length(&*live, self.end).map_err(|error| failed("cut", LIVE, error))?;
         self.filled = self.end;
         turn.sync()

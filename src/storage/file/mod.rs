@@ -18,7 +18,7 @@ mod tests;
 mod verify;
 
 pub use engine::{FileEngine, FileOptions};
-pub use files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile, Window};
+pub use files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
 pub(super) use layout::{encode_name, object_path};
 pub use os::OsFiles;
 pub(crate) use salvage::{Remains, as_damage, refuse_nothing};

@@ -7,12 +7,8 @@
 //! with a new database in its place. So before a name is given, changed or removed there it is looked at whether the file
 //! that is locked is still the one under its name.
 
-#[cfg(target_os = "linux")]
-use super::files::Window;
 use super::files::{DirEntry, EntryKind, FileLock, Files, RandomAccessFile};
 use super::layout::{FOLDERS, MANIFEST};
-#[cfg(target_os = "linux")]
-use crate::page::{self, FileWindow};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -285,23 +281,5 @@ impl RandomAccessFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
-    }
-
-    #[cfg(target_os = "linux")]
-    fn window(&self, offset: u64, length: u64) -> Option<Box<dyn Window>> {
-        Some(Box::new(FileWindow::open(self, offset, length)?))
-    }
-
-    #[cfg(target_os = "linux")]
-    fn begin_write_back(&self, offset: u64, length: u64) {
-        page::begin_write_back(self, offset, length);
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Window for FileWindow {
-    #[inline]
-    fn write(&mut self, bytes: &[u8], offset: u64) -> bool {
-        FileWindow::write(self, bytes, offset)
     }
 }
