@@ -118,6 +118,60 @@ fn a_table_without_its_first_part_is_empty_but_for_the_log() {
     }
 }
 
+/// The log tells of a row with a large value what changed of it alone. On an older row that makes one which was never
+/// committed.
+#[test]
+fn a_row_that_is_older_gets_no_part_of_a_newer_one() {
+    for format in FORMATS {
+        let files = SimFiles::new();
+        let engine = FileEngine::open_on(Arc::new(files.clone()), options(format, false)).unwrap();
+        let db = Database::builder().checkpoint_bytes(None).open_on(Arc::new(engine)).unwrap();
+        let schema = |name: &str| {
+            let schema = Schema::builder(name).column(Column::u64("id").primary_key().auto_increment());
+            schema.column(Column::u32("n")).column(Column::u32("m")).column(Column::string("text")).build().unwrap()
+        };
+        let text = "x".repeat(2_000);
+        for name in ["a", "b"] {
+            let table = db.create_table(schema(name)).unwrap();
+            table.insert_many((0..3).map(|_| (None::<u64>, 0, 0, &text))).unwrap();
+        }
+        db.checkpoint().unwrap();
+        let both = |change: &dyn Fn(&folio::Table)| ["a", "b"].map(|name| change(&db.table(name).unwrap()));
+        both(&|table| table.update(1, &json!({ "n": 1 })).unwrap());
+        db.checkpoint().unwrap();
+        both(&|table| table.update(1, &json!({ "m": 1 })).unwrap());
+        both(&|table| table.update(2, &json!({ "n": 2, "text": "new" })).unwrap());
+        both(&|table| assert_eq!(table.insert(&(9, 9, 9, &text)).unwrap(), 9));
+        // What is made in the log is not older.
+        db.drop_table("b").unwrap();
+        let made = db.create_table(schema("b")).unwrap();
+        made.insert(&(None::<u64>, 0, 0, &text)).unwrap();
+        made.update(1, &json!({ "m": 7 })).unwrap();
+
+        let image = files.image();
+        let rows = |image: &Image, name: &str| {
+            let db = Database::salvage_on(Arc::new(SimFiles::mount(image))).unwrap().database;
+            assert_eq!(db.verify().unwrap(), []);
+            let rows: Vec<(u64, u32, u32, String)> = db.table(name).unwrap().select().fetch().unwrap();
+            rows.into_iter().map(|(id, n, m, text)| (id, n, m, text.len())).collect::<Vec<_>>()
+        };
+        let whole = [(1, 1, 1, 2_000), (2, 2, 0, 3), (3, 0, 0, 2_000), (9, 9, 9, 2_000)];
+        assert_eq!(rows(&image, "a"), whole);
+        for name in ["a", "b"] {
+            let file = format!("data/{name}.records");
+            let older = flipped(&image, &file, image.get(&file).unwrap().len() - 2);
+            let expected = if name == "a" { [&[(1, 0, 0, 2_000)], &whole[1..]].concat() } else { whole.to_vec() };
+            assert_eq!(rows(&older, "a"), expected);
+            assert_eq!(rows(&older, "b"), [(1, 0, 7, 2_000)]);
+            // Without the first part as well, of which the row that the log has not told whole is.
+            let none = flipped(&older, &file, 14);
+            let expected = if name == "a" { vec![whole[1], whole[3]] } else { whole.to_vec() };
+            assert_eq!(rows(&none, "a"), expected);
+            assert_eq!(rows(&none, "b"), [(1, 0, 7, 2_000)]);
+        }
+    }
+}
+
 #[test]
 fn a_table_without_its_schema_is_lost_and_ends_the_log() {
     for format in FORMATS {

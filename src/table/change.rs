@@ -104,6 +104,18 @@ impl TableMut<'_, '_> {
         self.insert_at(id, row)
     }
 
+    /// Gives the row `id` the checked values that `row` sets, none of which is a key that is the row id, by the rules of
+    /// [`TableMut::put`]. Answers whether there is such a row.
+    pub(crate) fn patch(&mut self, id: u64, row: &mut RowBuf) -> Result<bool> {
+        if self.view().row(id).is_none() {
+            return Ok(false);
+        }
+        for plan in &self.def.indexes {
+            check_no_nan(self.def, plan, row)?;
+        }
+        self.replace(id, row).map(|_| true)
+    }
+
     /// Sees to it that no id below this one is given, if this write is committed.
     pub(crate) fn raise_next_id(&mut self, next_id: u64) {
         self.entry.next_id = self.entry.next_id.max(next_id);

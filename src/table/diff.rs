@@ -33,11 +33,16 @@ pub(crate) fn diff_rows<'a>(
 
 /// Whether two rows of these columns have the same values.
 fn is_same_row(layout: &Layout, a: &RowRef<'_>, b: &RowRef<'_>) -> bool {
-    (0..layout.columns().len()).all(|column| match (a.column_bytes(column), b.column_bytes(column)) {
+    (0..layout.columns().len()).all(|column| is_same_value(a.column_bytes(column), b.column_bytes(column)))
+}
+
+/// Whether two values of a column, of which none is null, are the same.
+pub(crate) fn is_same_value(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
+    match (a, b) {
         // Large values are mostly shared.
         (Some(a), Some(b)) => std::ptr::eq(a, b) || a == b,
         (a, b) => a == b,
-    })
+    }
 }
 
 /// Which of the page's ids (bit 0 to 31) have rows that may differ. Those that do are among them; beside large values all

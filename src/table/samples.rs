@@ -189,6 +189,11 @@ pub(crate) fn random_changes(random: &mut Random, table: &mut TableMut<'_, '_>, 
             }
             60..80 => {
                 random_row(random, table.def, &mut row);
+                if random.one_in(2) {
+                    // Of the other columns the row keeps what it has.
+                    let shape = table.def.schema.shape();
+                    (0..shape.len()).filter(|_| random.one_in(2)).for_each(|column| row.unset(shape, column));
+                }
                 let _ = table.replace(id, &mut row);
             }
             _ => drop(table.remove(id)),

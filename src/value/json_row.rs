@@ -8,14 +8,14 @@ use std::convert::Infallible;
 
 /// Writes rows of one shape.
 pub(crate) struct JsonRows {
-    /// Of each column what stands before its value, the name, quoted, made once; and its type.
+    /// Of each column what stands before its value, a comma and the name, quoted, made once; and its type.
     columns: Vec<(Vec<u8>, Type)>,
 }
 
 impl JsonRows {
     pub(crate) fn new(shape: &Shape) -> Self {
-        let column = |(index, column): (usize, &ShapeColumn)| {
-            let mut text = if index == 0 { b"{".to_vec() } else { b",".to_vec() };
+        let column = |column: &ShapeColumn| {
+            let mut text = b",".to_vec();
             let Ok(()) = write_text(column.name.as_bytes(), &mut |part| {
                 text.extend_from_slice(part);
                 Ok::<(), Infallible>(())
@@ -23,18 +23,31 @@ impl JsonRows {
             text.push(b':');
             (text, column.ty)
         };
-        Self { columns: shape.columns().iter().enumerate().map(column).collect() }
+        Self { columns: shape.columns().iter().map(column).collect() }
     }
 
     /// Values are as [`write_json`] says; null is `null`.
     pub(crate) fn write<E>(&self, row: &impl Columns, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        for (index, (name, ty)) in self.columns.iter().enumerate() {
-            put(name)?;
+        self.write_some(row, |_| true, put)
+    }
+
+    /// The same for the columns that are `wanted`, by number.
+    pub(crate) fn write_some<E>(
+        &self,
+        row: &impl Columns,
+        wanted: impl Fn(usize) -> bool,
+        put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        put(b"{")?;
+        let mut columns = self.columns.iter().enumerate().filter(|(index, _)| wanted(*index));
+        let mut without_comma = 1;
+        columns.try_for_each(|(index, (name, ty))| {
+            put(name.get(std::mem::take(&mut without_comma)..).unwrap_or_default())?;
             match row.column_bytes(index) {
-                Some(bytes) => write_json(*ty, bytes, put)?,
-                None => put(b"null")?,
+                Some(bytes) => write_json(*ty, bytes, put),
+                None => put(b"null"),
             }
-        }
+        })?;
         put(b"}")
     }
 }

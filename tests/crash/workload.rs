@@ -390,8 +390,8 @@ fn name(random: &mut Random) -> String {
 fn note(random: &mut Random) -> Option<String> {
     match random.below(40) {
         // A block of its own.
-        0 => Some("large ".repeat(180 + random.below(100) as usize)),
-        1..6 => Some(format!("\"note\"\n{}", random.below(1_000))),
+        0..2 => Some("large ".repeat(180 + random.below(100) as usize)),
+        2..7 => Some(format!("\"note\"\n{}", random.below(1_000))),
         _ => None,
     }
 }

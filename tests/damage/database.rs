@@ -2,7 +2,7 @@
 
 use folio::storage::{FileEngine, FileOptions, Format, StorageEngine};
 use folio::testing::{Image, SimFiles};
-use folio::{Column, Database, Index, Result, Schema, Snapshot, Table};
+use folio::{Column, Database, Index, Result, Row, Schema, Snapshot, Table};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -132,6 +132,8 @@ fn live(db: &Database, files: &SimFiles, count: u64, see: &mut dyn FnMut(&Databa
         let text = format!("entry {number} {}", "of the log ".repeat(length as usize));
         (1_700_000_000_000_000_i64 + number as i64, text, blob)
     };
+    let text = entries.column::<str>("text")?;
+    let is_large = |row: &Row<'_>| row.get(text).len() > 1_023;
     let put = |table: &Table, numbers: std::ops::Range<u64>, round| -> Result<()> {
         table.insert_many(numbers.map(|number| user(number, round))).map(drop)
     };
@@ -152,6 +154,8 @@ fn live(db: &Database, files: &SimFiles, count: u64, see: &mut dyn FnMut(&Databa
         see(db);
         entries.insert(&entry(100 + round, round))?;
         see(db);
+        assert_eq!(entries.update_where(is_large, &json!({ "blob": [round] }))?, 1);
+        see(db);
         if round == 1 {
             earlier = Some(files.image());
         }
@@ -159,6 +163,9 @@ fn live(db: &Database, files: &SimFiles, count: u64, see: &mut dyn FnMut(&Databa
     }
     // The log behind the checkpoint.
     put(&users, 0..9, 3)?;
+    see(db);
+    // Told without its text: on an older row it makes one that was never committed.
+    assert_eq!(entries.update_where(is_large, &json!({ "at": 7 }))?, 1);
     see(db);
     db.transaction(|tx| {
         tx.table("users")?.delete(5)?;

@@ -286,6 +286,38 @@ pub(crate) fn read_row(
     row: &mut RowBuf,
     packed: &mut Vec<u8>,
 ) -> Result<(), RowFault> {
+    read_fields(def, fields, row, packed)?;
+    if let Some(missing) = row.first_unset(0, def.schema.shape().len()) {
+        return Err(RowFault { column: Some(def.column_name(missing).into()), kind: RowErrorKind::MissingField });
+    }
+    if let Some(column) = def.row_id {
+        let width = def.layout.column(column).and_then(|place| place.ty.fixed_width()).unwrap_or(0);
+        if row.column_bytes(column) != id.to_le_bytes().get(..width) {
+            let kind = RowErrorKind::invalid("another number", format_args!("{id}, the row's id"));
+            return Err(RowFault { column: Some(def.column_name(column).into()), kind });
+        }
+    }
+    Ok(())
+}
+
+/// Reads some columns of a row, but no key that is the row id, as [`read_row`] reads all.
+pub(crate) fn read_changes(
+    def: &TableDef,
+    fields: &RawValue,
+    row: &mut RowBuf,
+    packed: &mut Vec<u8>,
+) -> Result<(), RowFault> {
+    read_fields(def, fields, row, packed)?;
+    match def.row_id.filter(|column| row.is_set(*column)) {
+        Some(column) => {
+            let kind = RowErrorKind::invalid("a change of the key", "none, since the key is the row's id");
+            Err(RowFault { column: Some(def.column_name(column).into()), kind })
+        }
+        None => Ok(()),
+    }
+}
+
+fn read_fields(def: &TableDef, fields: &RawValue, row: &mut RowBuf, packed: &mut Vec<u8>) -> Result<(), RowFault> {
     let shape = def.schema.shape();
     row.reset(shape);
     let whole = |kind| RowFault { column: None, kind };
@@ -309,16 +341,6 @@ pub(crate) fn read_row(
         packed.clear();
         read_json(column.ty, value.get(), packed).map_err(of_column)?;
         row.set(shape, index, packed).map_err(|error| of_column(error.into_parts().1))?;
-    }
-    if let Some(missing) = row.first_unset(0, shape.len()) {
-        return Err(RowFault { column: Some(def.column_name(missing).into()), kind: RowErrorKind::MissingField });
-    }
-    if let Some(column) = def.row_id {
-        let width = def.layout.column(column).and_then(|place| place.ty.fixed_width()).unwrap_or(0);
-        if row.column_bytes(column) != id.to_le_bytes().get(..width) {
-            let kind = RowErrorKind::invalid("another number", format_args!("{id}, the row's id"));
-            return Err(RowFault { column: Some(def.column_name(column).into()), kind });
-        }
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use check::check_page;
 pub(crate) use check::check_value;
-pub(crate) use lines::read_row;
+pub(crate) use lines::{read_changes, read_row};
 
 use super::view::TableView;
 use crate::error::{Error, Result};

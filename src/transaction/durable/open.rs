@@ -243,7 +243,12 @@ fn in_object(object: &Object, error: PartError) -> Error {
 }
 
 /// Applies a batch, and answers the version that it ends at.
-pub(super) fn apply_batch(tx: &Transaction<'_>, format: Format, batch: &Batch<'_>) -> Result<u64> {
+pub(super) fn apply_batch(
+    tx: &Transaction<'_>,
+    format: Format,
+    batch: &Batch<'_>,
+    bases: &mut redo::Bases,
+) -> Result<u64> {
     let corrupt = |offset: u64, expected: Box<str>, found: Box<str>| Error::Corrupt {
         file: format!("the log's batch of version {}", batch.first).into(),
         offset,
@@ -252,7 +257,7 @@ pub(super) fn apply_batch(tx: &Transaction<'_>, format: Format, batch: &Batch<'_
     };
     // A batch without content makes versions that change nothing.
     if !batch.payload.is_empty() {
-        redo::apply(tx, format, batch.payload).map_err(|error| match error {
+        redo::apply(tx, format, batch.payload, bases).map_err(|error| match error {
             PartError::Other(error) => error,
             PartError::Mismatch(mismatch) => corrupt(mismatch.at.unwrap_or(0), mismatch.expected, mismatch.found),
         })?;
@@ -277,7 +282,7 @@ fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -
             true => Batch { payload: b"", ..batch },
             false => batch,
         };
-        version = apply_batch(tx, engine.format(), &batch)?;
+        version = apply_batch(tx, engine.format(), &batch, &mut redo::Bases::default())?;
         replayed += 1;
         all_bytes += batch.payload.len() as u64;
         bytes += batch.payload.len();

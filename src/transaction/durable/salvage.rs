@@ -7,7 +7,7 @@
 //!   gone altogether, not even how they are written: their first bytes do.
 //!
 //! Whatever is missing is reported. A table without its last parts is older than the others, and the log is applied to it
-//! all the same: each of its rows is one that was committed, but they may be of different versions.
+//! all the same, but for updates: each of its rows is one that was committed, but they may be of different versions.
 
 use super::open::{REPLAY_BYTES, apply_batch, read_schema, read_through, restore_table, set_number};
 use super::parts::{Contents, NamedTable, image_format, storage_format};
@@ -19,6 +19,7 @@ use crate::table::image;
 use crate::table::version::TABLES_MAX;
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Core;
+use crate::transaction::redo::Bases;
 use crate::transaction::tx::Transaction;
 use crate::value::SortedMap;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ pub(crate) fn salvage(remains: &Remains, report: &mut dyn FnMut(Damage)) -> Resu
         None => None,
     };
     let format = remains.format().unwrap_or_else(|| format_of_files(remains));
-    let mut salvage = Salvage { core: &core, remains, format, catalog: Catalog::default(), report };
+    let mut salvage =
+        Salvage { core: &core, remains, format, catalog: Catalog::default(), bases: Bases::default(), report };
     match checkpoint {
         Some((manifest, contents)) => match contents.tables(manifest) {
             Ok(tables) => {
@@ -65,6 +67,8 @@ struct Salvage<'s> {
     format: Format,
     /// Of the tables restored so far.
     catalog: Catalog,
+    /// Which of these the log cannot be applied to as it stands.
+    bases: Bases,
     report: &'s mut dyn FnMut(Damage),
 }
 
@@ -94,6 +98,7 @@ impl Salvage<'_> {
         let whole = self.count_whole(table.parts)?;
         let kept = self.restore_parts(table, &schema, whole)?;
         if let Some(first_lost) = table.parts.get(kept) {
+            self.bases.older.push(table.slot);
             let found = match kept {
                 0 => "none of its parts: its rows up to there are lost".into(),
                 _ => format!(
@@ -158,7 +163,7 @@ impl Salvage<'_> {
 
     /// Applies the log behind version `after` as far as it goes, and says what is lost behind.
     fn replay(&mut self, after: u64) -> Result<()> {
-        let (remains, core, format) = (self.remains, self.core, self.format);
+        let (remains, core, format, bases) = (self.remains, self.core, self.format, &mut self.bases);
         let mut running: Option<Transaction<'_>> = None;
         let (mut version, mut bytes) = (after, 0);
         let mut apply = |batch: Batch<'_>| -> Result<()> {
@@ -166,7 +171,7 @@ impl Salvage<'_> {
                 Some(tx) => tx,
                 none => none.insert(core.begin()?),
             };
-            version = tx.savepoint(|tx| apply_batch(tx, format, &batch))?;
+            version = tx.savepoint(|tx| apply_batch(tx, format, &batch, bases))?;
             bytes += batch.payload.len();
             if bytes >= REPLAY_BYTES {
                 bytes = 0;

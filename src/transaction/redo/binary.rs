@@ -13,19 +13,22 @@
 //! | 6 | delete | id |
 //! | 7 | put | id; bytes of the row; the row |
 //! | 8 | next id | the lowest id never given |
+//! | 9 | update | id; bytes of the changes; the changes |
 //!
-//! Ids of deletes and puts are told as how far they are above the lowest that may come: 0 behind `rows`, else one above
+//! Ids of deletes, puts and updates are told as how far they are above the lowest that may come: 0 behind `rows`, else one above
 //! the last. A row is a bit for each nullable column, set if it is null, filled up to whole bytes with zeros; then the
 //! values of the other columns in order, packed, those of variable width behind their length. A key that is the row id is
-//! left out.
+//! left out. Changes are a bit for each column, set if it changed, filled up in the same way; then, of the columns that
+//! changed, null bits and values as of a row.
 
 use super::replay::{Change, Record, Records, StoredRow, TableKey};
 use super::{RedoError, Sink};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::table::definition::TableDef;
+use crate::table::diff::is_same_value;
 use crate::table::image::{check_value, mismatch};
-use crate::table::layout::Place;
+use crate::table::layout::{ColumnPlace, Place};
 use crate::table::row_page::RowRef;
 use crate::value::{RowBuf, RowErrorKind};
 
@@ -37,6 +40,7 @@ const CLEAR: u8 = 5;
 const DELETE: u8 = 6;
 const PUT: u8 = 7;
 const NEXT_ID: u8 = 8;
+const UPDATE: u8 = 9;
 
 #[inline]
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -114,7 +118,11 @@ impl Sink for Writer<'_> {
     }
 
     fn put(&mut self, def: &TableDef, row: &RowRef<'_>) -> Result<()> {
-        self.put_row(row.id(), |out| write_row(def, row, out))
+        self.put_row(PUT, row.id(), |out| write_row(def, row, out))
+    }
+
+    fn update(&mut self, def: &TableDef, old: &RowRef<'_>, new: &RowRef<'_>) -> Result<()> {
+        self.put_row(UPDATE, new.id(), |out| write_changes(def, old, new, out))
     }
 
     fn next_id(&mut self, next_id: u64) {
@@ -133,12 +141,12 @@ impl Writer<'_> {
     /// The same for a row that is not in its page yet, whose every column is set or null.
     #[inline]
     pub(super) fn put_new(&mut self, def: &TableDef, id: u64, row: &RowBuf) -> Result<()> {
-        self.put_row(id, |out| write_new_row(def, row, out))
+        self.put_row(PUT, id, |out| write_new_row(def, row, out))
     }
 
     #[inline]
-    fn put_row(&mut self, id: u64, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
-        self.put_id(PUT, id);
+    fn put_row(&mut self, kind: u8, id: u64, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        self.put_id(kind, id);
         // Most rows are shorter than 128 bytes: one byte is left for their length, and longer ones make room.
         let at = self.out.len();
         self.out.push(0);
@@ -159,6 +167,11 @@ impl Writer<'_> {
     }
 }
 
+/// Bytes of the bits of columns that changed.
+fn changed_bytes(def: &TableDef) -> usize {
+    def.layout.columns().len().div_ceil(8)
+}
+
 /// Bytes of a row's null bits.
 #[inline]
 fn null_bytes(def: &TableDef) -> usize {
@@ -177,28 +190,61 @@ fn write_row(def: &TableDef, row: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> 
             _ => row.value_of(column),
         };
         if column.nulls.is_some() {
-            if value.is_none()
-                && let Some(byte) = out.get_mut(nulls_at + nullable / 8)
-            {
-                *byte |= 1 << (nullable % 8);
+            if value.is_none() {
+                put_bit(out, nulls_at, nullable);
             }
             nullable += 1;
         }
-        let Some(value) = value else { continue };
-        match column.place {
-            Place::Fixed { width: 8, .. } => put_fixed::<8>(out, value),
-            Place::Fixed { width: 4, .. } => put_fixed::<4>(out, value),
-            Place::Fixed { width: 2, .. } => put_fixed::<2>(out, value),
-            Place::Fixed { width: 1, .. } | Place::Bool { .. } => put_fixed::<1>(out, value),
-            Place::Variable { .. } => {
-                if column.ty.fixed_width().is_none() {
-                    put_number(out, value.len() as u64);
-                }
-                out.try_reserve(value.len()).map_err(|_| Error::OutOfMemory { bytes: value.len() })?;
-                out.extend_from_slice(value);
-            }
-            _ => out.extend_from_slice(value),
+        if let Some(value) = value {
+            put_value(column, value, out)?;
         }
+    }
+    Ok(())
+}
+
+/// What of a row changed, none of which is the key that is its id.
+fn write_changes(def: &TableDef, old: &RowRef<'_>, new: &RowRef<'_>, out: &mut Vec<u8>) -> Result<()> {
+    let changed_at = out.len();
+    let nulls_at = changed_at + changed_bytes(def);
+    out.resize(nulls_at + null_bytes(def), 0);
+    let mut nullable = 0;
+    for (index, column) in def.layout.columns().iter().enumerate() {
+        let null_bit = nullable;
+        nullable += usize::from(column.nulls.is_some());
+        let value = new.value_of(column);
+        if is_same_value(old.value_of(column), value) {
+            continue;
+        }
+        put_bit(out, changed_at, index);
+        match value {
+            Some(value) => put_value(column, value, out)?,
+            None => put_bit(out, nulls_at, null_bit),
+        }
+    }
+    Ok(())
+}
+
+fn put_bit(out: &mut [u8], at: usize, bit: usize) {
+    if let Some(byte) = out.get_mut(at + bit / 8) {
+        *byte |= 1 << (bit % 8);
+    }
+}
+
+#[inline]
+fn put_value(column: &ColumnPlace, value: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    match column.place {
+        Place::Fixed { width: 8, .. } => put_fixed::<8>(out, value),
+        Place::Fixed { width: 4, .. } => put_fixed::<4>(out, value),
+        Place::Fixed { width: 2, .. } => put_fixed::<2>(out, value),
+        Place::Fixed { width: 1, .. } | Place::Bool { .. } => put_fixed::<1>(out, value),
+        Place::Variable { .. } => {
+            if column.ty.fixed_width().is_none() {
+                put_number(out, value.len() as u64);
+            }
+            out.try_reserve(value.len()).map_err(|_| Error::OutOfMemory { bytes: value.len() })?;
+            out.extend_from_slice(value);
+        }
+        _ => out.extend_from_slice(value),
     }
     Ok(())
 }
@@ -211,10 +257,8 @@ fn write_new_row(def: &TableDef, row: &RowBuf, out: &mut Vec<u8>) -> Result<()> 
         let columns = def.layout.columns().iter().enumerate();
         let nullable = columns.filter(|(_, column)| column.nulls.is_some());
         for (number, (index, _)) in nullable.enumerate() {
-            if !row.has_value(index)
-                && let Some(byte) = out.get_mut(nulls_at + number / 8)
-            {
-                *byte |= 1 << (number % 8);
+            if !row.has_value(index) {
+                put_bit(out, nulls_at, number);
             }
         }
     }
@@ -328,7 +372,7 @@ impl<'a> Records<'a> for Reader<'a> {
                     self.next = Some(0);
                     continue;
                 }
-                CLEAR | DELETE | PUT | NEXT_ID => {
+                CLEAR | DELETE | PUT | UPDATE | NEXT_ID => {
                     let Some(slot) = self.table else {
                         return Err(mismatch(at, "a table before its rows", format!("kind {kind}")));
                     };
@@ -336,11 +380,12 @@ impl<'a> Records<'a> for Reader<'a> {
                         CLEAR => Change::Clear,
                         DELETE => Change::Delete(self.id(at)?),
                         PUT => Change::Put(self.id(at)?, StoredRow::Packed(self.input.bytes("a row")?)),
+                        UPDATE => Change::Update(self.id(at)?, StoredRow::Packed(self.input.bytes("changes")?)),
                         _ => Change::NextId(self.input.number("a row id")?),
                     };
                     return Ok(Some((at, Record::Change { table: TableKey::Slot(slot), change })));
                 }
-                _ => return Err(mismatch(at, "a record of kind 1 to 8", format!("kind {kind}"))),
+                _ => return Err(mismatch(at, "a record of kind 1 to 9", format!("kind {kind}"))),
             };
             self.table = None;
             return Ok(Some((at, record)));
@@ -350,23 +395,58 @@ impl<'a> Records<'a> for Reader<'a> {
 
 /// Reads the row `id` of the record at byte `at`.
 pub(super) fn read_row(def: &TableDef, at: u64, id: u64, bytes: &[u8], row: &mut RowBuf) -> Result<(), RedoError> {
-    let shape = def.schema.shape();
-    row.reset(shape);
+    row.reset(def.schema.shape());
+    if let Some(column) = def.row_id {
+        row.set_id(column, id);
+    }
+    read_columns(def, Input { rest: bytes, at }, |_| true, row)
+}
+
+/// Reads what of a row changed, by the record at byte `at`.
+pub(super) fn read_changes(def: &TableDef, at: u64, bytes: &[u8], row: &mut RowBuf) -> Result<(), RedoError> {
+    row.reset(def.schema.shape());
     let mut input = Input { rest: bytes, at };
+    let changed = input.take(changed_bytes(def) as u64, "bits of columns")?;
+    let columns = def.layout.columns().len();
+    if has_bits_from(changed, columns) || def.row_id.is_some_and(|column| bit(changed, column)) {
+        return Err(mismatch(at, format!("bits of {columns} columns, of which none is the row's id"), "others"));
+    }
+    read_columns(def, input, |index| bit(changed, index), row)
+}
+
+fn bit(bytes: &[u8], bit: usize) -> bool {
+    bytes.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
+}
+
+/// Whether there is a bit behind the first `len` in the byte that has the last of these.
+fn has_bits_from(bytes: &[u8], len: usize) -> bool {
+    bytes.last().is_some_and(|byte| !len.is_multiple_of(8) && byte >> (len % 8) != 0)
+}
+
+/// Reads the columns that are there, but for a key that is the row id.
+fn read_columns(
+    def: &TableDef,
+    mut input: Input<'_>,
+    is_there: impl Fn(usize) -> bool,
+    row: &mut RowBuf,
+) -> Result<(), RedoError> {
+    let (shape, at) = (def.schema.shape(), input.at);
     let nulls = input.take(null_bytes(def) as u64, "null bits")?;
     let mut nullable = 0;
     for (index, column) in def.layout.columns().iter().enumerate() {
         if matches!(column.place, Place::RowId { .. }) {
-            row.set_id(index, id);
             continue;
         }
-        if column.nulls.is_some() {
-            let is_null = nulls.get(nullable / 8).is_some_and(|byte| byte >> (nullable % 8) & 1 == 1);
-            nullable += 1;
-            if is_null {
+        let is_null = column.nulls.is_some() && bit(nulls, nullable);
+        nullable += usize::from(column.nulls.is_some());
+        match (is_there(index), is_null) {
+            (true, true) => {
                 row.set_null(shape, index);
                 continue;
             }
+            (true, false) => {}
+            (false, false) => continue,
+            (false, true) => return Err(mismatch(at, "null bits of columns that changed", "one of another")),
         }
         let value = match column.ty.fixed_width() {
             Some(width) => input.take(width as u64, "a value")?,
@@ -378,7 +458,7 @@ pub(super) fn read_row(def: &TableDef, at: u64, id: u64, bytes: &[u8], row: &mut
             kind => mismatch(at, format!("a value of column `{}`", def.column_name(index)), kind.to_string()),
         })?;
     }
-    if nulls.last().is_some_and(|byte| !nullable.is_multiple_of(8) && byte >> (nullable % 8) != 0) {
+    if has_bits_from(nulls, nullable) {
         return Err(mismatch(at, format!("{nullable} null bits"), "more"));
     }
     match input.rest.len() {

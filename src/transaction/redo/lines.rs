@@ -6,7 +6,8 @@
 //! {"alter":{"name":"users","columns":[{"name":"name","type":"string","unique":true}]}}
 //! {"table":"users","clear":true}
 //! {"table":"users","delete":16}
-//! {"table":"users","put":17,"row":{"name":"Ada"}}
+//! {"table":"users","put":17,"row":{"name":"Ada","text":"long"}}
+//! {"table":"users","update":18,"row":{"name":"Bob"}}
 //! {"table":"users","next_id":20}
 //! ```
 //!
@@ -17,9 +18,10 @@ use super::{RedoError, Sink};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::table::definition::TableDef;
+use crate::table::diff::is_same_value;
 use crate::table::image::mismatch;
 use crate::table::row_page::RowRef;
-use crate::value::{JsonRows, excerpt, read_form, write_text};
+use crate::value::{Columns, JsonRows, excerpt, read_form, write_text};
 use serde_json::value::RawValue;
 use std::convert::Infallible;
 use std::io::Write;
@@ -106,17 +108,12 @@ impl Sink for Writer<'_> {
     }
 
     fn put(&mut self, def: &TableDef, row: &RowRef<'_>) -> Result<()> {
-        self.put_change(",\"put\":");
-        put_number(self.out, row.id());
-        self.out.extend_from_slice(b",\"row\":");
-        let rows = self.rows.get_or_insert_with(|| JsonRows::new(def.schema.shape()));
-        rows.write(row, &mut |part| {
-            self.out.try_reserve(part.len()).map_err(|_| Error::OutOfMemory { bytes: part.len() })?;
-            self.out.extend_from_slice(part);
-            Ok::<(), Error>(())
-        })?;
-        self.end();
-        Ok(())
+        self.put_row(",\"put\":", def, row, |_| true)
+    }
+
+    fn update(&mut self, def: &TableDef, old: &RowRef<'_>, new: &RowRef<'_>) -> Result<()> {
+        let is_changed = |column: usize| !is_same_value(old.column_bytes(column), new.column_bytes(column));
+        self.put_row(",\"update\":", def, new, is_changed)
     }
 
     fn next_id(&mut self, next_id: u64) {
@@ -126,6 +123,22 @@ impl Sink for Writer<'_> {
     }
 
     fn end_rows(&mut self) {}
+}
+
+impl Writer<'_> {
+    fn put_row(&mut self, what: &str, def: &TableDef, row: &RowRef<'_>, wanted: impl Fn(usize) -> bool) -> Result<()> {
+        self.put_change(what);
+        put_number(self.out, row.id());
+        self.out.extend_from_slice(b",\"row\":");
+        let rows = self.rows.get_or_insert_with(|| JsonRows::new(def.schema.shape()));
+        rows.write_some(row, wanted, &mut |part| {
+            self.out.try_reserve(part.len()).map_err(|_| Error::OutOfMemory { bytes: part.len() })?;
+            self.out.extend_from_slice(part);
+            Ok::<(), Error>(())
+        })?;
+        self.end();
+        Ok(())
+    }
 }
 
 /// A line of any kind.
@@ -138,6 +151,7 @@ struct Line<'a> {
     clear: Option<bool>,
     delete: Option<u64>,
     put: Option<u64>,
+    update: Option<u64>,
     row: Option<&'a RawValue>,
     next_id: Option<u64>,
 }
@@ -151,6 +165,7 @@ read_form!(impl<'de> for Line<'de>, {}, {
     clear: "clear",
     delete: "delete",
     put: "put",
+    update: "update",
     row: "row",
     next_id: "next_id",
 });
@@ -158,20 +173,21 @@ read_form!(impl<'de> for Line<'de>, {}, {
 impl<'a> Line<'a> {
     /// What it says, if its fields are those of one kind.
     fn record(self) -> Option<Record<'a>> {
-        let Line { drop, create, slot, alter, table, clear, delete, put, row, next_id } = self;
+        let Line { drop, create, slot, alter, table, clear, delete, put, update, row, next_id } = self;
         if let Some(name) = table {
-            let change = match (clear, delete, put.zip(row), next_id) {
-                (Some(true), None, None, None) => Change::Clear,
-                (None, Some(id), None, None) => Change::Delete(id),
-                (None, None, Some((id, row)), None) => Change::Put(id, StoredRow::Json(row)),
-                (None, None, None, Some(next_id)) => Change::NextId(next_id),
+            let change = match (clear, delete, put, update, row, next_id) {
+                (Some(true), None, None, None, None, None) => Change::Clear,
+                (None, Some(id), None, None, None, None) => Change::Delete(id),
+                (None, None, Some(id), None, Some(row), None) => Change::Put(id, StoredRow::Json(row)),
+                (None, None, None, Some(id), Some(row), None) => Change::Update(id, StoredRow::Json(row)),
+                (None, None, None, None, None, Some(next_id)) => Change::NextId(next_id),
                 _ => return None,
             };
             let is_rest_absent = drop.is_none() && create.is_none() && slot.is_none() && alter.is_none();
-            return (is_rest_absent && put.is_some() == row.is_some())
-                .then_some(Record::Change { table: TableKey::Name(name), change });
+            return is_rest_absent.then_some(Record::Change { table: TableKey::Name(name), change });
         }
-        if clear.is_some() || delete.is_some() || put.is_some() || row.is_some() || next_id.is_some() {
+        let is_change = clear.is_some() || delete.is_some() || put.is_some() || update.is_some();
+        if is_change || row.is_some() || next_id.is_some() {
             return None;
         }
         match (drop, create, slot, alter) {

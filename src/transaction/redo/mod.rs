@@ -10,8 +10,12 @@
 //! 2. per table that changed: its definition without the indexes that were dropped; its rows; its definition with the
 //!    indexes that were added. In between rows meet only those indexes that were there before and after, since others
 //!    may refuse what the rows are on one side of them;
-//! 3. within its rows: that all were removed; rows deleted and put, in the order of their ids; the lowest id never
-//!    given, where the rows do not say it.
+//! 3. within its rows: that all were removed; rows deleted, put and updated, in the order of their ids; the lowest id
+//!    never given, where the rows do not say it.
+//!
+//! A row that changed is told whole: so what the log has is a row that was committed, whatever became of the checkpoint
+//! before it. But a large value that it still has is not told again, and only what changed of the row is ("update"). Its
+//! unique values are not among that, so that rows which swap such values can all be taken out before the first is stored.
 //!
 //! A payload is read as hostile: what would make a table that is none is refused, and no length in it is believed.
 
@@ -27,15 +31,15 @@ use crate::page::BlockRef;
 use crate::schema::{IndexDef, Schema};
 use crate::storage::Format;
 use crate::table::definition::TableDef;
-use crate::table::diff::diff_rows;
+use crate::table::diff::{diff_rows, is_same_value};
 use crate::table::image::PartError;
-use crate::table::layout::PAGE_SHIFT;
+use crate::table::layout::{INLINE_MAX, PAGE_SHIFT};
 use crate::table::row_page::{PageRef, RowRef};
 use crate::table::version::Entry;
 use crate::table::view::TableView;
-use crate::value::RowBuf;
+use crate::value::{Columns, RowBuf};
 
-pub(crate) use replay::apply;
+pub(crate) use replay::{Bases, apply};
 
 /// What is wrong with a payload: told as of an image of a table.
 pub(crate) type RedoError = PartError;
@@ -57,6 +61,8 @@ trait Sink {
     fn clear(&mut self);
     fn delete(&mut self, id: u64);
     fn put(&mut self, def: &TableDef, row: &RowRef<'_>) -> Result<()>;
+    /// What of a row changed.
+    fn update(&mut self, def: &TableDef, old: &RowRef<'_>, new: &RowRef<'_>) -> Result<()>;
     fn next_id(&mut self, next_id: u64);
     fn end_rows(&mut self);
 }
@@ -131,7 +137,7 @@ fn write_row(
         Some(row) if row.page().block().birth() <= began => {}
         Some(row) => {
             next_id = next_id.max(id.saturating_add(1));
-            sink.put(def, &row)?;
+            put_row(def, old.row(id).as_ref(), &row, sink)?;
         }
         None if old.row(id).is_some() => sink.delete(id),
         None => {}
@@ -201,9 +207,9 @@ fn write_rows<'a>(old: TableView<'a>, new: TableView<'a>, slot: usize, sink: &mu
     }
     let mut result = Ok(());
     diff_rows(if is_cleared { empty(old.def) } else { old }, new, &mut |old, new| match (old, new) {
-        (_, Some(row)) if result.is_ok() => {
+        (old, Some(row)) if result.is_ok() => {
             next_id = next_id.max(row.id().saturating_add(1));
-            result = sink.put(def, &row);
+            result = put_row(def, old.as_ref(), &row, sink);
         }
         (Some(row), None) => sink.delete(row.id()),
         _ => {}
@@ -214,6 +220,23 @@ fn write_rows<'a>(old: TableView<'a>, new: TableView<'a>, slot: usize, sink: &mu
     }
     sink.end_rows();
     Ok(())
+}
+
+fn put_row(def: &TableDef, old: Option<&RowRef<'_>>, row: &RowRef<'_>, sink: &mut impl Sink) -> Result<()> {
+    match old {
+        Some(old) if row.page().has_large() && is_update(def, old, row) => sink.update(def, old, row),
+        _ => sink.put(def, row),
+    }
+}
+
+/// Whether the row still has a large value, and all of its unique ones.
+#[cold]
+fn is_update(def: &TableDef, old: &RowRef<'_>, new: &RowRef<'_>) -> bool {
+    let is_same = |column: usize| is_same_value(old.column_bytes(column), new.column_bytes(column));
+    let is_large = |column: usize| new.column_bytes(column).is_some_and(|value| value.len() > INLINE_MAX);
+    let mut unique = def.indexes.iter().filter(|plan| plan.unique).flat_map(|plan| &*plan.columns);
+    (0..def.layout.columns().len()).any(|column| is_large(column) && is_same(column))
+        && unique.all(|column| is_same(*column))
 }
 
 /// Whether all old rows are gone and all rows there are have new ids. Said in one record, and found without a look at

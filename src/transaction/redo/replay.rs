@@ -6,7 +6,7 @@ use crate::schema::{Index, Schema};
 use crate::storage::Format;
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
-use crate::table::image::{mismatch, read_row};
+use crate::table::image::{mismatch, read_changes, read_row};
 use crate::table::state::TableState;
 use crate::table::version::{Entry, TABLES_MAX};
 use crate::transaction::tx::Transaction;
@@ -34,10 +34,11 @@ pub(super) enum Change<'a> {
     Clear,
     Delete(u64),
     Put(u64, StoredRow<'a>),
+    Update(u64, StoredRow<'a>),
     NextId(u64),
 }
 
-/// A row as it stands in a record.
+/// A row, or what of it changed, as it stands in a record.
 pub(super) enum StoredRow<'a> {
     Packed(&'a [u8]),
     Json(&'a RawValue),
@@ -48,31 +49,43 @@ pub(super) trait Records<'a>: Clone {
     fn next(&mut self) -> Result<Option<(u64, Record<'a>)>, RedoError>;
 }
 
+/// On what payloads are applied.
+#[derive(Debug, Default)]
+pub(crate) struct Bases {
+    /// The slots of tables that are older than what the first payload was made from. Changes of their rows are passed over
+    /// where they are not told whole: else there would be rows that nobody has ever committed.
+    pub(crate) older: Vec<usize>,
+}
+
 /// Does what the payload says, in the running write. Payloads are applied once, in the order of their versions, to what
-/// they were made from. After an error the write must be rolled back.
+/// they were made from, but as `bases` says. After an error the write must be rolled back.
 ///
 /// # Errors
 /// The payload is none, or not of this database; [`Error::OutOfMemory`].
-pub(crate) fn apply(tx: &Transaction<'_>, format: Format, payload: &[u8]) -> Result<(), RedoError> {
+pub(crate) fn apply(tx: &Transaction<'_>, format: Format, payload: &[u8], bases: &mut Bases) -> Result<(), RedoError> {
     match format {
-        Format::Binary => replay(tx, binary::Reader::new(payload)),
-        Format::JsonLines => replay(tx, lines::Reader::new(payload)),
+        Format::Binary => replay(tx, binary::Reader::new(payload), bases),
+        Format::JsonLines => replay(tx, lines::Reader::new(payload), bases),
     }
 }
 
-fn replay<'a>(tx: &Transaction<'_>, mut records: impl Records<'a>) -> Result<(), RedoError> {
+fn replay<'a>(tx: &Transaction<'_>, mut records: impl Records<'a>, bases: &mut Bases) -> Result<(), RedoError> {
     loop {
         let start = records.clone();
         let Some((at, record)) = records.next()? else { return Ok(()) };
         match record {
             Record::Drop { name } => tx.drop_table(&name).map_err(|error| refuse(at, error))?,
-            Record::Create { slot, schema } => create(tx, at, slot, schema)?,
+            Record::Create { slot, schema } => {
+                create(tx, at, slot, schema)?;
+                bases.older.retain(|older| *older != slot);
+            }
             Record::Alter { schema } => alter(tx, at, schema)?,
             Record::Change { table, .. } => {
                 let (slot, state) = find(tx, at, &table)?;
+                let is_older = bases.older.contains(&slot);
                 let changed = tx.change_table(slot, &state, |rows| {
                     // What the payload is to blame for does not fail the write by itself.
-                    match change_rows(rows, start, &table) {
+                    match change_rows(rows, start, &table, is_older) {
                         Err(RedoError::Other(error)) => Err(error),
                         answer => Ok(answer),
                     }
@@ -160,6 +173,7 @@ fn change_rows<'a, R: Records<'a>>(
     table: &mut TableMut<'_, '_>,
     mut records: R,
     key: &TableKey,
+    is_older: bool,
 ) -> Result<R, RedoError> {
     let removes_first = table.def.indexes.iter().any(|plan| plan.unique) && is_several(records.clone(), key)?;
     if removes_first {
@@ -177,6 +191,13 @@ fn change_rows<'a, R: Records<'a>>(
             Change::Put(id, stored) => {
                 stored.read(table.def, at, id, &mut row, &mut packed)?;
                 table.put(id, &mut row).map_err(|error| refuse(at, error))?;
+            }
+            Change::Update(..) if is_older => {}
+            Change::Update(id, stored) => {
+                stored.read_changes(table.def, at, &mut row, &mut packed)?;
+                if !table.patch(id, &mut row).map_err(|error| refuse(at, error))? {
+                    return Err(mismatch(at, "the id of a row", id.to_string()));
+                }
             }
             Change::NextId(next_id) if next_id <= table.entry.next_id => {
                 let found = next_id.to_string();
@@ -207,7 +228,8 @@ fn remove_old<'a>(
             Change::Clear => table.clear()?,
             Change::Delete(id) => remove(table, at, id)?,
             Change::Put(id, _) => drop(table.remove(id)?),
-            Change::NextId(_) => {}
+            // What is unique stays as it is.
+            Change::Update(..) | Change::NextId(_) => {}
         }
     }
     Ok(())
@@ -233,7 +255,7 @@ impl Order {
     fn pass(&mut self, at: u64, change: &Change<'_>) -> Result<(), RedoError> {
         let fits = match change {
             Change::Clear => !self.is_begun,
-            Change::Delete(id) | Change::Put(id, _) => {
+            Change::Delete(id) | Change::Put(id, _) | Change::Update(id, _) => {
                 let rises = self.last.is_none_or(|last| last < *id);
                 self.last = Some(*id);
                 rises && !self.is_ended
@@ -253,6 +275,13 @@ impl StoredRow<'_> {
         match self {
             StoredRow::Packed(bytes) => binary::read_row(def, at, id, bytes, row),
             StoredRow::Json(fields) => read_row(def, id, fields, row, packed).map_err(|error| error.at(at)),
+        }
+    }
+
+    fn read_changes(&self, def: &TableDef, at: u64, row: &mut RowBuf, packed: &mut Vec<u8>) -> Result<(), RedoError> {
+        match self {
+            StoredRow::Packed(bytes) => binary::read_changes(def, at, bytes, row),
+            StoredRow::Json(fields) => read_changes(def, fields, row, packed).map_err(|error| error.at(at)),
         }
     }
 }

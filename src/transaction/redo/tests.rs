@@ -31,7 +31,7 @@ fn commit(core: &Core, body: impl FnOnce(&Transaction<'_>) -> Result<()>) -> [Ve
 
 fn try_apply(core: &Core, format: Format, payload: &[u8]) -> Result<(), RedoError> {
     let tx = core.begin().unwrap();
-    apply(&tx, format, payload)?;
+    apply(&tx, format, payload, &mut Bases::default())?;
     tx.commit().unwrap();
     Ok(())
 }
@@ -300,6 +300,45 @@ fn large_values_go_through() {
     lines_of(&[&create_people, &large]);
 }
 
+#[test]
+fn a_large_value_that_stays_is_not_told_again() {
+    let long = "x".repeat(INLINE_MAX);
+    let large = |tx: &Transaction<'_>| {
+        create_people(tx)?;
+        (1..4u64).try_for_each(|id| tx.table("people")?.update(id, &json!({ "more": long })))
+    };
+    let lines = |body: Body<'_>| lines_of(&[&large, body]);
+    let update = |id: u64, patch: serde_json::Value| move |tx: &Transaction<'_>| tx.table("people")?.update(id, &patch);
+    let changes = [
+        (json!({ "size": 2.5 }), r#"{"size":2.5}"#),
+        (json!({ "size": null, "on": true }), r#"{"size":null,"on":true}"#),
+        (json!({ "raw": [1, 2] }), r#"{"raw":"0102"}"#),
+    ];
+    for (patch, told) in changes {
+        assert_eq!(lines(&update(2, patch)), format!("{{\"table\":\"people\",\"update\":2,\"row\":{told}}}\n"));
+    }
+    // Rows without one are told whole, as are those whose large value or whose unique one changes.
+    let whole = [json!({ "more": "short" }), json!({ "more": format!("{long}y") }), json!({ "name": "Eve" })];
+    for patch in whole {
+        assert!(lines(&update(2, patch)).starts_with("{\"table\":\"people\",\"put\":2,\"row\":{\"id\":2,"));
+    }
+    // Beside rows that swap what is unique, which are all taken out first.
+    let several = |tx: &Transaction<'_>| {
+        update(2, json!({ "size": 2.5 }))(tx)?;
+        [(1, "?"), (3, "Ada"), (1, "Cy")].into_iter().try_for_each(|(id, name)| update(id, json!({ "name": name }))(tx))
+    };
+    let kinds: Vec<String> = lines(&several).lines().map(|line| line[19..22].into()).collect();
+    assert_eq!(kinds, ["put", "upd", "put"]);
+    // In a table that was emptied, and made anew, there is nothing that stays.
+    let cleared = |tx: &Transaction<'_>| {
+        tx.table("people")?.clear()?;
+        tx.table("people")?.insert(&json!({ "name": "Ada", "more": long })).map(drop)
+    };
+    assert!(lines(&cleared).contains("\"put\":4"));
+    // The key is the row's id: another row then.
+    assert!(lines(&update(2, json!({ "id": 9 }))).contains("\"put\":9"));
+}
+
 fn fork(core: &Core) -> Core {
     let (pinned, catalog) = core.snapshot();
     Core::fork(pinned, catalog, Arc::clone(&core.lineage), Clock::SYSTEM)
@@ -349,6 +388,7 @@ fn small_payloads() -> (Core, [Vec<u8>; 2]) {
     let database = Core::new().unwrap();
     commit(&database, |tx| {
         create_people(tx)?;
+        tx.table("people")?.insert(&json!({ "name": "Long", "raw": vec![7; INLINE_MAX + 1] }))?;
         tx.create_table(people("cleared"))?.insert(&json!({ "name": "Eve" }))?;
         tx.create_table(people("dropped")).map(drop)
     });
@@ -361,6 +401,7 @@ fn small_payloads() -> (Core, [Vec<u8>; 2]) {
         people.update(1u64, &json!({ "name": "é", "on": true, "more": [1, "a"], "size": 0.1 }))?;
         people.delete(2u64)?;
         people.update(3u64, &json!({ "name": "Ada" }))?;
+        people.update(4u64, &json!({ "size": null, "on": true, "more": "é" }))?;
         let gone = people.insert(&json!({ "name": "gone" }))?;
         people.delete(gone)?;
         tx.drop_index("people", "people_by_size")?;
@@ -440,6 +481,15 @@ fn what_no_table_holds_is_refused() {
     refused(&put("9", "\"Ada\"", "1.0"), "Ada");
     refused(&put("9", "null", "1.0"), "name");
     refused(&put("9", "\"new\"", "\"NaN\""), "NaN");
+    let update = |row: &str| format!(r#"{{"table":"people","update":4,"row":{row}}}"#);
+    refused(&update(r#"{"name":"Ada"}"#), "Ada");
+    refused(&update(r#"{"name":null}"#), "name");
+    refused(&update(r#"{"size":"NaN"}"#), "NaN");
+    refused(&update(r#"{"id":4}"#), "key");
+    refused(&update(r#"{"on":true,"on":true}"#), "on");
+    refused(&update(r#"{"off":true}"#), "off");
+    refused(&update("{}").replace('4', "9"), "row");
+    refused(&format!("{}\n{}", update("{}"), update("{}")), "order");
     refused(&format!("{}\n{}", put("9", "\"x\"", "1.0"), put("9", "\"y\"", "1.0")), "order");
     refused(r#"{"table":"people","delete":9}"#, "row");
     refused(r#"{"table":"people","next_id":2}"#, "next id");
