@@ -122,6 +122,8 @@ fn writes_the_seeds() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}-1"));
         let read = |path: &str| fs::read(golden.join(path)).unwrap();
         save("log", name, &prefixed(place, &read("wal/transaction.log")));
+        let updates = golden.with_file_name(format!("{name}-1-updates")).join("wal/transaction.log");
+        save("log", &format!("{name}-updates"), &prefixed(place, &fs::read(updates).unwrap()));
         let file = read("manifest");
         save("manifest", name, &prefixed(place, &file));
         save("manifest", &format!("{name}-body"), &prefixed(place | 2, &file[51..]));

@@ -1,6 +1,7 @@
 //! Directories that the first version of the format wrote, which every later version reads: `tests/golden/<format>-1`.
 //!
-//! Each has a checkpoint of two parts, and behind it a log of several segments. They are never written anew. Those of a
+//! Each has a checkpoint of two parts, and behind it a log of several segments; in `<format>-1-updates` the log has what
+//! changed of rows with large values. They are never written anew. Those of a
 //! format to come are made by
 //!
 //! ```sh
@@ -22,8 +23,13 @@ use std::sync::Arc;
 
 const FORMATS: [Format; 2] = [Format::Binary, Format::JsonLines];
 
-fn golden(format: Format) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{}-1", format.name()))
+/// What writes a directory, behind the part of its name that says what it has.
+type Written = (&'static str, fn(&Database) -> Result<()>);
+
+const WRITTEN: [Written; 2] = [("", write), ("-updates", write_updates)];
+
+fn golden(format: Format, what: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{}-1{what}", format.name()))
 }
 
 fn types() -> Result<Schema> {
@@ -228,17 +234,67 @@ fn in_the_log(tx: &Transaction<'_>) -> Result<()> {
     tx.create_table(counter("late")?)?.insert(&(None::<u64>,)).map(drop)
 }
 
+/// Rows whose text stays, so that the log has what changed beside it.
+fn write_updates(db: &Database) -> Result<()> {
+    let schema = Schema::builder("documents")
+        .column(Column::u64("id").primary_key().auto_increment())
+        .column(Column::string("name").unique())
+        .column(Column::u32("reads").nullable())
+        .column(Column::string("text"))
+        .column(Column::bool("done").nullable())
+        .column(Column::bytes("blob").nullable())
+        .index(Index::ordered(["reads"]))
+        .build()?;
+    let documents = db.create_table(schema)?;
+    for n in 1..5_u32 {
+        let row = json!({ "name": format!("d{n}"), "reads": n, "text": "é".repeat(600), "done": false });
+        documents.insert(&row)?;
+    }
+    db.checkpoint()?;
+    documents.update(1, &json!({ "reads": 100 }))?;
+    documents.update(2, &json!({ "reads": null, "blob": [1, 2, 255], "done": true }))?;
+    db.transaction(|tx| {
+        let documents = tx.table("documents")?;
+        documents.update(3, &json!({ "name": "d4 before" }))?;
+        documents.update(1, &json!({ "done": null }))?;
+        documents.update(4, &json!({ "name": "d3", "text": "short" }))?;
+        documents.update(3, &json!({ "name": "d4" }))
+    })
+}
+
+#[test]
+fn what_the_first_version_wrote_of_updates_is_read() {
+    for format in FORMATS {
+        let directory = Directory::new(&format!("golden-updates-{}", format.name()));
+        copy_folder(&golden(format, "-updates"), &directory.0);
+        let db = Database::open(&directory).unwrap();
+        assert_eq!((db.opening().unwrap().log, db.opening().unwrap().replayed), (OpenReport::Clean, 3));
+        assert_eq!(db.verify().unwrap(), []);
+        type Document = (u64, String, Option<u32>, String, Option<bool>, Option<Vec<u8>>);
+        let found: Vec<Document> = db.table("documents").unwrap().select().fetch().unwrap();
+        let (long, done) = ("é".repeat(600), Some(false));
+        let expected = [
+            (1, "d1".into(), Some(100), long.clone(), None, None),
+            (2, "d2".into(), None, long.clone(), Some(true), Some(vec![1, 2, 255])),
+            (3, "d4".into(), Some(3), long, done, None),
+            (4, "d3".into(), Some(4), "short".into(), done, None),
+        ];
+        assert_eq!(found, expected);
+    }
+}
+
 #[test]
 #[ignore = "writes the files of a new format"]
 fn writes_the_files_of_a_format_that_has_none() {
-    for format in FORMATS.into_iter().filter(|format| !golden(*format).exists()) {
-        let directory = Directory::new(&format!("golden-new-{}", format.name()));
+    let all = FORMATS.into_iter().flat_map(|format| WRITTEN.map(|(what, write)| (format, what, write)));
+    for (format, what, write) in all.filter(|(format, what, _)| !golden(*format, what).exists()) {
+        let directory = Directory::new(&format!("golden-new-{}{what}", format.name()));
         let options = FileOptions { format, segment_bytes: 3_000, preallocate_bytes: 0, keep_archived: false };
         let engine = FileEngine::open(&directory, options).unwrap();
         let db = Database::builder().checkpoint_bytes(None).open_on(Arc::new(engine)).unwrap();
         write(&db).unwrap();
         // As the end of a process leaves it, with the log that closing would have saved.
-        copy_folder(&directory.0, &golden(format));
+        copy_folder(&directory.0, &golden(format, what));
     }
 }
 
@@ -327,7 +383,7 @@ fn check(db: &Database, format: Format) {
 fn what_the_first_version_wrote_is_read() {
     for format in FORMATS {
         let directory = Directory::new(&format!("golden-{}", format.name()));
-        copy_folder(&golden(format), &directory.0);
+        copy_folder(&golden(format, ""), &directory.0);
         // It has what it is to have: a table of two parts, a sealed segment behind the checkpoint.
         let manifest = std::fs::read_to_string(directory.0.join("manifest")).unwrap();
         assert!(manifest.contains(r#""parts": 2"#) && manifest.contains(format.name()), "{manifest}");
