@@ -438,7 +438,7 @@ impl fmt::Display for Error {
                 f.write_str("the two snapshots are of unrelated databases and cannot be compared")
             }
             Error::AutoIncrementExhausted { table, column } => {
-                write!(f, "`{table}.{column}` has given its last number: its type has none above")
+                write!(f, "`{table}.{column}` has given its last number: there is none above those that it gave")
             }
             Error::Limit { what, limit, found } => write!(f, "{what}: {found} is above the limit of {limit}"),
             Error::OutOfMemory { bytes } => {

@@ -432,6 +432,60 @@ fn a_null_in_a_file_is_the_column_s() {
 }
 
 #[test]
+fn documents_differ_by_where_their_brackets_and_commas_are() {
+    let (table, doc) = table();
+    let all =
+        ["[1,2]", "[12]", "[[1],2]", "[[1,2]]", "[1,[2]]", "[\"1,2\"]", "{\"1\":2}", "{\"1\":[2]}", "[]", "{}", "[[]]"];
+    for text in all {
+        for spelled in [text.to_owned(), text.replace(',', " , ").replace(':', " :\t")] {
+            table.insert(&Doc { doc: raw(&spelled) }).unwrap();
+        }
+    }
+    // But for blanks within a string there is one document of each.
+    let different = all.len() as u64 + 1;
+    assert_eq!(table.select().columns(["doc"]).distinct().count().unwrap(), different);
+    assert_eq!(table.select().group_by(doc).count().unwrap().len() as u64, different);
+}
+
+/// What nests too deep to be read back is refused before it uses up the stack, by whatever it comes.
+#[test]
+fn deep_documents_are_refused_by_all_that_sets_one() {
+    let deep = || (0..20_000).fold(folio::Value::Int(1), |inner, _| folio::Value::Array(vec![inner]));
+    let in_thread = move || {
+        let (table, doc) = table();
+        let id = table.insert(&json!({ "doc": 1 })).unwrap();
+        let json = || (0..20_000).fold(json!(1), |inner, _| Value::Array(vec![inner]));
+        let refused = |answer: Result<()>| assert_eq!(answer.unwrap_err().code(), "invalid-value");
+        refused(table.modify(id, |row| row.set(doc, json())));
+        refused(table.modify(id, |row| row.set(doc, deep())));
+        refused(table.insert(&[folio::Value::Null, deep()]).map(drop));
+        let schema = || Schema::builder("d").column(Column::u8("n"));
+        assert_eq!(schema().column(Column::json("doc").default(deep())).build().unwrap_err().code(), "invalid-schema");
+        let late = schema().column(Column::json("doc").default_with(deep)).build().unwrap();
+        let late = Database::in_memory().create_table(late).unwrap();
+        refused(late.insert(&json!({ "n": 1 })).map(drop));
+        assert_eq!((stored(&table, id), late.len().unwrap()), ("1".to_owned(), 0));
+    };
+    std::thread::Builder::new().stack_size(4 << 20).spawn(in_thread).unwrap().join().unwrap();
+}
+
+#[test]
+fn a_null_is_no_raw_text_and_says_so() {
+    let (table, _) = table();
+    let id = table.insert(&json!({})).unwrap();
+    let read = |error: folio::Error| error.to_string();
+    let asked = read(table.select().columns(["doc"]).fetch::<Box<RawValue>>().unwrap_err());
+    assert!(asked.contains("found null; an `Option` takes both"), "{asked}");
+    assert_eq!(table.select().columns(["doc"]).fetch::<Option<Box<RawValue>>>().unwrap().len(), 1);
+    // What has no value is read from null, whatever it is called.
+    #[derive(Deserialize)]
+    struct Nothing;
+    table.select().columns(["doc"]).fetch::<Nothing>().unwrap();
+    table.select().columns(["doc"]).fetch::<()>().unwrap();
+    assert!(table.get(id).unwrap().unwrap().decode::<Nothing>().is_err());
+}
+
+#[test]
 fn documents_have_no_order() {
     let (table, doc) = table();
     for value in [json!(9), json!(10), json!(-1)] {

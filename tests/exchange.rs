@@ -449,6 +449,52 @@ fn csv_tells_null_from_empty() {
     let one = db.create_table(Schema::builder("one").column(Column::string("s").nullable()).build().unwrap()).unwrap();
     assert_eq!(one.import_csv(&b"s\n\n\"\"\n\n"[..], &stop()).unwrap().rows, 3);
     assert_eq!(written(|out| one.export_csv(out)), "s\n\n\"\"\n\n");
+    // A null is one though the column has a default, alone in its line too.
+    let schema = |name: &str| Schema::builder(name).column(Column::string("s").nullable().default("?"));
+    let one = db.create_table(schema("with default").build().unwrap()).unwrap();
+    let two = db.create_table(schema("two").column(Column::i8("i").nullable().default(1)).build().unwrap()).unwrap();
+    for (table, text) in [(one, "s\n\n\"\"\nx\n"), (two, "s,i\n,\n\"\",\n,3\n")] {
+        assert_eq!(table.import_csv(text.as_bytes(), &stop()).unwrap().rows, 3);
+        assert_eq!(written(|out| table.export_csv(out)), text);
+        // The end of the file ends the last line, and with it an empty field.
+        let without_end = text.strip_suffix("3\n").unwrap_or(text);
+        assert_eq!(table.import_csv(without_end.as_bytes(), &stop()).unwrap().rows, 3);
+    }
+}
+
+/// In an array as by itself a time may be a number of microseconds, and bytes an array of numbers.
+#[test]
+fn numbers_stand_for_times_and_bytes() {
+    let schema = Schema::builder("t").column(Column::array("at", "2xtimestamp".parse().unwrap()));
+    let schema = schema.column(Column::timestamp("by")).column(Column::bytes("b")).build().unwrap();
+    let table = Database::in_memory().create_table(schema).unwrap();
+    let lines = "{\"at\":[1,-2],\"by\":3,\"b\":[0,255]}\n{\"at\":[\"1970-01-01T00:00:00Z\",5],\"by\":\"1970-01-01\",\"b\":[]}\n";
+    assert_eq!(table.import_json_lines(lines.as_bytes(), &stop()).unwrap_err().code(), "invalid-value");
+    let lines = lines.replace("\"1970-01-01\"", "\"1970-01-01T00:00:00Z\"");
+    assert_eq!(table.import_json_lines(lines.as_bytes(), &stop()).unwrap().rows, 2);
+    let told = |json: &str| {
+        let field = json.split(':').next().unwrap();
+        let others =
+            [r#""at":[1,2]"#, r#""by":3"#, r#""b":"00""#].into_iter().filter(|other| !other.starts_with(field));
+        let line = format!("{{{}}}\n", others.chain([json]).collect::<Vec<_>>().join(","));
+        match table.import_json_lines(line.as_bytes(), &stop()).unwrap_err() {
+            Error::Import { source, .. } => (source.code(), source.to_string()),
+            error => panic!("{error}"),
+        }
+    };
+    for (json, code, text) in [
+        (r#""by":9223372036854775808"#, "out-of-range", "9223372036854775808"),
+        (r#""at":[1,9223372036854775808]"#, "out-of-range", "as element 1"),
+        (r#""at":[1,"x"]"#, "invalid-value", "as element 1"),
+        (r#""at":[null,1]"#, "wrong-type", "as element 0"),
+        (r#""at":[1,2,3]"#, "wrong-arity", "3"),
+        (r#""b":[1,256]"#, "out-of-range", "as element 1"),
+        (r#""b":[1,"x"]"#, "wrong-type", "as element 1"),
+        (r#""b":"\ud800""#, "invalid-value", "text"),
+    ] {
+        let (found, message) = told(json);
+        assert!(found == code && message.contains(text), "{json}: {found}, {message}");
+    }
 }
 
 // What is wrong.
@@ -522,6 +568,7 @@ fn lines_that_are_wrong_are_told_by_their_place() {
         ("{\"name\":\"B\"}\n  {\"name\":7}", "2:11", "wrong-type"),
         ("{\"name\":\"B\"} {\"name\":\"C\"}\n", "1:14", "syntax"),
         ("{\"name\":\"B\"}\n{\"name\":\"Ann\"}", "2:1", "unique-violation"),
+        ("{\"name\":\"B\"}\n \t{\"name\":\"Ann\"}", "2:3", "unique-violation"),
         ("{\"name\":\"B\"}\r\n7\r\n", "2:1", "not-a-row"),
         ("x", "1:1", "syntax"),
     ] {

@@ -36,6 +36,41 @@ fn documents(db: &Database, name: &str) -> Table {
     db.create_table(schema.build().unwrap()).unwrap()
 }
 
+/// What has a form for people and one for machines is text, in whatever it is wrapped.
+#[test]
+fn a_wrapped_address_is_text() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Host(std::net::IpAddr);
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Seen {
+        host: Host,
+        also: Option<Host>,
+        all: Vec<Host>,
+        at: Timestamp,
+        id: Uuid,
+    }
+    let schema = Schema::builder("seen")
+        .column(Column::string("host"))
+        .column(Column::string("also").nullable())
+        .column(Column::json("all"))
+        .column(Column::timestamp("at"))
+        .column(Column::uuid("id"));
+    let table = Database::in_memory().create_table(schema.build().unwrap()).unwrap();
+    let host = Host([127, 0, 0, 1].into());
+    let seen = Seen {
+        also: Some(Host(std::net::Ipv6Addr::LOCALHOST.into())),
+        all: vec![host.clone(); 2],
+        host,
+        at: Timestamp::from_micros(7),
+        id: Uuid::from_bytes([9; 16]),
+    };
+    let id = table.insert(&seen).unwrap();
+    let text = |name: &str| table.get(id).unwrap().unwrap().value(name).unwrap();
+    assert_eq!((text("host"), text("also")), (Value::String("127.0.0.1".into()), Value::String("::1".into())));
+    assert_eq!(text("all"), Value::Json(json!(["127.0.0.1", "127.0.0.1"])));
+    assert_eq!(table.get(id).unwrap().unwrap().decode::<Seen>().unwrap(), seen);
+}
+
 /// Short values lie in the row's page and long ones in blocks of their own: both are lent as they lie.
 #[test]
 fn a_row_lends_its_text_and_bytes() {

@@ -243,3 +243,27 @@ fn huge_schemas_are_judged_in_time_that_goes_with_their_size() {
         assert!(error.contains(message), "{error:.300}");
     }
 }
+
+/// A file of 100 KiB was answered with an error of some megabytes.
+#[test]
+fn an_error_of_a_huge_schema_is_not_huge() {
+    let long = "x".repeat(10_000);
+    let columns: Vec<Value> =
+        (0..50).map(|_| json!({ "name": long, "type": "u8", "checks": ["", "", &long, &long] })).collect();
+    let checks = vec![""; 20_000];
+    let schema = json!({ "name": "n".repeat(100_000), "columns": columns, "checks": checks });
+    let error = serde_json::from_value::<Schema>(schema).unwrap_err().to_string();
+    assert!(error.len() < 400_000 && error.contains("two columns `xxx"), "{} bytes", error.len());
+    let checks = (0..20_000)
+        .map(|_| "")
+        .fold(Schema::builder("t").column(Column::u8("a")), |schema, name| schema.check(name, |_| true));
+    match checks.build() {
+        Err(Error::InvalidSchema { problems, .. }) => {
+            // An empty name each, and all but the first are there twice.
+            let last = problems.last().unwrap();
+            assert_eq!((problems.len(), last.code()), (1_001, "more-problems"));
+            assert!(last.to_string().contains("38999 more"), "{last}");
+        }
+        other => panic!("{:?}", other.is_ok()),
+    }
+}

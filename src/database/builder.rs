@@ -106,9 +106,12 @@ impl DatabaseBuilder {
     /// A write copies the pages that it changes before it gives the old ones back, and so needs room, one that deletes
     /// rows too. For those a sixteenth of the limit is kept, at least 512 KiB or an eighth of it and at most 4 MiB: inserts
     /// and updates are refused when only that is left, and single rows can be deleted then, but for a rare one that is
-    /// refused until others are gone, and but for rows so wide that 32 of them take more than 4 KiB. When deletes have used
-    /// some of it, inserts are refused until so many rows are gone that it is whole again. A
-    /// [`delete_where`](crate::Table::delete_where) of many rows may be refused as any write is.
+    /// refused until others are gone. Rows so wide that 32 of them take more than 4 KiB may go beyond the limit by as much
+    /// while they are deleted. When deletes have used some of what is kept, inserts are refused until so many rows are gone
+    /// that it is whole again: a few thousand where neighbours go, as the oldest do, but up to a third of a table where
+    /// rows go here and there, since memory is free for others in pieces of 64 KiB. To make room, better delete many at
+    /// once than until an insert is taken. A [`delete_where`](crate::Table::delete_where) of many rows may be refused as any
+    /// write is.
     /// [`clear`](crate::Table::clear) and [`drop_table`](Database::drop_table) need next to nothing. None of it gives
     /// back what a snapshot holds.
     pub fn memory_limit(mut self, bytes: usize) -> Self {

@@ -35,6 +35,41 @@ pub enum Change<'a> {
 }
 
 /// The rows that differ between two snapshots; see [`Snapshot::diff`].
+///
+/// Rows are told apart by their ids, which stay while a key that is not the id changes. So a key or a unique value may have
+/// gone from one row to another, and what brings a copy up to date is first to delete every old row, and then to insert
+/// every new one:
+///
+/// ```
+/// use folio::{Change, Column, Database, Schema};
+///
+/// let schema = Schema::builder("cities").column(Column::string("name").primary_key()).column(Column::u32("people")).build()?;
+/// let (db, copy) = (Database::in_memory(), Database::in_memory());
+/// let (cities, copied) = (db.create_table(schema.clone())?, copy.create_table(schema)?);
+/// let before = db.snapshot();
+/// cities.insert(&("Aachen", 250_000))?;
+/// cities.insert(&("Bonn", 330_000))?;
+/// let after = db.snapshot();
+///
+/// let diff = before.diff(&after)?;
+/// let name = cities.column::<str>("name")?;
+/// copy.transaction(|tx| {
+///     let copied = tx.table("cities")?;
+///     for change in diff.table("cities")? {
+///         if let Change::Deleted { old } | Change::Updated { old, .. } = change {
+///             copied.delete(old.get(name))?;
+///         }
+///     }
+///     for change in diff.table("cities")? {
+///         if let Change::Inserted { new } | Change::Updated { new, .. } = change {
+///             copied.insert(new)?;
+///         }
+///     }
+///     Ok(())
+/// })?;
+/// assert_eq!(copied.len()?, 2);
+/// # Ok::<(), folio::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a difference is for reading"]
 pub struct Diff<'a> {

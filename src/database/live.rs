@@ -200,7 +200,8 @@ impl Table {
     /// Deletes the row with this key and answers whether there was one.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::Reentrant`](crate::Error::Reentrant).
+    /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::Reentrant`](crate::Error::Reentrant);
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), see [`DatabaseBuilder::memory_limit`](crate::DatabaseBuilder::memory_limit).
     pub fn delete(&self, key: impl ToKey) -> Result<bool> {
         self.write(|table| table.delete(key))
     }
@@ -243,7 +244,8 @@ impl Table {
     /// Deletes all rows that `filter` holds for, and answers how many they were.
     ///
     /// # Errors
-    /// Of the filter, see [`Select`](crate::Select); [`Error::Reentrant`](crate::Error::Reentrant).
+    /// Of the filter, see [`Select`](crate::Select); [`Error::Reentrant`](crate::Error::Reentrant);
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), see [`DatabaseBuilder::memory_limit`](crate::DatabaseBuilder::memory_limit).
     pub fn delete_where<'f>(&self, filter: impl Filter<'f>) -> Result<u64> {
         self.write(|table| table.delete_where(filter))
     }

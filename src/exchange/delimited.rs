@@ -312,7 +312,7 @@ impl Records {
 fn columns(def: &TableDef, records: &Records) -> Result<Vec<usize>, Fault> {
     let mut columns = Vec::new();
     for (start, name) in records.fields() {
-        let index = def.schema.shape().column_index(name).ok_or_else(|| Fault::new(start, unknown(def, name)))?;
+        let index = def.schema.shape().column_index(name).ok_or_else(|| Fault::new(start, unknown(def, name, true)))?;
         if columns.contains(&index) {
             let error = RowError::at(name, RowErrorKind::DuplicateField);
             return Err(Fault::new(start, error.in_table(def.name())));

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::table::definition::TableDef;
-use crate::value::{RowBuf, RowError, RowErrorKind, Type, ValueRef, excerpt, read_document, read_json};
+use crate::value::{RowBuf, RowError, RowErrorKind, Type, ValueRef, excerpt, read_from_outside};
 use serde_core::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -49,11 +49,13 @@ pub(super) struct RowReader {
     packed: Vec<u8>,
     /// What the row at hand will be numbered if it has no key of its own, where its checks look at that.
     pub(super) number: Option<u64>,
+    /// Whether an unknown name is compared with all that there are: where a million records have one, that takes long.
+    pub(super) has_hints: bool,
 }
 
 impl RowReader {
     pub(super) fn new() -> Self {
-        Self { offsets: Vec::new(), packed: Vec::new(), number: None }
+        Self { offsets: Vec::new(), packed: Vec::new(), number: None, has_hints: true }
     }
 
     /// Begins a row.
@@ -146,24 +148,11 @@ impl RowReader {
         json: &str,
     ) -> Result<(), Fault> {
         let shape = def.schema.shape();
-        let Some(column) = shape.column(index) else { return Ok(()) };
-        let other = match (column.ty, json.as_bytes()) {
-            (_, b"null") => Some(row.set_value(shape, index, ValueRef::Null)),
-            (Type::Bytes, [b'[', ..]) => serde_json::from_str::<Vec<u8>>(json)
-                .ok()
-                .map(|bytes| row.set_value(shape, index, ValueRef::Bytes(&bytes))),
-            (Type::Timestamp, [b'-' | b'0'..=b'9', ..]) => {
-                json.parse().ok().map(|micros| row.set_value(shape, index, ValueRef::Int(micros)))
-            }
-            _ => None,
-        };
-        match other {
-            Some(set) => set.map_err(|error| Fault::new(offset, error.in_table(def.name()))),
-            None => self.set(def, (index, offset), row, |ty, packed| match ty {
-                Type::Json => read_document(json, packed),
-                _ => read_json(ty, json, packed),
-            }),
+        if json == "null" {
+            let set = row.set_value(shape, index, ValueRef::Null);
+            return set.map_err(|error| Fault::new(offset, error.in_table(def.name())));
         }
+        self.set(def, (index, offset), row, |ty, packed| read_from_outside(ty, json, packed))
     }
 }
 
@@ -186,7 +175,7 @@ impl<'de> Visitor<'de> for Fields<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Fields { def, text, reader, row, fault } = self;
         let mut next = 0;
-        while let Some(name) = map.next_key_seed(Name { def, next })? {
+        while let Some(name) = map.next_key_seed(Name { def, next, has_hints: reader.has_hints })? {
             let within = |part: &str| part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
             let read = match name {
                 Found::Column(index) => {
@@ -219,6 +208,7 @@ enum Found {
 struct Name<'a> {
     def: &'a TableDef,
     next: usize,
+    has_hints: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
@@ -241,12 +231,14 @@ impl Visitor<'_> for Name<'_> {
         if shape.column(self.next).is_some_and(|column| *column.name == *name) {
             return Ok(Found::Column(self.next));
         }
-        Ok(shape.column_index(name).map_or_else(|| Found::Unknown(unknown(self.def, name)), Found::Column))
+        Ok(shape
+            .column_index(name)
+            .map_or_else(|| Found::Unknown(unknown(self.def, name, self.has_hints)), Found::Column))
     }
 }
 
 /// A name that no column has.
-pub(super) fn unknown(def: &TableDef, name: &str) -> Error {
-    let similar = def.schema.shape().similar_column(name).map(Into::into);
+pub(super) fn unknown(def: &TableDef, name: &str, has_hint: bool) -> Error {
+    let similar = if has_hint { def.schema.shape().similar_column(name).map(Into::into) } else { None };
     RowError::new(RowErrorKind::UnknownField { field: excerpt(name).into(), similar }).in_table(def.name())
 }

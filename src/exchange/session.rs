@@ -37,6 +37,11 @@ impl Tally {
         }
     }
 
+    /// Whether anybody sees what was wrong with the next record.
+    fn keeps_errors(&self) -> bool {
+        self.answer.first_errors.len() < ERRORS_KEPT_MAX
+    }
+
     /// Refuses a record: an error, unless such are to be skipped.
     pub(super) fn refuse(&mut self, place: Place, error: Error) -> Result<()> {
         // Where memory runs out, or a check asks for no column of its table, no record is to blame, and all would go.
@@ -45,7 +50,7 @@ impl Tally {
         match self.on_error {
             OnError::Skip if is_of_record => {
                 self.answer.skipped += 1;
-                if self.answer.first_errors.len() < ERRORS_KEPT_MAX {
+                if self.keeps_errors() {
                     self.answer.first_errors.push(error);
                 }
                 Ok(())
@@ -110,13 +115,14 @@ impl<R: Read> Session<R> {
     pub(super) fn take_object(&mut self, rows: &mut Rows<'_, '_>, part: std::ops::Range<usize>) -> Result<()> {
         let Self { input, record, tally, reader } = self;
         reader.number = rows.number()?;
+        reader.has_hints = tally.keeps_errors();
         let read = input.check_length(record).map_err(|error| Fault::new(0, error)).and_then(|()| {
             let bytes = record.text.get(part.clone()).unwrap_or_default();
             let text = text_of(bytes)?;
             reader.read(rows.def(), text, rows.row())
         });
         let read = read.map_err(|Fault { offset, error }| (record.at(part.start + offset), error));
-        tally.take(rows, record.place, read)
+        tally.take(rows, record.at(part.start), read)
     }
 
     /// What is wrong where the input is now.
@@ -156,17 +162,14 @@ impl<R: Read> Session<R> {
     /// The table that rows of this schema go into: the one of its name, made if it is not there. The rows of one that is
     /// made passed its checks before they were exported.
     pub(super) fn target<'t>(&self, transaction: &'t Transaction<'_>, schema: Schema) -> Result<Target<'t>> {
-        match transaction.table(schema.name()) {
-            Err(Error::NoSuchTable { .. }) => {
-                let made = transaction.create_table(schema).map_err(|error| self.tally.at(self.record.place, error));
-                Ok(Target { table: made?, is_new: true })
-            }
-            found => {
-                let table = found?;
-                table.check_closures().map_err(|error| self.tally.at(self.record.place, error))?;
-                Ok(Target { table, is_new: false })
-            }
+        let is_new = !transaction.has_table(schema.name());
+        if is_new {
+            let made = transaction.create_table(schema).map_err(|error| self.tally.at(self.record.place, error));
+            return Ok(Target { table: made?, is_new });
         }
+        let table = transaction.table(schema.name())?;
+        table.check_closures().map_err(|error| self.tally.at(self.record.place, error))?;
+        Ok(Target { table, is_new })
     }
 
     /// Lets the numbers of a table go on where those of the file's went on, by the `next_id` found at `place`. A table that

@@ -268,10 +268,15 @@ impl Heap {
         if is_within { Ok(()) } else { Err(OutOfMemory { bytes }) }
     }
 
-    /// The same for a large block, which is not to take what is kept for who frees memory.
+    /// The same for a large block, which is not to take what is kept for who frees memory. Of that there may be only pieces
+    /// too small for it, so who frees memory may go beyond the limit by as much: else no row of a page this large could be
+    /// deleted any more.
     fn check_room(&self, bytes: usize) -> Result<(), OutOfMemory> {
-        let reserve =
-            if self.may_use_reserve { 0 } else { self.reserve_spans.saturating_sub(self.chunks.spans_free()) };
+        if self.may_use_reserve {
+            let beyond = self.reserved_bytes().saturating_sub(self.reserve_bytes()).checked_add(bytes);
+            return if beyond.is_some_and(|sum| sum <= self.limit_bytes) { Ok(()) } else { Err(OutOfMemory { bytes }) };
+        }
+        let reserve = self.reserve_spans.saturating_sub(self.chunks.spans_free());
         let wanted = bytes.saturating_add(reserve * SPAN_BYTES);
         self.check_limit(wanted).map_err(|_| OutOfMemory { bytes })
     }

@@ -269,14 +269,14 @@ impl Select<'_> {
         self.gather(what, field.into()).map(extreme)
     }
 
-    /// The end of an ordered index, in a query of all rows; `None` if that is not where the answer is.
+    /// The end of an ordered index or of the rows, in a query of all rows; `None` if that is not where the answer is.
     fn first_in_index(&self, field: Field<()>, greatest: bool) -> Result<Option<Option<Vec<u8>>>> {
         let Some(first) = self.end_of_index(field, greatest)? else { return Ok(None) };
         let found = first.map(|row| row.packed(field).map(|bytes| zeros_alike(field.ty, bytes)))?;
         Ok(Some(found.into_iter().next().flatten()))
     }
 
-    /// A query for the row at the end of an ordered index that begins with the column.
+    /// A query for the row at the end of an ordered index that begins with the column, or of the rows if it is their id.
     pub(super) fn end_of_index(&self, field: Field<()>, greatest: bool) -> Result<Option<Select<'_>>> {
         let is_all =
             self.filters.is_empty() && self.limits.offset == 0 && self.limits.limit.is_none() && !self.distinct;
@@ -289,12 +289,20 @@ impl Select<'_> {
             matches!(plan.kind, IndexKind::OrderedWord | IndexKind::OrderedBytes)
                 && plan.columns.first() == Some(&column)
         };
-        let shortest = opened.def.indexes.iter().filter(is_ordered).min_by_key(|plan| plan.columns.len());
-        let Some(plan) = shortest.filter(|_| is_all) else { return Ok(None) };
-        let order = plan.columns.iter().map(|&column| OrderTerm::in_index(opened.def, column, greatest)).collect();
+        if !is_all {
+            return Ok(None);
+        }
+        let (columns, filters) = if opened.def.row_id == Some(column) {
+            (&[column][..], Vec::new())
+        } else {
+            let shortest = opened.def.indexes.iter().filter(is_ordered).min_by_key(|plan| plan.columns.len());
+            let Some(plan) = shortest else { return Ok(None) };
+            (&*plan.columns, vec![field.is_not_null()])
+        };
+        let order = columns.iter().map(|&column| OrderTerm::in_index(opened.def, column, greatest)).collect();
         Ok(Some(Select {
             source: self.source,
-            filters: vec![field.is_not_null()],
+            filters,
             order,
             limits: Limits { offset: 0, limit: Some(1) },
             columns: None,

@@ -136,6 +136,18 @@ fn the_ends_of_a_column_are_looked_up_in_an_index_that_begins_with_it() -> Resul
         assert!(table.select().limit(5).end_of_index(a.retyped(), greatest)?.is_none());
     }
     assert_eq!((table.select().min(a)?, table.select().max(a)?), (Some(1), Some(1999)));
+    // A key that is the row's id is in order without an index.
+    let schema = Schema::builder("keyed").column(Column::u32("id").primary_key().auto_increment());
+    let keyed = db.create_table(schema.build()?)?;
+    let id = keyed.column::<u32>("id")?;
+    assert_eq!((keyed.select().min(id)?, keyed.select().max(id)?), (None, None));
+    keyed.insert_many((10..2000_u32).map(|n| (n * 3,)))?;
+    for greatest in [false, true] {
+        let plan = keyed.select().end_of_index(id.retyped(), greatest)?.unwrap().explain()?;
+        assert!(plan.contains("limit: 1") && !plan.contains("filter"), "{plan}");
+    }
+    assert_eq!((keyed.select().min(id)?, keyed.select().max(id)?), (Some(30), Some(5997)));
+    assert_eq!(keyed.select().filter(id.lt(100)).max(id)?, Some(99));
     Ok(())
 }
 

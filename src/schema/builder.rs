@@ -8,6 +8,7 @@ use super::definition::Schema;
 use super::index::Index;
 use super::validate::validate;
 use crate::error::Error;
+use crate::value::excerpt;
 
 /// Collects what a table is to be; [`SchemaBuilder::build`] judges it.
 #[derive(Debug, Clone)]
@@ -77,11 +78,11 @@ impl SchemaBuilder {
     /// The schema, if nothing is wrong with it.
     ///
     /// # Errors
-    /// [`Error::InvalidSchema`] with all problems found.
+    /// [`Error::InvalidSchema`] with all problems found; beyond a thousand, with how many more there are.
     pub fn build(self) -> Result<Schema, Error> {
         match validate(&self) {
             Ok(valid) => Ok(Schema::assemble(self, valid)),
-            Err(problems) => Err(Error::InvalidSchema { table: self.name, problems }),
+            Err(problems) => Err(Error::InvalidSchema { table: excerpt(&self.name).into(), problems }),
         }
     }
 }

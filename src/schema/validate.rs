@@ -12,7 +12,7 @@ use super::column::{ColumnDef, DefaultValue};
 use super::index::{Index, IndexDef, IndexKind};
 use super::limits::{COLUMN_COUNT_MAX, FIXED_BYTES_MAX, INDEX_COUNT_MAX, NAME_BYTES_MAX};
 use crate::error::SchemaProblem;
-use crate::value::{JSON_DEPTH_MAX, Type, Value, json_depth, similar, tree};
+use crate::value::{JSON_DEPTH_MAX, Type, Value, excerpt, json_depth, similar, tree};
 
 /// What validation works out of a builder.
 pub(super) struct Valid {
@@ -24,7 +24,7 @@ pub(super) struct Valid {
 
 /// Judges a builder's schema.
 pub(super) fn validate(builder: &SchemaBuilder) -> Result<Valid, Vec<SchemaProblem>> {
-    let mut rules = Rules { builder, places: HashMap::new(), problems: Vec::new() };
+    let mut rules = Rules { builder, places: HashMap::new(), problems: Vec::new(), untold: 0 };
     rules.name("table", &builder.name);
     rules.columns();
     rules.row_checks();
@@ -32,11 +32,21 @@ pub(super) fn validate(builder: &SchemaBuilder) -> Result<Valid, Vec<SchemaProbl
     rules.auto_increment(&primary_key);
     let indexes = rules.indexes(&primary_key);
     let defaults = builder.columns.iter().map(|column| rules.default(column)).collect();
+    if rules.untold > 0 {
+        let message = format!("{} more problems, which are not told", rules.untold);
+        rules.problems.push(SchemaProblem::new("more-problems", message));
+    }
     match rules.problems.is_empty() {
         true => Ok(Valid { primary_key: primary_key.into(), indexes, defaults }),
         false => Err(rules.problems),
     }
 }
+
+/// So many problems are told, and how many more there are.
+const TOLD_MAX: usize = 1_000;
+
+/// A message is cut here: names come from outside, and stand in several.
+const MESSAGE_CHARS_MAX: usize = 1_000;
 
 /// Behind so many problems none gets a hint any more: each is a look at all names.
 const HINTED_MAX: usize = 32;
@@ -46,11 +56,20 @@ struct Rules<'a> {
     /// Each column's name and its first place.
     places: HashMap<&'a str, usize>,
     problems: Vec<SchemaProblem>,
+    /// How many problems there are beside these.
+    untold: usize,
 }
 
 impl<'a> Rules<'a> {
-    fn problem(&mut self, code: &'static str, message: String) {
-        self.problems.push(SchemaProblem::new(code, message));
+    fn problem(&mut self, code: &'static str, mut message: String) {
+        if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
+            message.truncate(end);
+            message.push_str("...");
+        }
+        match self.problems.len() < TOLD_MAX {
+            true => self.problems.push(SchemaProblem::new(code, message)),
+            false => self.untold += 1,
+        }
     }
 
     fn name(&mut self, what: &str, name: &str) {
@@ -83,12 +102,12 @@ impl<'a> Rules<'a> {
         for (place, column) in columns.iter().enumerate() {
             self.name("column", &column.name);
             if self.places.contains_key(&*column.name) {
-                let message = format!("there are two columns `{}`: names are unique in a table", column.name);
+                let message = format!("there are two columns `{}`: names are unique in a table", excerpt(&column.name));
                 self.problem("duplicate-column", message);
             } else {
                 self.places.insert(&column.name, place);
             }
-            self.checks(format_args!("column `{}`", column.name), column.checks().collect());
+            self.checks(format_args!("column `{}`", excerpt(&column.name)), column.checks().collect());
         }
         let fixed_bytes: usize = columns.iter().filter_map(|column| column.ty.fixed_width()).sum();
         if fixed_bytes > FIXED_BYTES_MAX {
@@ -111,7 +130,7 @@ impl<'a> Rules<'a> {
             if !known.insert(name) {
                 self.problem(
                     "duplicate-check",
-                    format!("{whose} has two checks `{name}`: errors could not tell which"),
+                    format!("{whose} has two checks `{}`: errors could not tell which", excerpt(name)),
                 );
             }
         }

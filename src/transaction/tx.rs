@@ -378,6 +378,11 @@ impl<'d> Transaction<'d> {
         if self.is_read_only.get() { Err(Error::Reentrant) } else { Ok(()) }
     }
 
+    /// Whether there is a table of this name; unlike an error that says so, without a look for one that is like it.
+    pub(crate) fn has_table(&self, name: &str) -> bool {
+        self.with_catalog(|catalog| catalog.tables.contains_key(name))
+    }
+
     pub(super) fn with_catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
         match &*self.pending.borrow() {
             Some(pending) => read(&pending.catalog),

@@ -37,7 +37,7 @@ where
 }
 
 /// The name by which serde_json's raw values are asked for.
-const RAW_VALUE: &str = "$serde_json::private::RawValue";
+pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 #[derive(Clone, Copy)]
 enum Projection<'de> {
@@ -129,6 +129,7 @@ impl<'de, C: Columns + ?Sized> Deserializer<'de> for RowDeserializer<'de, C> {
         deserialize_bytes();
         deserialize_byte_buf();
         deserialize_unit();
+        deserialize_unit_struct(name: &'static str);
         deserialize_enum(name: &'static str, variants: &'static [&'static str]);
     );
 
@@ -195,7 +196,7 @@ impl<'de, C: Columns + ?Sized> Deserializer<'de> for RowDeserializer<'de, C> {
         }
     }
 
-    forward_to_deserialize_any! { map unit_struct identifier ignored_any }
+    forward_to_deserialize_any! { map identifier ignored_any }
 }
 
 /// Whether one value of this type can be read as a sequence.

@@ -7,6 +7,7 @@ use serde_core::de::value::BorrowedStrDeserializer;
 use serde_core::de::{DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 use serde_core::forward_to_deserialize_any;
 
+use super::decode::RAW_VALUE;
 use super::pack::unpack_scalar;
 use super::row_error::{RowError, RowErrorKind};
 use super::timestamp;
@@ -134,6 +135,7 @@ impl<'de> Deserializer<'de> for ColumnDeserializer<'de> {
         match (self.ty, self.bytes) {
             // serde_json's own raw values are asked for by a name, as are ours.
             (Type::Json, Some(json)) => through_json!(json, deserialize_newtype_struct(name, visitor)),
+            (Type::Json, None) if name == RAW_VALUE => visitor.visit_unit(),
             (Type::Timestamp, Some(bytes)) if name == timestamp::SERDE_NAME => visit_micros(bytes, visitor),
             (Type::Uuid, Some(bytes)) if name == uuid::SERDE_NAME => visitor.visit_borrowed_bytes(bytes),
             _ => visitor.visit_newtype_struct(self),

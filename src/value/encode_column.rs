@@ -135,7 +135,8 @@ fn encode_var(
     written
 }
 
-fn encode_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<Written, RowError> {
+/// Appends a document, by its own `Serialize`.
+pub(super) fn encode_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<Written, RowError> {
     /// A vector that answers with an error where the allocator refuses.
     struct Checked<'a>(&'a mut Vec<u8>);
 

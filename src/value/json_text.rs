@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::document::{append_document, compact};
 use super::pack::{append, append_with, check_readable, pack_decimal, pack_text, unpack_scalar};
 use super::row_error::RowErrorKind;
-use super::types::{Array, Scalar, Type};
+use super::types::{Scalar, Type};
 use super::value_ref::ValueRef;
 
 const TEXT_ESCAPE: &str = "{\"$text\":";
@@ -138,11 +138,11 @@ pub(crate) fn read_json(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), R
             check_json(document.as_bytes())?;
             append(out, document.as_bytes())
         }
-        Type::Array(array) => {
-            let mut elements = serde_json::Deserializer::from_str(json);
-            let read = elements.deserialize_seq(Elements { array, out }).and_then(|read| elements.end().map(|()| read));
-            read.unwrap_or_else(|_| Err(RowErrorKind::wrong_type(ty, super::excerpt(json))))
-        }
+        Type::Array(array) => read_elements(
+            ty,
+            json,
+            Elements { scalar: array.element(), len: Some(array.len()), read: read_scalar, out },
+        ),
         ty => match ty.scalar() {
             Some(scalar) => read_scalar(scalar, json, out),
             None => Err(RowErrorKind::wrong_type(ty, super::excerpt(json))),
@@ -150,12 +150,39 @@ pub(crate) fn read_json(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), R
     }
 }
 
-/// Appends the document, from outside, that sound JSON text stands for.
+/// As [`read_json`], of what others have written too: times may be numbers of microseconds, and bytes an array of numbers;
+/// documents need not be compact.
 ///
 /// # Errors
-/// `InvalidValue`, `OutOfMemory`.
-pub(crate) fn read_document(json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
-    append_document(&unescape(&compact(json))?, out)
+/// As [`read_json`].
+pub(crate) fn read_from_outside(ty: Type, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    match ty {
+        Type::Json => append_document(&unescape(&compact(json))?, out),
+        Type::Bytes if json.starts_with('[') => {
+            read_elements(ty, json, Elements { scalar: Scalar::U8, len: None, read: read_scalar, out })
+        }
+        Type::Array(array) => {
+            let (scalar, len) = (array.element(), Some(array.len()));
+            read_elements(ty, json, Elements { scalar, len, read: read_scalar_from_outside, out })
+        }
+        Type::Timestamp => read_scalar_from_outside(Scalar::Timestamp, json, out),
+        ty => read_json(ty, json, out),
+    }
+}
+
+fn read_scalar_from_outside(scalar: Scalar, json: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
+    match scalar {
+        Scalar::Timestamp if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
+            append_with(out, scalar.width(), |place| pack_decimal(scalar, json, place))
+        }
+        scalar => read_scalar(scalar, json, out),
+    }
+}
+
+fn read_elements(ty: Type, json: &str, elements: Elements<'_>) -> Result<(), RowErrorKind> {
+    let mut array = serde_json::Deserializer::from_str(json);
+    let read = array.deserialize_seq(elements).and_then(|read| array.end().map(|()| read));
+    read.unwrap_or_else(|_| Err(RowErrorKind::wrong_type(ty, super::excerpt(json))))
 }
 
 /// The text of the document that [`write_json`] wrote so.
@@ -189,9 +216,12 @@ pub(crate) fn check_json(text: &[u8]) -> Result<(), RowErrorKind> {
     check_readable(text)
 }
 
-/// Appends an array's elements as they come. Those beyond its length are counted and not kept: there may be any number.
+/// Appends an array's elements as they come. Those beyond its length, if it has one, are counted and not kept: there may
+/// be any number.
 struct Elements<'o> {
-    array: Array,
+    scalar: Scalar,
+    len: Option<usize>,
+    read: fn(Scalar, &str, &mut Vec<u8>) -> Result<(), RowErrorKind>,
     out: &'o mut Vec<u8>,
 }
 
@@ -204,18 +234,22 @@ impl<'de> Visitor<'de> for Elements<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let (mut found, mut read) = (0, Ok(()));
-        while found < self.array.len()
+        while self.len.is_none_or(|len| found < len)
             && let Some(element) = seq.next_element::<&RawValue>()?
         {
-            found += 1;
             // How many there are is told before what is wrong with one.
-            read = read.and_then(|()| read_scalar(self.array.element(), element.get(), self.out));
+            read = read.and_then(|()| {
+                (self.read)(self.scalar, element.get(), self.out).map_err(|kind| kind.in_element(found))
+            });
+            found += 1;
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {
             found += 1;
         }
-        let expected = self.array.len();
-        Ok(if found == expected { read } else { Err(RowErrorKind::WrongArity { expected, found }) })
+        Ok(match self.len {
+            Some(expected) if expected != found => Err(RowErrorKind::WrongArity { expected, found }),
+            _ => read,
+        })
     }
 }
 
@@ -303,7 +337,8 @@ fn with_text(ty: Type, json: &str, read: impl FnOnce(&str) -> Result<(), RowErro
     if !inner.contains('\\') {
         return read(inner);
     }
-    read(&serde_json::from_str::<String>(json).map_err(|_| refuse())?)
+    let text: String = serde_json::from_str(json).map_err(|_| RowErrorKind::invalid(json, "text"))?;
+    read(&text)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) use document::{Tree, canonical, tree};
 pub(crate) use form::{FieldName, read_form, read_once, write_form};
 pub(crate) use hash::{HashSeed, hash_packed, hash_word};
 pub(crate) use json_row::JsonRows;
-pub(crate) use json_text::{check_json, read_document, read_json, write_text};
+pub(crate) use json_text::{check_json, read_from_outside, read_json, write_text};
 #[cfg(feature = "csv")]
 pub(crate) use json_text::{read_text, write_json};
 pub use key::ToKey;

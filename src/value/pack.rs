@@ -9,6 +9,7 @@
 //! integer column, whole or not.
 
 use super::document::{check_keys, tree};
+use super::encode_column::{Written, encode_json};
 use super::order::Num;
 use super::row_error::{RowError, RowErrorKind, excerpt};
 use super::timestamp::{self, Timestamp};
@@ -349,7 +350,6 @@ pub(crate) fn json_depth(text: &[u8]) -> usize {
 }
 
 fn pack_json(value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
-    let invalid = |error: serde_json::Error| RowErrorKind::invalid(&error.to_string(), "JSON");
     if let ValueRef::Json(text) = value {
         // Written anew, so that what tables hold is compact whatever came in.
         return match tree(text) {
@@ -358,9 +358,12 @@ fn pack_json(value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), RowErrorKind>
             Err(_) => Err(RowErrorKind::invalid(text, "JSON")),
         };
     }
-    let text = serde_json::to_vec(&value).map_err(invalid)?;
-    check_readable(&text)?;
-    append(out, &text)
+    // What nests too deep is refused on the way down: it would use up the stack.
+    match encode_json(out, &value) {
+        Ok(Written::Value) => Ok(()),
+        Ok(Written::Null) => Err(RowErrorKind::NullNotAllowed),
+        Err(error) => Err(error.into_parts().1),
+    }
 }
 
 #[cfg(test)]

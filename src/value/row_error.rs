@@ -76,9 +76,7 @@ impl RowError {
     /// Adds which element of an array, or of a sequence of bytes, the error is about.
     #[cold]
     pub(crate) fn in_element(mut self, index: usize) -> RowError {
-        if let RowErrorKind::WrongType { expected, .. } | RowErrorKind::OutOfRange { expected, .. } = &mut self.0.kind {
-            *expected = format!("{expected} as element {index}").into();
-        }
+        self.0.kind = self.0.kind.in_element(index);
         self
     }
 
@@ -101,6 +99,18 @@ impl RowErrorKind {
 
     pub(crate) fn out_of_range(value: impl fmt::Display, expected: impl fmt::Display) -> RowErrorKind {
         RowErrorKind::OutOfRange { value: value.to_string().into(), expected: expected.to_string().into() }
+    }
+
+    /// See [`RowError::in_element`].
+    #[cold]
+    pub(crate) fn in_element(mut self, index: usize) -> RowErrorKind {
+        if let RowErrorKind::WrongType { expected, .. }
+        | RowErrorKind::OutOfRange { expected, .. }
+        | RowErrorKind::InvalidValue { expected, .. } = &mut self
+        {
+            *expected = format!("{expected} as element {index}").into();
+        }
+        self
     }
 
     pub(crate) fn invalid(value: &str, expected: impl fmt::Display) -> RowErrorKind {

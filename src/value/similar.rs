@@ -10,18 +10,22 @@ pub(crate) fn similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     if name.is_empty() || name.len() > COMPARED_BYTES_MAX {
         return None;
     }
+    let most = |candidate: &str| name.len().max(candidate.len()).div_ceil(3);
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= COMPARED_BYTES_MAX)
+        // As many edits as one is longer there are at least.
+        .filter(|candidate| name.len().abs_diff(candidate.len()) <= most(candidate))
         .map(|candidate| (edits(name.as_bytes(), candidate.as_bytes()), candidate))
-        .filter(|(edits, candidate)| *edits <= name.len().max(candidate.len()).div_ceil(3))
+        .filter(|(edits, candidate)| *edits <= most(candidate))
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance, one row of the matrix at a time.
+/// Levenshtein's distance, one row of the matrix at a time, of texts of at most [`COMPARED_BYTES_MAX`].
 fn edits(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut cells: [usize; COMPARED_BYTES_MAX + 1] = std::array::from_fn(|at| at);
+    let row = cells.get_mut(..=b.len()).unwrap_or_default();
     for (i, x) in a.iter().enumerate() {
         let mut diagonal = i;
         let mut left = i + 1;
