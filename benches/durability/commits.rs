@@ -2,12 +2,14 @@
 
 use crate::common::{Indexes, People, Person};
 use crate::{Directory, Outcome, Scale, disk, line, median, micros};
-use folio::{Database, Durability};
+use folio::{Column, Database, Durability, Schema, Table};
 use std::time::{Duration, Instant};
 
 const THREADS: usize = 8;
 /// Rows in a batch.
 const BATCH: usize = 1_000;
+/// Bytes of a text beside a number that is updated.
+const LARGE_BYTES: usize = 1 << 20;
 /// What a commit of one row puts into the log, roughly: for the plain write beside it.
 const COMMIT_BYTES: usize = 128;
 
@@ -103,5 +105,36 @@ pub(crate) fn unsynced(directory: &Directory, scale: Scale) -> Outcome {
     line("  over the commit in memory, to be 1.3x", &format!("{over_memory:.2}x"));
     let rate = format!("{:.2} M/s", median(batched) / 1e6);
     line(&format!("rows in batches of {BATCH}, `Buffered`, to be 1 M/s"), &rate);
+    Ok(())
+}
+
+/// A table of one row with a number and a text of so many bytes.
+fn with_text(directory: &Directory, name: &str, bytes: usize) -> Outcome<Table> {
+    let db = Database::builder().durability(Durability::Buffered).open(directory.path(name))?;
+    let schema = Schema::builder("documents").column(Column::u64("id").primary_key().auto_increment());
+    let table = db.create_table(schema.column(Column::u64("reads")).column(Column::string("text")).build()?)?;
+    table.insert(&(1, 0, "x".repeat(bytes)))?;
+    db.save()?;
+    Ok(table)
+}
+
+/// The log takes what changed, not the text beside it.
+pub(crate) fn beside_text(directory: &Directory, scale: Scale) -> Outcome {
+    let tables = [with_text(directory, "short", 16)?, with_text(directory, "long", LARGE_BYTES)?];
+    let [mut short, mut long] = [const { Vec::new() }; 2];
+    for _ in 0..scale.rounds {
+        for (table, took) in tables.iter().zip([&mut short, &mut long]) {
+            let reads = table.column::<u64>("reads")?;
+            let start = Instant::now();
+            for _ in 0..scale.commits {
+                table.modify(1, |row| row.set(reads, row.get(reads) + 1))?;
+            }
+            took.push(start.elapsed().as_secs_f64() / scale.commits as f64);
+        }
+    }
+    let ratio = median(long.iter().zip(&short).map(|(long, short)| long / short).collect());
+    line("update of a number beside a short text, `Buffered`", &micros(median(short)));
+    line("the same beside a text of 1 MiB", &micros(median(long)));
+    line("  over that beside a short one, to be 2x", &format!("{ratio:.2}x"));
     Ok(())
 }

@@ -51,6 +51,7 @@ fn main() -> Outcome {
     if wants("--commits") {
         commits::synced(&directory, scale)?;
         commits::unsynced(&directory, scale)?;
+        commits::beside_text(&directory, scale)?;
     }
     if wants("--opening") {
         opening::run(&directory, scale)?;

@@ -36,7 +36,7 @@ fn is_same_row(layout: &Layout, a: &RowRef<'_>, b: &RowRef<'_>) -> bool {
     (0..layout.columns().len()).all(|column| is_same_value(a.column_bytes(column), b.column_bytes(column)))
 }
 
-/// Whether two values of a column, of which none is null, are the same.
+/// Whether two values of a column are the same, `None` being null.
 pub(crate) fn is_same_value(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
     match (a, b) {
         // Large values are mostly shared.

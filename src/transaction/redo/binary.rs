@@ -15,11 +15,11 @@
 //! | 8 | next id | the lowest id never given |
 //! | 9 | update | id; bytes of the changes; the changes |
 //!
-//! Ids of deletes, puts and updates are told as how far they are above the lowest that may come: 0 behind `rows`, else one above
-//! the last. A row is a bit for each nullable column, set if it is null, filled up to whole bytes with zeros; then the
-//! values of the other columns in order, packed, those of variable width behind their length. A key that is the row id is
-//! left out. Changes are a bit for each column, set if it changed, filled up in the same way; then, of the columns that
-//! changed, null bits and values as of a row.
+//! Ids of deletes, puts and updates are told as how far they are above the lowest that may come: 0 behind `rows`, else
+//! one above the last. A row is a bit for each nullable column, set if it is null, filled up to whole bytes with zeros;
+//! then the values of the other columns in order, packed, those of variable width behind their length. A key that is
+//! the row id is left out. Changes are a bit for each column, set if it changed, filled up in the same way; then, of
+//! the columns that changed, null bits and values as of a row.
 
 use super::replay::{Change, Record, Records, StoredRow, TableKey};
 use super::{RedoError, Sink};
