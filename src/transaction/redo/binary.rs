@@ -230,7 +230,7 @@ fn put_bit(out: &mut [u8], at: usize, bit: usize) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn put_value(column: &ColumnPlace, value: &[u8], out: &mut Vec<u8>) -> Result<()> {
     match column.place {
         Place::Fixed { width: 8, .. } => put_fixed::<8>(out, value),

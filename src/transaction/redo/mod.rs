@@ -137,7 +137,7 @@ fn write_row(
         Some(row) if row.page().block().birth() <= began => {}
         Some(row) => {
             next_id = next_id.max(id.saturating_add(1));
-            put_row(def, old.row(id).as_ref(), &row, sink)?;
+            put_row(def, || old.row(id), &row, sink)?;
         }
         None if old.row(id).is_some() => sink.delete(id),
         None => {}
@@ -209,7 +209,7 @@ fn write_rows<'a>(old: TableView<'a>, new: TableView<'a>, slot: usize, sink: &mu
     diff_rows(if is_cleared { empty(old.def) } else { old }, new, &mut |old, new| match (old, new) {
         (old, Some(row)) if result.is_ok() => {
             next_id = next_id.max(row.id().saturating_add(1));
-            result = put_row(def, old.as_ref(), &row, sink);
+            result = put_row(def, || old, &row, sink);
         }
         (Some(row), None) => sink.delete(row.id()),
         _ => {}
@@ -222,11 +222,21 @@ fn write_rows<'a>(old: TableView<'a>, new: TableView<'a>, slot: usize, sink: &mu
     Ok(())
 }
 
-fn put_row(def: &TableDef, old: Option<&RowRef<'_>>, row: &RowRef<'_>, sink: &mut impl Sink) -> Result<()> {
-    match old {
-        Some(old) if row.page().has_large() && is_update(def, old, row) => sink.update(def, old, row),
-        _ => sink.put(def, row),
+/// Tells a row that changed; `old` is what it was, and asked for only where that may matter.
+#[inline]
+fn put_row<'a>(
+    def: &TableDef,
+    old: impl FnOnce() -> Option<RowRef<'a>>,
+    row: &RowRef<'_>,
+    sink: &mut impl Sink,
+) -> Result<()> {
+    if row.page().has_large()
+        && let Some(old) = old()
+        && is_update(def, &old, row)
+    {
+        return sink.update(def, &old, row);
     }
+    sink.put(def, row)
 }
 
 /// Whether the row still has a large value, and all of its unique ones.
