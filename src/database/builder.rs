@@ -108,7 +108,7 @@ impl DatabaseBuilder {
     /// and updates are refused when only that is left, and single rows can be deleted then, but for a rare one that is
     /// refused until others are gone. Rows so wide that 32 of them take more than 4 KiB may go beyond the limit by as much
     /// while they are deleted. When deletes have used some of what is kept, inserts are refused until so many rows are gone
-    /// that it is whole again: a few thousand where neighbours go, as the oldest do, but up to a third of a table where
+    /// that it is whole again: a few thousand where neighbours go, as the oldest do, but a third of a table and more where
     /// rows go here and there, since memory is free for others in pieces of 64 KiB. To make room, better delete many at
     /// once than until an insert is taken. A [`delete_where`](crate::Table::delete_where) of many rows may be refused as any
     /// write is.

@@ -46,13 +46,19 @@ pub enum Change<'a> {
 /// let schema = Schema::builder("cities").column(Column::string("name").primary_key()).column(Column::u32("people")).build()?;
 /// let (db, copy) = (Database::in_memory(), Database::in_memory());
 /// let (cities, copied) = (db.create_table(schema.clone())?, copy.create_table(schema)?);
+/// for table in [&cities, &copied] {
+///     table.insert_many([("Aachen", 250_000), ("Bonn", 330_000)])?;
+/// }
 /// let before = db.snapshot();
-/// cities.insert(&("Aachen", 250_000))?;
-/// cities.insert(&("Bonn", 330_000))?;
+/// // Both get the key of the other.
+/// let name = cities.column::<str>("name")?;
+/// cities.modify_where(name.ge(""), |row| {
+///     let other = if row.get(name) == "Bonn" { "Aachen" } else { "Bonn" };
+///     row.set(name, other)
+/// })?;
 /// let after = db.snapshot();
 ///
 /// let diff = before.diff(&after)?;
-/// let name = cities.column::<str>("name")?;
 /// copy.transaction(|tx| {
 ///     let copied = tx.table("cities")?;
 ///     for change in diff.table("cities")? {
@@ -67,6 +73,7 @@ pub enum Change<'a> {
 ///     }
 ///     Ok(())
 /// })?;
+/// assert_eq!(copied.get("Aachen")?.unwrap().decode::<(String, u32)>()?, ("Aachen".to_owned(), 330_000));
 /// assert_eq!(copied.len()?, 2);
 /// # Ok::<(), folio::Error>(())
 /// ```

@@ -294,7 +294,7 @@ impl<'a> Select<'a> {
     }
 
     /// The least value of a column; `None` if no row has one. NaN is above all, and a zero has no sign. Cost: O(log n)
-    /// without filters where an ordered index begins with the column. A `json` column has no order:
+    /// without filters where an ordered index begins with the column, or it is an auto-increment key. A `json` column has no order:
     /// [`Error::InvalidQuery`](crate::Error::InvalidQuery).
     ///
     /// # Errors

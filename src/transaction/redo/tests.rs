@@ -461,6 +461,24 @@ fn no_damage_makes_a_database_that_is_not_sound() {
     }
 }
 
+/// The bits of an update are of its columns alone: of six, the first of which is the row's id, and four may be null.
+#[test]
+fn bits_of_no_column_that_changed_are_refused() {
+    let (origin, _) = small_payloads();
+    let update = |changes: &[u8]| {
+        let payload = [&[4, 0, 9, 4, changes.len() as u8], changes].concat();
+        try_apply(&fork(&origin), Format::Binary, &payload)
+    };
+    for taken in [&[0, 0][..], &[0b100, 0b1], &[0b1100, 0b1, 1], &[0b10_0000, 0b1000], &[0b10_0000, 0, 2, 7, 7]] {
+        assert!(update(taken).is_ok(), "{taken:?}");
+    }
+    let refused: [&[u8]; 8] =
+        [&[], &[0], &[1, 0], &[0b100_0000, 0], &[0, 0b1], &[0b100, 0b10], &[0, 0b1_0000], &[0b100, 0b1, 0]];
+    for changes in refused {
+        assert!(matches!(update(changes), Err(RedoError::Mismatch(_))), "{changes:?}");
+    }
+}
+
 #[test]
 fn what_no_table_holds_is_refused() {
     let (origin, _) = small_payloads();
