@@ -260,7 +260,9 @@ impl TableMut<'_, '_> {
             moves.push(Move { index, from, to });
         }
         if !in_place {
-            fill(self.def, row, &old)?;
+            // A large value that stays as it is stays where it is.
+            let is_large = |value: Option<&[u8]>| value.is_some_and(|value| value.len() > INLINE_MAX);
+            fill_where(self.def, row, &old, |value| !is_large(value))?;
         }
         self.write_row(id, row, in_place)?;
         let def = self.def;
@@ -727,11 +729,26 @@ pub(super) fn check_values(def: &TableDef, row: &RowBuf) -> Result<()> {
 
 /// Sets the columns that are not set to the stored row's values.
 pub(crate) fn fill(def: &TableDef, row: &mut RowBuf, old: &impl Columns) -> Result<()> {
+    fill_where(def, row, old, |_| true)
+}
+
+/// The same for those columns whose value, if they have one, passes the filter.
+#[inline(always)]
+fn fill_where(
+    def: &TableDef,
+    row: &mut RowBuf,
+    old: &impl Columns,
+    takes: impl Fn(Option<&[u8]>) -> bool,
+) -> Result<()> {
     let shape = def.schema.shape();
     let mut from = 0;
     while let Some(index) = row.first_unset(from, shape.len()) {
         from = index + 1;
-        match old.column_bytes(index) {
+        let value = old.column_bytes(index);
+        if !takes(value) {
+            continue;
+        }
+        match value {
             Some(bytes) => row.set(shape, index, bytes).map_err(|error| error.in_table(def.name()))?,
             None => row.set_null(shape, index),
         }

@@ -6,7 +6,7 @@
 //! before the splice and one behind it.
 //!
 //! - P1: within the page, rows stand in the order of their ids.
-//! - P2: links to large values move from the old page to the new one in the same order; those of rows that are gone are
+//! - P2: links to large values move from the old page to the new one in the same order; those that no row has any more are
 //!   discarded with the old page.
 //! - P3: a page has no byte to spare: its values of variable width end where it ends.
 
@@ -15,7 +15,8 @@ use super::row_page::{PageRef, flags, word};
 use crate::page::{Donor, Link, OutOfMemory, Pages};
 use crate::value::{Columns, RowBuf};
 
-/// What happens to a page's rows: of the old ones, `removed` from position `at` on go, and `rows` take their place.
+/// What happens to a page's rows: of the old ones, `removed` from position `at` on go, and `rows` take their place. Where
+/// one row takes another's, a large value of a column that it does not set stays: its block goes into the new page.
 #[derive(Clone, Copy)]
 pub(crate) struct Splice<'a> {
     pub(crate) at: usize,
@@ -27,6 +28,20 @@ impl Splice<'_> {
     /// Where the old rows that stay go on.
     fn resume(&self) -> usize {
         self.at + self.removed
+    }
+
+    /// Whether the new row keeps the large value that the old one, whose place it takes, has in the `index`-th column of
+    /// variable width.
+    fn keeps(&self, layout: &Layout, old: &OldPage<'_>, index: usize, column: VariableColumn) -> bool {
+        self.removed == 1
+            && matches!(self.rows, [row] if !row.is_set(column.column))
+            && old.large(layout, index) >> self.at & 1 == 1
+    }
+
+    /// The rows of the new page whose value in that column is in a block of its own.
+    fn large(&self, layout: &Layout, old: &OldPage<'_>, index: usize, column: VariableColumn) -> u32 {
+        let bits = self.bits(old.large(layout, index), |row| is_large(variable_value(row, column)));
+        bits | u32::from(self.keeps(layout, old, index, column)) << self.at
     }
 
     /// One bit per row of the new page, from those of the old page's rows and those of the new rows.
@@ -192,8 +207,12 @@ impl<'a> Plan<'a> {
         }
         if self.has_large() {
             for (index, column) in layout.variable_columns().iter().enumerate() {
-                let of_new = |row: &RowBuf| is_large(variable_value(row, *column));
-                put_word(head, layout.large_mask_at(index), self.splice.bits(old.large(layout, index), of_new));
+                put_word(head, layout.large_mask_at(index), self.splice.large(layout, old, index, *column));
+                if self.splice.keeps(layout, old, index, *column)
+                    && let Some(nulls) = layout.column(column.column).and_then(|column| column.nulls)
+                {
+                    put_bit(head, layout.mask_at(nulls), self.splice.at, false);
+                }
             }
         }
     }
@@ -282,7 +301,10 @@ impl<'a> Plan<'a> {
             to += 1;
         };
         for (index, column) in self.layout.variable_columns().iter().enumerate() {
-            let large = donor.as_deref().map_or(0, |old| PageRef::new(old.block()).large(self.layout, index));
+            let (large, keeps) = donor.as_deref().map_or((0, false), |donor| {
+                let old = old_page(Some(donor), self.layout);
+                (old.large(self.layout, index), self.splice.keeps(self.layout, &old, index, *column))
+            });
             for position in 0..=old_rows {
                 if position == at {
                     for value in rows.iter().map(|row| variable_value(row, *column)).filter(|value| is_large(value)) {
@@ -292,7 +314,7 @@ impl<'a> Plan<'a> {
                 }
                 if u64::from(large) >> position & 1 == 1 {
                     if let Some(donor) = donor.as_deref_mut()
-                        && !(at..self.splice.resume()).contains(&position)
+                        && (keeps || !(at..self.splice.resume()).contains(&position))
                     {
                         let moved = pages.take(donor, from);
                         put(pages, moved);
@@ -308,10 +330,8 @@ impl<'a> Plan<'a> {
 /// How many large values the new page has.
 #[cold]
 fn count_links(layout: &Layout, old: &OldPage<'_>, splice: Splice<'_>) -> usize {
-    let count = |(index, column): (usize, &VariableColumn)| {
-        splice.bits(old.large(layout, index), |row| is_large(variable_value(row, *column))).count_ones() as usize
-    };
-    layout.variable_columns().iter().enumerate().map(count).sum()
+    let columns = layout.variable_columns().iter().enumerate();
+    columns.map(|(index, column)| splice.large(layout, old, index, *column).count_ones() as usize).sum()
 }
 
 /// Where the values of variable width before number `ordinal` end.
