@@ -1,6 +1,10 @@
 //! Forks: databases that share all memory with their origin and nothing else, neither numbers nor schemas.
 
+#[path = "common/random.rs"]
+mod random;
+
 use folio::{Change, Column, Database, Error, Index, Schema, SchemaBuilder, Snapshot, Table};
+use random::Random;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
@@ -391,6 +395,47 @@ fn a_diff_knows_which_tables_there_are() {
     for (wanted, meant) in [("stay", "stays"), ("coms", "comes"), ("ges", "goes")] {
         let error = count(wanted).unwrap_err();
         assert_eq!(error.to_string(), format!("no table `{wanted}`; did you mean `{meant}`?"));
+    }
+}
+
+/// Whatever tables come, go and come again under their names on either side; of each row the table's name is told.
+#[test]
+fn a_diff_tells_tables_apart_by_more_than_their_names() {
+    let mut random = Random(5);
+    for _ in 0..300 {
+        let db = Database::in_memory();
+        let make = |db: &Database, name: &str| {
+            let made = db.create_table(Schema::builder(name).column(Column::u64("n")).build().unwrap());
+            made.unwrap().insert(&(1,)).unwrap();
+        };
+        let names = ["a", "b", "c", "d", "e"];
+        names.iter().filter(|_| random.below(2) == 0).for_each(|name| make(&db, name));
+        let (before, fork) = (db.snapshot(), db.fork());
+        let mut expected = BTreeSet::new();
+        for (side, db) in [('-', &db), ('+', &fork)] {
+            for name in names {
+                let was = before.table(name).is_ok();
+                if random.below(2) == 0 {
+                    continue;
+                }
+                if was {
+                    db.drop_table(name).unwrap();
+                    // It is there on the other side, unless that drops it too.
+                    if !expected.remove(&(name, side)) {
+                        expected.insert((name, if side == '-' { '+' } else { '-' }));
+                    }
+                }
+                if random.below(2) == 0 {
+                    make(db, name);
+                    expected.insert((name, side));
+                }
+            }
+        }
+        let (here, there) = (db.snapshot(), fork.snapshot());
+        let diff = here.diff(&there).unwrap();
+        let told: Vec<_> = diff.iter().map(|(name, change)| (name, kind_and_id(change).0)).collect();
+        assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), expected);
+        assert_eq!(told.len(), expected.len());
     }
 }
 

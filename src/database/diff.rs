@@ -88,8 +88,8 @@ pub struct Diff<'a> {
 impl<'a> Diff<'a> {
     pub(super) fn between(earlier: &'a Snapshot, later: &'a Snapshot) -> Self {
         let mut tables = Vec::new();
-        for (name, old) in &earlier.catalog.tables {
-            let new = later.catalog.same_table(&old.def);
+        for (old, new) in earlier.catalog.beside(&later.catalog) {
+            let Some(old) = old else { continue };
             let mut changes = Vec::new();
             let a = view_of(earlier.pinned.root(), old.slot, &old.def);
             match new {
@@ -97,15 +97,15 @@ impl<'a> Diff<'a> {
                 None => all_rows(a, &mut |old| changes.push(Change::Deleted { old })),
             }
             if !changes.is_empty() {
-                tables.push((&**name, changes));
+                tables.push((old.def.name(), changes));
             }
         }
-        for (name, new) in &later.catalog.tables {
-            if earlier.catalog.same_table(&new.def).is_none() {
+        for (old, new) in earlier.catalog.beside(&later.catalog) {
+            if let (None, Some(new)) = (old, new) {
                 let mut changes = Vec::new();
                 let view = view_of(later.pinned.root(), new.slot, &new.def);
                 all_rows(view, &mut |new| changes.push(Change::Inserted { new }));
-                tables.push((&**name, changes));
+                tables.push((new.def.name(), changes));
             }
         }
         Self { earlier, later, tables }

@@ -35,7 +35,7 @@ impl States {
     /// the user's code keeps in them.
     pub(super) fn replace(&self, old: &Catalog, new: &Catalog, changed: StateMap) -> Vec<Arc<TableState>> {
         let mut states = self.0.lock();
-        let dropped = old.tables.values().filter(|listed| new.same_table(&listed.def).is_none());
+        let dropped = old.beside(new).filter_map(|(before, now)| before.filter(|_| now.is_none()));
         let mut gone: Vec<_> = dropped.filter_map(|listed| states.remove(&listed.def.table)).collect();
         for (table, state) in changed {
             if let Some(before) = states.insert(table, Arc::clone(&state)) {

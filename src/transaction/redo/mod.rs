@@ -151,12 +151,11 @@ fn write_row(
 
 fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()> {
     // Most writes change no definition: they have the same catalogue, not one like it.
-    let is_same_catalog = std::ptr::eq(old.catalog, new.catalog);
-    if !is_same_catalog {
+    if !std::ptr::eq(old.catalog, new.catalog) {
         write_tables(old.catalog, new.catalog, sink)?;
     }
-    for listed in new.catalog.tables.values() {
-        let before = if is_same_catalog { Some(listed) } else { old.catalog.same_table(&listed.def) };
+    for (before, now) in old.catalog.beside(new.catalog) {
+        let Some(listed) = now else { continue };
         let Some(before) = before else {
             write_rows(empty(&listed.def), TableView::new(new.root, listed.slot, &listed.def), listed.slot, sink)?;
             continue;
@@ -180,11 +179,15 @@ fn write(old: Version<'_>, new: Version<'_>, sink: &mut impl Sink) -> Result<()>
 }
 
 fn write_tables(old: &Catalog, new: &Catalog, sink: &mut impl Sink) -> Result<()> {
-    for dropped in old.tables.values().filter(|before| new.same_table(&before.def).is_none()) {
-        sink.drop_table(dropped.def.name());
+    for (before, now) in old.beside(new) {
+        if let (Some(dropped), None) = (before, now) {
+            sink.drop_table(dropped.def.name());
+        }
     }
-    for created in new.tables.values().filter(|listed| old.same_table(&listed.def).is_none()) {
-        sink.create_table(created.slot, &created.def.schema)?;
+    for (before, now) in old.beside(new) {
+        if let (None, Some(created)) = (before, now) {
+            sink.create_table(created.slot, &created.def.schema)?;
+        }
     }
     Ok(())
 }
