@@ -1,6 +1,7 @@
 //! Costs that the documentation states, counted in allocations and their bytes, which no machine's mood changes.
 
-use folio::{Column, Database, Index, Schema};
+use folio::{Column, Database, ImportOptions, Index, Schema};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -92,4 +93,20 @@ fn a_fork_costs_the_same_however_many_tables_there_are() {
         [first, of_snapshot, of_fork, table, again]
     });
     assert_eq!(few, many, "allocations and bytes with 1 table and with 1,000");
+}
+
+/// Of each small value in a document a tree would take a hundred times its text.
+#[test]
+fn a_document_is_judged_without_a_tree() {
+    let db = Database::in_memory();
+    let table = db.create_table(Schema::builder("t").column(Column::json("doc")).build().unwrap()).unwrap();
+    let numbers = vec!["0"; 1 << 18].join(",");
+    let line = format!("{{\"doc\":{{\"all\":[{numbers}],\"none\":[null,true,-1,0.5,\"\\u00e4\"]}}}}\n");
+    let imported = cost(|| drop(table.import_json_lines(line.as_bytes(), &ImportOptions::new()).unwrap()));
+    let raw: Box<RawValue> = serde_json::from_str(&format!("[{numbers}]")).unwrap();
+    let inserted = cost(|| assert_eq!(table.insert(&(raw,)).unwrap(), 1));
+    assert_eq!(table.len().unwrap(), 2);
+    for Cost { bytes, .. } in [imported, inserted] {
+        assert!(bytes < 20 * line.len(), "{bytes} bytes allocated for {}", line.len());
+    }
 }

@@ -301,6 +301,54 @@ fn documents_that_cannot_be_read_back_are_refused() {
     assert!(table.get(2).unwrap().unwrap().value("doc").unwrap().is_null());
 }
 
+const EDGES: [&str; 17] = [
+    "null",
+    "true",
+    "0",
+    "-0",
+    "-0.0",
+    "1e308",
+    "1e309",
+    "-1e999",
+    "1e-999",
+    "18446744073709551616",
+    "\"\"",
+    "\"a\"",
+    "\"\\ud800\"",
+    "\"\\ud83d\\ude00\"",
+    "\"\\u0000\"",
+    "\"\\udc00\"",
+    "1.7976931348623159e308",
+];
+
+/// Documents in which the numbers, texts and keys at the edge of what can be read stand anywhere.
+fn edgy_text() -> impl Strategy<Value = String> {
+    prop::sample::select(&EDGES[..]).prop_map(str::to_owned).prop_recursive(3, 24, 4, |inner| {
+        let keys = prop::sample::select(&["\"a\"", "\"\\udbff\"", "\"\"", "\"a b\""][..]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|values| format!("[{}]", values.join(", "))),
+            prop::collection::vec((keys, inner), 0..4).prop_map(|entries| {
+                let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key} : {value}")).collect();
+                format!("{{{}}}", entries.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_document_is_taken_just_if_it_is_read_as_a_value(text in edgy_text()) {
+        let (table, doc) = table();
+        let inserted = table.insert(&Doc { doc: raw(&text) });
+        prop_assert_eq!(inserted.is_ok(), serde_json::from_str::<Value>(&text).is_ok());
+        if let Ok(id) = inserted
+            && text != "null"
+        {
+            prop_assert_eq!(table.get(id).unwrap().unwrap().get(doc), Some(serde_json::from_str(&text).unwrap()));
+        }
+    }
+}
+
 // How they are kept.
 
 /// Whose objects serde_json reads as the JSON that the text spells.

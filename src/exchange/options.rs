@@ -53,8 +53,7 @@ impl ImportOptions {
     }
 
     /// The most bytes of one record; by default 64 MiB. It bounds what the import takes of memory, beside what it
-    /// stores: a few times as much, but some hundred times as much for a document of many small values, which is read as a
-    /// tree to judge it. A record above it is wrong, and is passed over without being kept.
+    /// stores: a few times as much. A record above it is wrong, and is passed over without being kept.
     pub fn record_bytes_max(mut self, bytes: u64) -> Self {
         self.record_bytes_max = bytes;
         self

@@ -18,9 +18,10 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::fmt;
 use std::io::{self, Write};
 
-use serde_core::de::Error;
+use serde_core::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::ser::Formatter;
@@ -38,8 +39,8 @@ use super::types::Type;
 pub(super) fn append_document(text: &str, out: &mut Vec<u8>) -> Result<(), RowErrorKind> {
     match read_back(text)? {
         // The column's own.
-        Value::Null => Err(RowErrorKind::invalid(text, "JSON other than null")),
-        _ => append(out, compact(text).as_bytes()),
+        Skimmed::Null => Err(RowErrorKind::invalid(text, "JSON other than null")),
+        Skimmed::Other => append(out, compact(text).as_bytes()),
     }
 }
 
@@ -62,10 +63,69 @@ pub(super) fn compact(json: &str) -> Cow<'_, str> {
     Cow::Owned(json.chars().filter(keep).collect())
 }
 
-fn read_back(text: &str) -> Result<Value, RowErrorKind> {
+/// Judges whether [`tree`] would read the text.
+fn read_back(text: &str) -> Result<Skimmed, RowErrorKind> {
     check_keys(text)?;
     let refuse = |error| RowErrorKind::invalid(text, format_args!("JSON that can be read back: {error}"));
     serde_json::from_str(text).map_err(refuse)
+}
+
+/// What is read as a [`Value`] is, number by number and key by key, and kept nowhere: a tree of many small values takes a
+/// hundred times the memory of its text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Skimmed {
+    Null,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Skimmed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Skim)
+    }
+}
+
+struct Skim;
+
+impl<'de> Visitor<'de> for Skim {
+    type Value = Skimmed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Skimmed, E> {
+        Ok(Skimmed::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Skimmed, E> {
+        Ok(Skimmed::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Skimmed, E> {
+        Ok(Skimmed::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Skimmed, E> {
+        Ok(Skimmed::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Skimmed, E> {
+        Ok(Skimmed::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Skimmed, E> {
+        Ok(Skimmed::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Skimmed, A::Error> {
+        while values.next_element::<Skimmed>()?.is_some() {}
+        Ok(Skimmed::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Skimmed, A::Error> {
+        while entries.next_entry::<Skimmed, Skimmed>()?.is_some() {}
+        Ok(Skimmed::Other)
+    }
 }
 
 /// The tree that a document's text is read as. Text that is no document of a table, as whoever makes a `ValueRef` may give,
