@@ -114,6 +114,10 @@ impl DatabaseBuilder {
     /// write is.
     /// [`clear`](crate::Table::clear) and [`drop_table`](Database::drop_table) need next to nothing. None of it gives
     /// back what a snapshot holds.
+    ///
+    /// What was stored under a limit can be opened under it. Loaded, pages lie otherwise than when they were made one after
+    /// the other: opening may take a sixteenth and 2 MiB more, and where they do not fit otherwise, the limit is higher by
+    /// as much until the database is closed.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_bytes = Some(bytes);
         self

@@ -62,7 +62,7 @@ pub struct DurableStats {
     pub checkpoint: u64,
     /// When that was made, by the database's clock; none if it was before this opening.
     pub checkpoint_time: Option<Timestamp>,
-    /// Bytes of commits since, which opening would replay.
+    /// Bytes of commits since, which opening would replay: what the log says of each batch of them, and 64 for its header.
     pub unsaved_bytes: u64,
     /// Commits that readers see and the log does not have yet, with
     /// [`Durability::Interval`](crate::Durability::Interval): what the end of the process would lose.

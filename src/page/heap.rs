@@ -226,6 +226,15 @@ impl Heap {
         self.reserve_spans = (spans / 16).clamp(RESERVE_SPANS_MIN, RESERVE_SPANS_MAX).min(spans / 8);
     }
 
+    /// The same, unless what is kept for who frees memory would not be whole then.
+    pub(super) fn lower_limit(&mut self, bytes: usize) {
+        let before = self.limit_bytes;
+        self.limit(bytes);
+        if self.reserved_bytes() > bytes || self.chunks.spans_free() < self.reserve() {
+            self.limit(before);
+        }
+    }
+
     /// Whether what is kept for who frees memory has been used in part. Then nothing is to be added before it is whole again,
     /// also where there is room: rows that come and go leave room in ever more sizes, and in the end none in that of a page.
     #[inline]

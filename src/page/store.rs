@@ -320,6 +320,11 @@ impl Store {
         self.writer.lock().get_mut().pages.heap.limit(bytes);
     }
 
+    /// The same, unless that left too little to who frees memory: then the limit stays.
+    pub(crate) fn lower_memory_limit(&self, bytes: usize) {
+        self.writer.lock().get_mut().pages.heap.lower_limit(bytes);
+    }
+
     /// As the last write to end has left it: a running one is neither waited for nor counted. Cost: O(named versions).
     pub(crate) fn memory_use(&self) -> MemoryUse {
         if let Some(mut writer) = self.writer.try_lock() {

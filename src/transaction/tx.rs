@@ -436,6 +436,11 @@ impl<'d> Transaction<'d> {
         }
     }
 
+    /// The bytes of pages in use, and how many more may be.
+    pub(super) fn memory(&self) -> (usize, usize) {
+        self.page.memory()
+    }
+
     /// Commits what was replayed from a log, as the version that it ends at.
     pub(crate) fn commit_replayed(self, version: u64) -> Result<()> {
         self.check_alive()?;

@@ -25,6 +25,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+/// What a batch counts for beside its payload: about what its header takes, and replaying it, whatever it says.
+const BATCH_BYTES: u64 = 64;
+
+/// What a batch counts for among those that opening would replay.
+pub(super) fn bytes_of(batch: &Batch<'_>) -> u64 {
+    BATCH_BYTES + batch.payload.len() as u64
+}
+
 const OPEN: u8 = 0;
 /// The log has refused what is published, and has to take it before a write begins (D6).
 const OWED: u8 = 1;
@@ -183,7 +191,7 @@ impl Log {
     pub(super) fn append_batch(&self, batch: Batch<'_>) -> Result<()> {
         match self.engine.append(batch).map_err(|error| self.note(error))? {
             Appended::At(_) => {
-                self.count(batch.payload.len() as u64);
+                self.count(bytes_of(&batch));
                 Ok(())
             }
             Appended::Conflict(found) => {

@@ -11,6 +11,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod log;
 pub(crate) mod open;
 mod parts;
+mod replay;
 #[cfg(any(unix, windows))]
 pub(crate) mod salvage;
 

@@ -3,14 +3,17 @@
 use super::Durability;
 use super::ahead::{Read, read_ahead};
 use super::checkpoint::{Saved, SavedTable};
-use super::log::Log;
+use super::log::{Log, bytes_of};
 use super::parts::{Contents, NamedTable, damaged, image_format};
+use super::replay::Replay;
 use crate::error::{Error, Result};
 use crate::page::Writer;
 use crate::schema::Schema;
 #[cfg(feature = "testing")]
+use crate::storage::Batch;
+#[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
-use crate::storage::{Batch, Format, Manifest, Object, ObjectReader, OpenReport, StorageEngine};
+use crate::storage::{Format, Manifest, Object, ObjectReader, OpenReport, StorageEngine};
 use crate::table::change::TableMut;
 use crate::table::definition::TableDef;
 use crate::table::image::PartError;
@@ -20,14 +23,14 @@ use crate::table::version::{Entry, set_version_number};
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::clock::Clock;
 use crate::transaction::core::Core;
+use crate::transaction::ddl;
 use crate::transaction::redo;
-use crate::transaction::{ddl, tx::Transaction};
 use crate::value::SortedMap;
 use std::sync::Arc;
 
-/// The log is replayed in writes of so many bytes of batches: within one, pages are changed in place; between two, the
-/// memory of what was replaced comes back.
-pub(super) const REPLAY_BYTES: usize = 4 << 20;
+/// Pages lie in memory otherwise than when they were made one after the other, and what is made of them stood within the
+/// limit: to load it may take a sixteenth and so many bytes more.
+const LOADING_BYTES: usize = 2 << 20;
 
 /// How a database works that was built.
 #[derive(Debug, Clone)]
@@ -63,7 +66,14 @@ pub struct Opening {
 pub(crate) fn open(engine: Arc<dyn StorageEngine>, options: &Options) -> Result<(Arc<Core>, Opening)> {
     let mut core = Core::deferring()?;
     options.apply(&mut core);
+    let limit = options.memory_bytes;
+    if let Some(bytes) = limit {
+        core.store.limit_memory(bytes.saturating_add(bytes / 16 + bytes.min(LOADING_BYTES)));
+    }
     let (saved, mut opening, unsaved_bytes) = load(&core, &*engine)?;
+    if let Some(bytes) = limit {
+        core.store.lower_memory_limit(bytes);
+    }
     engine.claim()?;
     let generation = engine.manifest().map_or(0, |manifest| manifest.generation);
     opening.missing_closures = missing_closures(&core.catalog.read());
@@ -242,59 +252,24 @@ fn in_object(object: &Object, error: PartError) -> Error {
     }
 }
 
-/// Applies a batch, and answers the version that it ends at.
-pub(super) fn apply_batch(
-    tx: &Transaction<'_>,
-    format: Format,
-    batch: &Batch<'_>,
-    bases: &mut redo::Bases,
-) -> Result<u64> {
-    let corrupt = |offset: u64, expected: Box<str>, found: Box<str>| Error::Corrupt {
-        file: format!("the log's batch of version {}", batch.first).into(),
-        offset,
-        expected,
-        found,
-    };
-    // A batch without content makes versions that change nothing.
-    if !batch.payload.is_empty() {
-        redo::apply(tx, format, batch.payload, bases).map_err(|error| match error {
-            PartError::Other(error) => error,
-            PartError::Mismatch(mismatch) => corrupt(mismatch.at.unwrap_or(0), mismatch.expected, mismatch.found),
-        })?;
-    }
-    batch.last().ok_or_else(|| corrupt(0, "a version below 2^64".into(), "more".into()))
-}
-
 /// Applies the batches behind version `checkpoint` up to `last`, and answers how many they were, and of how many bytes.
 fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -> Result<(u64, u64)> {
-    let (mut version, mut replayed, mut all_bytes, mut bytes) = (checkpoint, 0, 0, 0);
+    let (mut replayed, mut bytes) = (0, 0);
     if last == checkpoint {
         return Ok((0, 0));
     }
-    let mut running: Option<Transaction<'_>> = None;
+    let mut replay = Replay::new(core, engine.format(), checkpoint);
     engine.read_from(checkpoint.saturating_add(1), &mut |batch| {
-        let tx = match &mut running {
-            Some(tx) => tx,
-            none => none.insert(core.begin()?),
-        };
         #[cfg(feature = "testing")]
         let batch = match is_planted(Plant::SkipLastBatch) && batch.last() == Some(last) {
             true => Batch { payload: b"", ..batch },
             false => batch,
         };
-        version = apply_batch(tx, engine.format(), &batch, &mut redo::Bases::default())?;
         replayed += 1;
-        all_bytes += batch.payload.len() as u64;
-        bytes += batch.payload.len();
-        if bytes >= REPLAY_BYTES {
-            bytes = 0;
-            running.take().map_or(Ok(()), |tx| tx.commit_replayed(version))?;
-        }
-        Ok(())
+        bytes += bytes_of(&batch);
+        replay.apply(&batch, &mut redo::Bases::default(), false)
     })?;
-    if let Some(tx) = running {
-        tx.commit_replayed(version)?;
-    }
+    let version = replay.finish()?;
     if version != last {
         return Err(Error::Corrupt {
             file: "the log".into(),
@@ -303,5 +278,5 @@ fn replay(core: &Core, engine: &dyn StorageEngine, checkpoint: u64, last: u64) -
             found: format!("an end at {version}").into(),
         });
     }
-    Ok((replayed, all_bytes))
+    Ok((replayed, bytes))
 }

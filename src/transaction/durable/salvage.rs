@@ -9,18 +9,18 @@
 //! Whatever is missing is reported. A table without its last parts is older than the others, and the log is applied to it
 //! all the same, but for updates: each of its rows is one that was committed, but they may be of different versions.
 
-use super::open::{REPLAY_BYTES, apply_batch, read_schema, read_through, restore_table, set_number};
+use super::open::{read_schema, read_through, restore_table, set_number};
 use super::parts::{Contents, NamedTable, image_format, storage_format};
+use super::replay::Replay;
 use crate::error::{Error, Result};
 use crate::schema::Schema;
-use crate::storage::{Batch, Damage, Format, Object, ObjectKind, Remains, as_damage};
+use crate::storage::{Damage, Format, Object, ObjectKind, Remains, as_damage};
 use crate::table::definition::TableDef;
 use crate::table::image;
 use crate::table::version::TABLES_MAX;
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Core;
 use crate::transaction::redo::Bases;
-use crate::transaction::tx::Transaction;
 use crate::value::SortedMap;
 use std::sync::Arc;
 
@@ -163,26 +163,10 @@ impl Salvage<'_> {
 
     /// Applies the log behind version `after` as far as it goes, and says what is lost behind.
     fn replay(&mut self, after: u64) -> Result<()> {
-        let (remains, core, format, bases) = (self.remains, self.core, self.format, &mut self.bases);
-        let mut running: Option<Transaction<'_>> = None;
-        let (mut version, mut bytes) = (after, 0);
-        let mut apply = |batch: Batch<'_>| -> Result<()> {
-            let tx = match &mut running {
-                Some(tx) => tx,
-                none => none.insert(core.begin()?),
-            };
-            version = tx.savepoint(|tx| apply_batch(tx, format, &batch, bases))?;
-            bytes += batch.payload.len();
-            if bytes >= REPLAY_BYTES {
-                bytes = 0;
-                running.take().map_or(Ok(()), |tx| tx.commit_replayed(version))?;
-            }
-            Ok(())
-        };
-        let end = remains.read_log(after, &mut apply, self.report)?;
-        if let Some(tx) = running {
-            tx.commit_replayed(version)?;
-        }
+        let (remains, bases) = (self.remains, &mut self.bases);
+        let mut replay = Replay::new(self.core, self.format, after);
+        let end = remains.read_log(after, &mut |batch| replay.apply(&batch, bases, true), self.report)?;
+        replay.finish()?;
         if end.known > end.reached {
             let first = end.reached.saturating_add(1);
             self.lost_versions(format!("the log's versions {first} to {}", end.known), "nothing that can be applied");
