@@ -3,7 +3,7 @@
 #[path = "common/random.rs"]
 mod random;
 
-use folio::{Column, Database, Error, Schema};
+use folio::{Change, Column, Database, Error, Schema};
 use random::Random;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -97,6 +97,13 @@ fn some_values(random: &mut Random, seed: u64, all: bool) -> Map<String, Value> 
     values
 }
 
+fn id_of(change: &Change<'_>) -> u64 {
+    match change {
+        Change::Inserted { new } | Change::Updated { new, .. } => new.id(),
+        Change::Deleted { old } => old.id(),
+    }
+}
+
 /// An update leaves large values of other columns where they are, whatever becomes of the others: in the row's versions
 /// before, in those that are rolled back, and in what is counted.
 #[test]
@@ -151,6 +158,10 @@ fn updates_beside_large_values_change_what_they_name() {
         if step % 20 == 0 {
             assert_eq!(rows(&db.snapshot()), model, "step {step}");
             assert_eq!(rows(&before), then, "step {step}");
+            let (now, differs) = (db.snapshot(), |id: &u64| model.get(id) != then.get(id));
+            let told = before.diff(&now).unwrap();
+            let told: Vec<u64> = told.iter().map(|(_, change)| id_of(change)).collect();
+            assert_eq!(told, (1..=70).filter(differs).collect::<Vec<_>>(), "step {step}");
             let (figures, size) = (&db.stats().tables[0], table.size().unwrap());
             assert_eq!((figures.row_bytes, figures.index_bytes), (size.row_bytes, size.index_bytes));
         }

@@ -45,19 +45,20 @@ pub(crate) fn is_same_value(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
     }
 }
 
-/// Which of the page's ids (bit 0 to 31) have rows that may differ. Those that do are among them; beside large values all
-/// that both pages have may be.
+/// Which of the page's ids (bit 0 to 31) have rows that may differ. Those that do are among them; where rows came or went
+/// before others, all that both pages have may be.
 fn differing_rows<'g>(old: PageRef<'g>, new: PageRef<'g>, layout: &Layout) -> u32 {
     let only_one = old.live() ^ new.live();
     let both = old.live() & new.live();
     // Rows were added or removed behind those of both: these have the same positions in both pages.
     let is_prefix = both == low_bits(old.live(), both) && both == low_bits(new.live(), both);
-    if !is_prefix || old.has_large() || new.has_large() {
+    if !is_prefix {
         return only_one | both;
     }
     let rows = both.count_ones() as usize;
     let all = if rows == 32 { u32::MAX } else { (1 << rows) - 1 };
-    let mut positions = 0;
+    let has_large = old.has_large() || new.has_large();
+    let mut positions = if has_large { differing_large(old, new, layout, all) } else { 0 };
     for column in layout.columns() {
         positions |= (old.nulls(layout, column) ^ new.nulls(layout, column)) & all;
         match column.place {
@@ -92,6 +93,33 @@ fn differing_rows<'g>(old: PageRef<'g>, new: PageRef<'g>, layout: &Layout) -> u3
         positions &= positions - 1;
     }
     ids
+}
+
+/// At which of the positions `all` the pages' large values differ. A value's link is found by counting those before it: here
+/// once for all, which makes it linear in the columns.
+#[cold]
+fn differing_large<'g>(old: PageRef<'g>, new: PageRef<'g>, layout: &Layout, all: u32) -> u32 {
+    let (mut positions, mut old_links, mut new_links) = (0, 0, 0);
+    for index in 0..layout.variable_columns().len() {
+        let (a, b) = (old.large(layout, index), new.large(layout, index));
+        positions |= (a ^ b) & all;
+        let mut both = a & b & all;
+        while both != 0 {
+            let bit = both & both.wrapping_neg();
+            both ^= bit;
+            let value = |page: PageRef<'g>, links: usize, large: u32| {
+                page.block().child(links + (large & (bit - 1)).count_ones() as usize)
+            };
+            let is_same = value(old, old_links, a).zip(value(new, new_links, b)).is_some_and(|(a, b)| {
+                // Most are shared.
+                a.same(b) || a.bytes() == b.bytes()
+            });
+            positions |= if is_same { 0 } else { bit };
+        }
+        old_links += a.count_ones() as usize;
+        new_links += b.count_ones() as usize;
+    }
+    positions
 }
 
 /// Which values of two columns differ, one bit each. A loop per width, so that each compares without a call.
