@@ -7,7 +7,8 @@
 //!   gone altogether, not even how they are written: their first bytes do.
 //!
 //! Whatever is missing is reported. A table without its last parts is older than the others, and the log is applied to it
-//! all the same, but for updates: each of its rows is one that was committed, but they may be of different versions.
+//! all the same, but for updates of rows that it has not told whole: each of its rows is one that was committed, but they
+//! may be of different versions.
 
 use super::open::{read_schema, read_through, restore_table, set_number};
 use super::parts::{Contents, NamedTable, image_format, storage_format};
@@ -98,7 +99,7 @@ impl Salvage<'_> {
         let whole = self.count_whole(table.parts)?;
         let kept = self.restore_parts(table, &schema, whole)?;
         if let Some(first_lost) = table.parts.get(kept) {
-            self.bases.older.push(table.slot);
+            self.bases.note_older(table.slot);
             let found = match kept {
                 0 => "none of its parts: its rows up to there are lost".into(),
                 _ => format!(

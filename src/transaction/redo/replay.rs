@@ -12,6 +12,7 @@ use crate::table::version::{Entry, TABLES_MAX};
 use crate::transaction::tx::Transaction;
 use crate::value::{RowBuf, excerpt};
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How a record names the table whose rows it changes.
@@ -52,9 +53,31 @@ pub(super) trait Records<'a>: Clone {
 /// On what payloads are applied.
 #[derive(Debug, Default)]
 pub(crate) struct Bases {
-    /// The slots of tables that are older than what the first payload was made from. Changes of their rows are passed over
-    /// where they are not told whole: else there would be rows that nobody has ever committed.
-    pub(crate) older: Vec<usize>,
+    older: Vec<Older>,
+}
+
+/// A table that is older than what the first payload was made from. Of its rows those are changed that a payload has told
+/// whole since; what changed of the others is passed over: it would make rows that nobody has ever committed.
+#[derive(Debug)]
+struct Older {
+    slot: usize,
+    told: BTreeSet<u64>,
+}
+
+impl Bases {
+    /// Notes that the table in this slot is older.
+    pub(crate) fn note_older(&mut self, slot: usize) {
+        self.older.push(Older { slot, told: BTreeSet::new() });
+    }
+
+    fn older_at(&mut self, slot: usize) -> Option<&mut Older> {
+        self.older.iter_mut().find(|older| older.slot == slot)
+    }
+
+    /// Notes that the table in this slot is what the payloads say.
+    fn forget(&mut self, slot: usize) {
+        self.older.retain(|older| older.slot != slot);
+    }
 }
 
 /// Does what the payload says, in the running write. Payloads are applied once, in the order of their versions, to what
@@ -77,15 +100,18 @@ fn replay<'a>(tx: &Transaction<'_>, mut records: impl Records<'a>, bases: &mut B
             Record::Drop { name } => tx.drop_table(&name).map_err(|error| refuse(at, error))?,
             Record::Create { slot, schema } => {
                 create(tx, at, slot, schema)?;
-                bases.older.retain(|older| *older != slot);
+                bases.forget(slot);
             }
             Record::Alter { schema } => alter(tx, at, schema)?,
-            Record::Change { table, .. } => {
+            Record::Change { table, change } => {
                 let (slot, state) = find(tx, at, &table)?;
-                let is_older = bases.older.contains(&slot);
+                if matches!(change, Change::Clear) {
+                    bases.forget(slot);
+                }
+                let older = bases.older_at(slot);
                 let changed = tx.change_table(slot, &state, |rows| {
                     // What the payload is to blame for does not fail the write by itself.
-                    match change_rows(rows, start, &table, is_older) {
+                    match change_rows(rows, start, &table, older) {
                         Err(RedoError::Other(error)) => Err(error),
                         answer => Ok(answer),
                     }
@@ -173,7 +199,7 @@ fn change_rows<'a, R: Records<'a>>(
     table: &mut TableMut<'_, '_>,
     mut records: R,
     key: &TableKey,
-    is_older: bool,
+    mut older: Option<&mut Older>,
 ) -> Result<R, RedoError> {
     let removes_first = table.def.indexes.iter().any(|plan| plan.unique) && is_several(records.clone(), key)?;
     if removes_first {
@@ -191,8 +217,11 @@ fn change_rows<'a, R: Records<'a>>(
             Change::Put(id, stored) => {
                 stored.read(table.def, at, id, &mut row, &mut packed)?;
                 table.put(id, &mut row).map_err(|error| refuse(at, error))?;
+                if let Some(older) = &mut older {
+                    older.told.insert(id);
+                }
             }
-            Change::Update(..) if is_older => {}
+            Change::Update(id, _) if older.as_ref().is_some_and(|older| !older.told.contains(&id)) => {}
             Change::Update(id, stored) => {
                 stored.read_changes(table.def, at, &mut row, &mut packed)?;
                 if !table.patch(id, &mut row).map_err(|error| refuse(at, error))? {
