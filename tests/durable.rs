@@ -655,6 +655,30 @@ fn a_table_that_the_disk_has_no_room_for_is_saved_when_it_has() {
     }
 }
 
+/// Where more has changed than is worth a part, the table is written once, and not the part before it.
+#[cfg(any(unix, windows))]
+#[test]
+fn a_table_of_which_all_changed_is_written_once() {
+    for format in [Format::Binary, Format::JsonLines] {
+        let files = SimFiles::new();
+        let db = on_files(&files, format);
+        let table = texts(&db);
+        let row = |n: u64| (n, format!("{n} of {}", "some text ".repeat(30)));
+        table.insert_many((0..300).map(row)).unwrap();
+        db.checkpoint().unwrap();
+        let stored = db.stats().tables[0].stored_bytes;
+        table.insert_many((300..3_000).map(row)).unwrap();
+        let image = files.image();
+        let taken: usize = image.files().iter().map(|path| image.get(path).unwrap().len().next_multiple_of(4096)).sum();
+        // What is there stays until the new table is.
+        files.set_space(Some(taken as u64 + 14 * stored));
+        db.checkpoint().unwrap();
+        let now = db.stats().tables[0].stored_bytes;
+        assert!((9 * stored..12 * stored).contains(&now), "{now} of {stored} bytes");
+        assert_nothing_unnamed(&files, &db, "written");
+    }
+}
+
 /// A storage of a database with indexes, saved or as a log alone. What the fillers take comes first: so memory that is
 /// limited ends at another place with each.
 fn indexed(format: Format, fillers: usize, is_saved: bool) -> MemoryStorage {

@@ -32,6 +32,12 @@ pub(crate) fn size_kept(root: BlockRef<'_>, slot: usize) -> TableSize {
     }
 }
 
+/// What of the rows was born after `stamp`. Cost: O(pages born since).
+pub(crate) fn row_bytes_since(view: TableView<'_>, stamp: u64) -> usize {
+    let [rows, _] = view.roots();
+    bytes_since(rows, stamp)
+}
+
 /// Bytes of the blocks from `root` down that were born after `stamp`. A child was born no later than its parent, so that
 /// what hangs below an older block is not looked at. Cost: O(those blocks and their links).
 pub(super) fn bytes_since(root: Option<BlockRef<'_>>, stamp: u64) -> usize {

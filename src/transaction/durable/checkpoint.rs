@@ -17,6 +17,7 @@ use crate::storage::{Checkpoint, Object, ObjectKind, Placement, StorageEngine};
 use crate::table::definition::TableDef;
 use crate::table::image;
 use crate::table::reader::view_of;
+use crate::table::size::row_bytes_since;
 use crate::table::version::{Entry, table_links, version_number};
 use crate::transaction::catalog::{Catalog, Listed};
 use crate::transaction::core::Newest;
@@ -216,14 +217,18 @@ fn save_table(
             if is_same {
                 return Ok(table);
             }
-            let part = write_rows(engine, pinned, listed, since, Placement::Append)?;
-            let first = table.parts.first().map_or(0, Object::length);
-            let later = table.parts.iter().skip(1).map(Object::length).sum::<u64>() + part.length();
-            if table.parts.len() < PARTS_MAX && later <= first.max(SMALL_BYTES) {
-                table.parts.push(part);
-                return Ok(table);
+            let most = table.parts.first().map_or(0, Object::length).max(SMALL_BYTES);
+            let later = table.parts.iter().skip(1).map(Object::length).sum::<u64>();
+            // About what a binary part takes, and less than one of JSON Lines.
+            let part = row_bytes_since(view_of(root, *slot, def), since) as u64;
+            if table.parts.len() < PARTS_MAX && later + part <= most {
+                let part = write_rows(engine, pinned, listed, since, Placement::Append)?;
+                if later + part.length() <= most {
+                    table.parts.push(part);
+                    return Ok(table);
+                }
+                // The part just written is dropped by the manifest that does not name it.
             }
-            // The part just written is dropped by the manifest that does not name it.
             table.parts = vec![write_rows(engine, pinned, listed, 0, Placement::Replace)?];
         }
         None => table.parts = vec![write_rows(engine, pinned, listed, 0, Placement::Replace)?],
