@@ -72,8 +72,8 @@ impl DatabaseBuilder {
     }
 
     /// Makes a checkpoint in the background whenever the log has so many bytes more than the last one covers, those counted
-    /// that opening has replayed; `None`: never, only when asked and on closing. What is behind the checkpoint is replayed
-    /// when opening. Default: 64 MiB.
+    /// that opening has replayed, as [`DurableStats::unsaved_bytes`](crate::DurableStats::unsaved_bytes) counts them;
+    /// `None`: never, only when asked and on closing. What is behind the checkpoint is replayed when opening. Default: 64 MiB.
     pub fn checkpoint_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.checkpoint_bytes = bytes.into();
         self
