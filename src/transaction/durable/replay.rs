@@ -22,7 +22,7 @@ pub(super) struct Replay<'c> {
     format: Format,
     running: Option<Running<'c>>,
     /// The version that the last batch ended at.
-    pub(super) version: u64,
+    version: u64,
 }
 
 struct Running<'c> {
