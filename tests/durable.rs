@@ -627,6 +627,12 @@ fn updates_beside_a_huge_value_take_little_log_and_come_back() {
 }
 
 #[cfg(any(unix, windows))]
+fn space_taken(files: &SimFiles) -> u64 {
+    let image = files.image();
+    image.files().iter().map(|path| image.get(path).unwrap().len().next_multiple_of(4096) as u64).sum()
+}
+
+#[cfg(any(unix, windows))]
 #[test]
 fn a_table_that_the_disk_has_no_room_for_is_saved_when_it_has() {
     for format in [Format::Binary, Format::JsonLines] {
@@ -634,10 +640,8 @@ fn a_table_that_the_disk_has_no_room_for_is_saved_when_it_has() {
         let db = on_files(&files, format);
         let table = texts(&db);
         table.insert_many((0..200_u64).map(|n| (n, n.to_string().repeat(1_500)))).unwrap();
-        let image = files.image();
-        let taken: usize = image.files().iter().map(|path| image.get(path).unwrap().len().next_multiple_of(4096)).sum();
         // Room for a part of its rows.
-        files.set_space(Some(taken as u64 + 300_000));
+        files.set_space(Some(space_taken(&files) + 300_000));
         for _ in 0..3 {
             let refused = db.checkpoint();
             assert!(matches!(refused, Err(Error::StorageFull { .. })), "{refused:?}");
@@ -668,10 +672,8 @@ fn a_table_of_which_all_changed_is_written_once() {
         db.checkpoint().unwrap();
         let stored = db.stats().tables[0].stored_bytes;
         table.insert_many((300..3_000).map(row)).unwrap();
-        let image = files.image();
-        let taken: usize = image.files().iter().map(|path| image.get(path).unwrap().len().next_multiple_of(4096)).sum();
         // What is there stays until the new table is.
-        files.set_space(Some(taken as u64 + 14 * stored));
+        files.set_space(Some(space_taken(&files) + 14 * stored));
         db.checkpoint().unwrap();
         let now = db.stats().tables[0].stored_bytes;
         assert!((9 * stored..12 * stored).contains(&now), "{now} of {stored} bytes");
