@@ -31,7 +31,7 @@ const VICTIM: &str = "FOLIO_ALLOCATIONS_VICTIM";
 const COMMITS: u64 = 20;
 const SEED: u64 = 3;
 /// Of each format at most. If there come to be more, evenly spread ones are tried.
-const POINTS_MAX: u64 = 2_500;
+const POINTS_MAX: u64 = 4_000;
 
 /// The system's allocator, whose allocations in a range fail.
 struct Failing {
