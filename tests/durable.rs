@@ -659,6 +659,31 @@ fn a_table_that_the_disk_has_no_room_for_is_saved_when_it_has() {
     }
 }
 
+/// Commits of few bytes take of the log what their headers do, and ask for a checkpoint as they come to be many: in the
+/// life that made them and in the next.
+#[cfg(any(unix, windows))]
+#[test]
+fn a_commit_counts_for_its_header_too() {
+    let files = SimFiles::new();
+    let db = on_files(&files, Format::Binary);
+    let table = texts(&db);
+    table.insert(&(1_u64, "a")).unwrap();
+    let figures = |db: &Database| {
+        let storage = db.stats().storage.unwrap();
+        (storage.unsaved_bytes, storage.engine.batch_bytes)
+    };
+    let before = figures(&db);
+    for n in 0..100 {
+        table.update(1_u64, &json!({ "text": (n % 2).to_string() })).unwrap();
+    }
+    let after = figures(&db);
+    let (counted, taken) = (after.0 - before.0, after.1 - before.1);
+    assert!((taken..taken + 100 * 16).contains(&counted), "{counted} for {taken} bytes");
+    let next = files.next_process();
+    std::mem::forget((table, db));
+    assert_eq!(figures(&on_files(&next, Format::Binary)).0, after.0);
+}
+
 /// Where more has changed than is worth a part, the table is written once, and not the part before it.
 #[cfg(any(unix, windows))]
 #[test]

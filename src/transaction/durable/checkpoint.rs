@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::page::Pinned;
 #[cfg(feature = "testing")]
 use crate::storage::plant::{Plant, is_planted};
-use crate::storage::{Checkpoint, Object, ObjectKind, Placement, StorageEngine};
+use crate::storage::{Checkpoint, Format, Object, ObjectKind, Placement, StorageEngine};
 use crate::table::definition::TableDef;
 use crate::table::image;
 use crate::table::reader::view_of;
@@ -219,9 +219,12 @@ fn save_table(
             }
             let most = table.parts.first().map_or(0, Object::length).max(SMALL_BYTES);
             let later = table.parts.iter().skip(1).map(Object::length).sum::<u64>();
-            // About what a binary part takes, and less than one of JSON Lines.
-            let part = row_bytes_since(view_of(root, *slot, def), since) as u64;
-            if table.parts.len() < PARTS_MAX && later + part <= most {
+            // No part is much smaller: a binary one takes about what its pages do, a row of JSON Lines may leave out nulls.
+            let least = || {
+                let bytes = row_bytes_since(view_of(root, *slot, def), since) as u64;
+                if engine.format() == Format::Binary { bytes } else { bytes / 4 }
+            };
+            if table.parts.len() < PARTS_MAX && later + least() <= most {
                 let part = write_rows(engine, pinned, listed, since, Placement::Append)?;
                 if later + part.length() <= most {
                     table.parts.push(part);
